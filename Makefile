@@ -1,0 +1,72 @@
+# Everything a contributor does, one word each. `make demo` needs Python 3.11 or later and nothing
+# else; the lab extension needs Node.js 20 or later.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo lab test test-python bench lint types notebooks conformance lock clean help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.demo  ## train on real flights in a notebook, and see what was recorded
+	@$(BIN)/python notebooks/demo.py
+
+lab: $(VENV)/.demo  ## JupyterLab on the tutorials
+	$(BIN)/jupyter lab notebooks
+
+test: $(VENV)/.test node_modules/.installed lint types  ## every test that most people need
+	npm run --silent lint:check
+	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
+	npm test --silent
+	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks
+	$(BIN)/python -m pytest tests/notebooks
+	$(BIN)/python -m pytest tests/browser
+
+test-python: $(VENV)/.test  ## the Python tests alone, for another version: PYTHON=python3.13 VENV=.venv313
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks
+
+bench: $(VENV)/.test  ## the benchmarks: ratios within one run
+	$(BIN)/python tests/bench.py
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+notebooks: $(VENV)/.test  ## run the tutorials and keep their outputs
+	$(BIN)/python notebooks/demo.py --refresh
+
+lock: $(VENV)/.test  ## write down the versions that are installed
+	$(BIN)/python -m pip freeze --exclude-editable --exclude feast-nb | grep -vE '^(-e|nvidia)' > requirements.lock
+
+clean:  ## remove what was built, and the environment
+	rm -rf $(VENV) node_modules build dist labextension/lib feast_nb/labextension notebooks/out notebooks/*/data
+
+# Without npm the package installs without its lab extension; magics and outputs need none.
+NO_NPM := $(if $(shell command -v npm),,SKIP_JUPYTER_BUILDER=1)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "feast_nb needs Python 3.11 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "pip>=25.1"
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml package.json requirements.lock
+	@echo "installing into $(VENV): one or two minutes, once"
+	@mkdir -p feast_nb/labextension
+	$(NO_NPM) $(PIP) --constraint requirements.lock --group notebooks --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) --constraint requirements.lock --group test
+	@touch $@
+
+node_modules/.installed: package-lock.json
+	npm ci --silent
+	@touch $@

@@ -1,0 +1,48 @@
+"""Feast and MLflow in the notebook: tracked trainings, recorded retrievals, lineage to trust.
+
+`%load_ext feast_nb` in a notebook; `feast_nb.open(path)` in a script.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .session import Session
+
+__version__ = "0.1.0"
+__all__ = ["load_ipython_extension", "open", "unload_ipython_extension"]
+
+
+def open(path: str | os.PathLike[str] | None = None) -> Session:
+    """The session of a feature repository, for scripts, papermill and worker processes.
+
+    >>> session = feast_nb.open("feature_repo")
+    >>> with session.train("v1", service="driver_activity", entity_df=drivers) as training:
+    ...     training.model = fit(training.frame)
+    """
+    from . import session
+
+    return session.open(path)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext feast_nb`: the magics, and recording of what Feast and MLflow do from here on."""
+    from . import magics
+
+    magics.load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext feast_nb`: everything that loading changed is put back."""
+    from . import magics
+
+    magics.unload(shell)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, Any]]:
+    return [{"src": "labextension", "dest": "feast-nb"}]

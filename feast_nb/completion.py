@@ -1,0 +1,98 @@
+"""Completion for the magics: their options and the names of live objects, from memory only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
+
+
+class Completion:
+    """Our matcher in a shell's completer, until `remove`."""
+
+    def __init__(self, shell: Any, magics: Any) -> None:
+        from IPython.core.completer import context_matcher
+
+        self._shell = shell
+        self._magics = magics
+
+        @context_matcher(identifier="feast_nb")
+        def matcher(context: Any) -> Any:
+            return self._match(context)
+
+        self._matcher = matcher
+        shell.Completer.custom_matchers.append(self._matcher)
+
+    def remove(self) -> None:
+        matchers = self._shell.Completer.custom_matchers
+        if self._matcher in matchers:
+            matchers.remove(self._matcher)
+
+    def _match(self, context: Any) -> Any:
+        """Options after `--`, else values of the option before the cursor."""
+        from IPython.core.completer import SimpleCompletion
+
+        lines = context.full_text.split("\n")
+        line = lines[context.cursor_line][: context.cursor_position]
+        found = _MAGIC.match(line)
+        magic = getattr(self._magics, found.group(1), None) if found else None
+        if magic is None:
+            return {"completions": [], "suppress": False}
+        words = found.group(2).split(" ") if found else [""]
+        fragment = words[-1]
+        offered = [n for n in self._offered(magic, words) if n.startswith(fragment)]
+        return {
+            "completions": [SimpleCompletion(text=n, type="feast_nb") for n in offered],
+            "matched_fragment": fragment,
+            "suppress": True,
+        }
+
+    def _offered(self, magic: Any, words: list[str]) -> list[str]:
+        from .magics.line import options_of
+
+        fragment = words[-1]
+        if fragment.startswith("-"):
+            return [*options_of(magic), "--help"]
+        option = next((w for w in reversed(words[:-1]) if w.startswith("--")), None)
+        directly = words[-2] if len(words) > 1 else None
+        if option and (option in ("--features", "--from") or directly == option):
+            return sorted(self._values(option))
+        if magic.__name__ == "feast_log" and len([w for w in words[:-1] if w]) == 0:
+            return self._models()
+        return []
+
+    def _values(self, option: str | None) -> Iterable[str]:
+        session = self._magics.known_session
+        names: dict[str, tuple[str, ...]] = session.names if session else {}
+        registered: dict[str, tuple[str, ...]] = session.models if session else {}
+        if option == "--service":
+            return names.get("services", ())
+        if option == "--features":
+            return names.get("refs", ())
+        if option in ("--entity-df", "--from", "--into"):
+            return self._frames()
+        if option == "--model":
+            return self._models()
+        if option == "--register":
+            return registered
+        if option == "--alias":
+            return {a for aliases in registered.values() for a in aliases}
+        if option == "--flavor":
+            from .session.models import FLAVORS
+
+            return FLAVORS
+        return ("FINISHED", "FAILED", "KILLED") if option == "--status" else ()
+
+    def _frames(self) -> list[str]:
+        from . import frames
+
+        space = self._shell.user_ns
+        return [k for k, v in space.items() if k[:1] != "_" and frames.is_pandas(v)]
+
+    def _models(self) -> list[str]:
+        from .session.models import is_model
+
+        space = self._shell.user_ns
+        return sorted(k for k, v in space.items() if k[:1] != "_" and is_model(v))

@@ -1,0 +1,54 @@
+"""Records as HTML that lasts: no script, no style sheet, readable on light and dark.
+
+Colours are the page's own with some opacity, since a saved output does not know its theme, and
+pictures are `<img>`, since JupyterLab drops `<svg>` in untrusted notebooks.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from ..records import Document
+from . import words
+
+_BAR = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="9" viewBox="0 0 60 9">'
+    '<rect width="60" height="9" rx="2" fill="#888" fill-opacity=".25"/>'
+    '<rect width="{width:.1f}" height="9" rx="2" fill="{colour}"/></svg>'
+)
+
+
+def render(record: Document) -> str:
+    """The HTML of a record; everything that came from Feast, MLflow or a user is escaped."""
+    template = _environment().get_template(f"{record.kind}.html.j2")
+    return str(template.render(it=record, words=words)).strip()
+
+
+@cache
+def _environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("feast_nb.display"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["bar"] = bar
+    return environment
+
+
+def bar(share: float | None) -> Any:
+    """A small bar for a share of missing values, amber above a tenth and red above a half."""
+    import markupsafe
+
+    if not share:
+        return ""
+    colour = "#c0392b" if share > 0.5 else "#d68910" if share > 0.1 else "#5d8aa8"
+    picture = _BAR.format(width=max(60 * share, 1.5), colour=colour)
+    address = "data:image/svg+xml," + quote(picture)
+    alt = f"{share:.1%} missing"
+    return markupsafe.Markup('<img src="{}" width="60" height="9" alt="{}">').format(address, alt)

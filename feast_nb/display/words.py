@@ -1,0 +1,97 @@
+"""Numbers, times and states in words, the same in HTML and in plain text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..records import ModelVersion, Retrieval
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """`1 row`, `2 rows`, `12,500 rows`."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def share(value: float | None) -> str:
+    """A share in percent; small ones are never rounded to none."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0 %"
+    return "< 0.1 %" if value < 0.001 else f"{value * 100:.1f} %"
+
+
+def seconds(value: float | None) -> str:
+    """Wall time, in milliseconds below a second."""
+    if value is None:
+        return "–"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def number(value: float) -> str:
+    """A metric, to four digits."""
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def moment(text: str | None) -> str:
+    """An ISO time as `2013-09-30 23:59`, UTC."""
+    if not text:
+        return "–"
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return text
+
+
+def short(digest: str | None) -> str:
+    """The beginning of a fingerprint: enough to see that two differ."""
+    return digest[:12] if digest else "–"
+
+
+def asked_and_given(retrieval: Retrieval) -> str:
+    """`37,423 rows asked, 37,423 given`, with what was lost."""
+    entity, result = retrieval.entity, retrieval.result
+    asked = f"{count(entity.rows, 'row')} asked" if entity.rows is not None else entity.kind
+    if retrieval.state == "failed":
+        return f"{asked}, failed: {retrieval.error}"
+    if result is None:
+        return f"{asked}, never run" if retrieval.state == "submitted" else asked
+    return f"{asked}, {result.rows:,} given"
+
+
+def reach(retrieval: Retrieval) -> str:
+    """From the first to the last moment asked for."""
+    span = retrieval.entity.timestamp
+    if span is None or not span.min:
+        entity = retrieval.entity
+        return f"{entity.start} – {entity.end}" if entity.kind == "range" else "–"
+    return f"{moment(span.min)} – {moment(span.max)}"
+
+
+def service(retrieval: Retrieval) -> str:
+    """The service, and how it is known; a list that is no service's says so."""
+    if retrieval.service:
+        return retrieval.service + (
+            " (same features)" if retrieval.service_basis == "exact" else ""
+        )
+    return "list of references"
+
+
+def cell(retrieval: Retrieval) -> str:
+    """The cell that retrieved."""
+    if retrieval.cell and retrieval.cell.number is not None:
+        return f"cell {retrieval.cell.number}"
+    return "–"
+
+
+def version(model: ModelVersion) -> str:
+    """`arrival_delay/2`, or that it is not registered."""
+    return f"{model.name}/{model.version}" if model.name else "not registered"
+
+
+STATUS = {"FINISHED": "✓", "RUNNING": "●", "FAILED": "✗", "KILLED": "✗"}
+
+
+def status(name: str) -> str:
+    """A run's status with a sign, so that colour is not all that tells."""
+    return f"{STATUS.get(name, '')} {name.lower()}".strip()

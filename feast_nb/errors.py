@@ -1,0 +1,49 @@
+"""What the reader of a notebook can put right: what is wrong, then what to do, in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FeastNbError(Exception):
+    """An error with a remedy. In a notebook it is one line; in a script an ordinary traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class UsageError(FeastNbError):
+    """The line of a magic, or the arguments of a call, cannot be what was meant."""
+
+
+class RepositoryError(FeastNbError):
+    """There is no feature repository, or Feast cannot read it."""
+
+
+class FeatureError(FeastNbError):
+    """Something asked of Feast does not exist, or the entity frame cannot be used."""
+
+
+class TrackingError(FeastNbError):
+    """MLflow is off, out of reach, or refuses."""
+
+
+class ModelError(FeastNbError):
+    """Which model is meant is not clear, or it cannot be logged."""
+
+
+class Warned(UserWarning):
+    """Bookkeeping that could not be done; the work itself is not touched."""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """A hint that names the closest of `known`, or lists a few of them; empty if there is none."""
+    names = sorted(set(known))
+    if not names:
+        return ""
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]}?"
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return f"there is {shown}."

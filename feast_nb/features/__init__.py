@@ -1,0 +1,1 @@
+"""The Feast side: open a repository, read its registry, notice retrievals."""

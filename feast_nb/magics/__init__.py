@@ -1,0 +1,76 @@
+"""The notebook's door: what `%load_ext` and `%unload_ext` do."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_MAGICS = {"line": ("feast_store", "feast_run", "feast_log"), "cell": ("feast_run", "feast_train")}
+_loaded: Any = None
+
+
+def load(shell: Any) -> None:
+    """Register the magics, completion and displays, and start recording. Twice changes nothing."""
+    global _loaded
+    if _loaded is None:
+        _loaded = Loaded(shell)
+
+
+def unload(shell: Any) -> None:
+    """Put back everything that `load` changed."""
+    global _loaded
+    if _loaded is not None:
+        unloading, _loaded = _loaded, None
+        unloading.put_back()
+
+
+class Loaded:
+    """What loading changed in a shell, so that unloading can put it back."""
+
+    def __init__(self, shell: Any) -> None:
+        from ..completion import Completion
+        from ..session import recorder
+        from .feast import FeastMagics
+        from .formatters import Formatters
+
+        self._shell = shell
+        self.recorder = recorder.current()
+        self.recorder.interactive = True
+        self.recorder.cells.watch(shell)
+        self.magics = FeastMagics(shell)
+        registry = shell.magics_manager.magics
+        self._before = {(k, n): registry[k].get(n) for k, names in _MAGICS.items() for n in names}
+        shell.register_magics(self.magics)
+        self._formatters = Formatters(shell)
+        self._completion = Completion(shell, self.magics)
+        shell.events.register("post_run_cell", self._tell)
+        self._say_orphans()
+
+    def put_back(self) -> None:
+        from ..session import recorder
+
+        self._shell.events.unregister("post_run_cell", self._tell)
+        self._completion.remove()
+        self._formatters.remove()
+        self.recorder.cells.unwatch()
+        for (kind, name), before in self._before.items():
+            registry = self._shell.magics_manager.magics[kind]
+            if before is None:
+                registry.pop(name, None)
+            else:
+                registry[name] = before
+        recorder.shut()
+        for notice in self.recorder.notices:
+            print(f"feast_nb: {notice}", file=sys.stderr)
+
+    def _tell(self, result: Any) -> None:
+        """After a cell: what the background had to say, once."""
+        notices, self.recorder.notices = self.recorder.notices, []
+        for notice in notices:
+            print(f"feast_nb: {notice}", file=sys.stderr)
+
+    def _say_orphans(self) -> None:
+        for entry in self.recorder.adopt():
+            where = f" in {entry['notebook']}" if entry.get("notebook") else ""
+            print(f"feast_nb: run {entry['run'][:8]} was left open{where} by a kernel that died; "
+                  "it is being closed as KILLED.")  # fmt: skip

@@ -1,0 +1,299 @@
+"""The magics: read the line, call the session, hand back a record."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ..errors import FeatureError, UsageError, nearest
+from ..session import Session, models, of_store
+from ..session import nearest as nearest_session
+from ..session import open as open_session
+from . import cells
+from .line import Help, pairs, read
+
+_STORE = "FeatureStore"
+
+
+def run_options(magic: Any) -> Any:
+    """Where a run goes and what is written on it: shared by every magic that starts one."""
+    for add in (
+        argument("--experiment", metavar="E", help="the experiment, made if there is none"),
+        argument("--tag", action="append", metavar="K=V", help="a tag of the run; may be repeated"),
+        argument("--description", metavar="TEXT", help="the run's description in MLflow"),
+        argument("--no-archive", action="store_true", help="keep no copy of entity frames"),
+    ):
+        magic = add(magic)
+    return magic
+
+
+def register_options(magic: Any) -> Any:
+    """How a model is logged and registered."""
+    for add in (
+        argument("--flavor", metavar="F", help=f"MLflow's flavour: {', '.join(models.FLAVORS)}"),
+        argument("--register", metavar="NAME", help="register the model under this name"),
+        argument("--alias", action="append", metavar="A", help="point an alias at the new version"),
+    ):
+        magic = add(magic)
+    return magic
+
+
+@magics_class
+class FeastMagics(Magics):
+    """`%feast_store`, `%feast_run`, `%%feast_train`, `%feast_log`."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._session: Session | None = None
+
+    # ------------------------------------------------------------------ which repository
+
+    @property
+    def known_session(self) -> Session | None:
+        """The session as far as it is open already; completion asks this."""
+        return self._session
+
+    def session(self) -> Session:
+        """The repository in use: the store bound in the notebook, else the nearest one."""
+        bound = self._bound_store()
+        if self._session is not None and (bound is None or bound is self._session.store):
+            return self._session
+        if bound is not None:
+            self._session = of_store(bound)
+        else:
+            self._session = nearest_session()
+        return self._session
+
+    def _bound_store(self) -> Any:
+        """The `FeatureStore` in the namespace: `store`, else the one bound last."""
+        space = self._space
+        stores = {k: v for k, v in space.items() if type(v).__name__ == _STORE and k[:1] != "_"}
+        if not stores:
+            return None
+        return stores.get("store", list(stores.values())[-1])
+
+    @property
+    def _space(self) -> dict[str, Any]:
+        assert self.shell is not None
+        space: dict[str, Any] = self.shell.user_ns
+        return space
+
+    # ------------------------------------------------------------------ the magics
+
+    @magic_arguments()
+    @argument("path", nargs="?", help="a feature repository: its folder, or its feature_store.yaml")
+    @line_magic
+    def feast_store(self, line: str) -> Any:
+        """Open a feature repository, show what it holds, and return the `FeatureStore`.
+
+        Without PATH: the store already bound in the notebook, else `FEAST_FS_YAML_FILE_PATH`,
+        else the nearest `feature_store.yaml` from the notebook upward.
+
+        Examples
+        --------
+        ::
+
+            store = %feast_store
+            store = %feast_store feature_repo
+        """
+        options = read(self.feast_store, line)
+        if isinstance(options, Help):
+            return options
+        if options.path:
+            bound = self._bound_store()
+            self._session = open_session(options.path)
+            if bound is not None and _same_repository(bound, self._session):
+                self._session = of_store(bound)
+        session = self.session()
+        from IPython.display import display
+
+        display(session.repository)
+        return session.store
+
+    @magic_arguments()
+    @argument("name", nargs="?", help="the run's name")
+    @run_options
+    @argument("--nested", action="store_true", help="a child of the run that is open")
+    @argument("--end", action="store_true", help="end the open run")
+    @argument("--status", metavar="S", help="with --end: FINISHED, FAILED or KILLED")
+    @argument("--resume", metavar="RUN_ID", help="continue an earlier run")
+    @argument("--pause", action="store_true", help="stop recording until --unpause")
+    @argument("--unpause", action="store_true", help="go on recording")
+    @line_cell_magic
+    def feast_run(self, line: str, cell: str | None = None) -> Any:
+        """Start a tracked run that later cells belong to; end, resume or look at one.
+
+        Every Feast retrieval made while it is open is recorded. Bare `%feast_run` shows what is
+        open and what it has recorded. `%%feast_run` is for one cell.
+
+        Examples
+        --------
+        ::
+
+            %feast_run v1 --tag team=ranking
+            %feast_run
+            %feast_run --end
+        """
+        options = read(self.feast_run, line)
+        if isinstance(options, Help):
+            return options
+        chosen = [o for o in ("end", "resume", "pause", "unpause") if getattr(options, o)]
+        if len(chosen) > 1:
+            raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other; give one.")
+        if options.status and not options.end:
+            raise UsageError("--status goes with --end.")
+        if cell is not None:
+            return self._run_cell(options, chosen, cell)
+        if chosen and options.name:
+            raise UsageError(f"--{chosen[0]} takes no NAME.")
+        if chosen:
+            return self._run_state(options, chosen[0])
+        session = self.session()
+        if options.name is None and not (options.nested or options.experiment or options.tag):
+            return session.runs.state()
+        return session.runs.start(
+            options.name, nested=options.nested, **_run_keywords(options)
+        ).record
+
+    def _run_state(self, options: Namespace, chosen: str) -> Any:
+        session = self.session()
+        runs = session.runs
+        if chosen == "resume":
+            return runs.described(runs.resume(options.resume))
+        if chosen == "end":
+            if runs.innermost is None:
+                raise UsageError("no run of %feast_run is open; start one with %feast_run NAME.")
+            return runs.end(runs.innermost, (options.status or "FINISHED").upper())
+        session.recorder.paused = chosen == "pause"
+        return runs.state()
+
+    def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> Any:
+        if chosen and chosen != ["resume"]:
+            raise UsageError(f"--{chosen[0]} is for %feast_run on a line of its own.")
+        cells.check(self.shell, cell, "feast_run")
+        runs = self.session().runs
+        if chosen:
+            opened = runs.resume(options.resume)
+        else:
+            opened = runs.start(options.name, nested=options.nested, **_run_keywords(options))
+        try:
+            cells.run(self.shell, cell)
+        except BaseException as problem:
+            killed = isinstance(problem, KeyboardInterrupt)
+            runs.end(opened, "KILLED" if killed else "FAILED")
+            raise
+        return runs.end(opened)
+
+    @magic_arguments()
+    @argument("name", nargs="?", help="the run's name; without one an open %%feast_run is joined")
+    @argument("--service", metavar="S", help="retrieve the features of this feature service first")
+    @argument("--features", nargs="+", default=(), metavar="REF", help="or these references")
+    @argument("--entity-df", metavar="VAR", help="the variable that holds the entity frame")
+    @argument("--start", metavar="T", help="instead of an entity frame: from this date on")
+    @argument("--end", metavar="T", help="up to this date")
+    @argument("--into", metavar="VAR", default="training_df", help="the training frame's variable")
+    @argument("--full-feature-names", action="store_true", help="columns named view__feature")
+    @argument("--target", metavar="COL", help="the label's column in the entity frame")
+    @argument("--model", metavar="VAR", help="the variable that holds the model to log")
+    @register_options
+    @run_options
+    @argument("--from", dest="sources", nargs="+", default=(), metavar="VAR",
+              help="the frames this trains on, where they were retrieved earlier")  # fmt: skip
+    @cell_magic
+    def feast_train(self, line: str, cell: str) -> Any:
+        """Train in a tracked run: retrieve features, run the cell, log and register its model.
+
+        The cell is ordinary code: without its first line it still runs. The model is the one
+        that the cell binds to a variable, or that it logs itself.
+
+        Examples
+        --------
+        ::
+
+            %%feast_train v1 --service driver_activity --entity-df drivers --register driver_model
+            model = LinearRegression().fit(training_df[["conv_rate"]], training_df["trips"])
+        """
+        options = read(self.feast_train, line)
+        if isinstance(options, Help):
+            return options
+        assert self.shell is not None
+        cells.check(self.shell, cell, "feast_train")
+        if options.flavor:
+            models.flavor_named(options.flavor)
+        training = self.session().train(**self._training_options(options))
+        with training:
+            if training.frame is not None:
+                self._space[options.into] = training.frame
+            source = self.shell.transform_cell(cell)
+            training.use(self._space, source)
+            before = models.look(self._space)
+            cells.run(self.shell, cell)
+            training.choose(self._space, before, source, options.model)
+        return training.summary
+
+    def _training_options(self, options: Namespace) -> dict[str, Any]:
+        given = {
+            name: getattr(options, name)
+            for name in ("name", "service", "start", "end", "full_feature_names", "target",
+                         "flavor", "register")
+        }  # fmt: skip
+        given |= _run_keywords(options)
+        given["features"] = options.features
+        given["aliases"] = options.alias or ()
+        given["sources"] = [self._variable(v, "--from") for v in options.sources]
+        if options.entity_df:
+            given["entity_df"] = self._variable(options.entity_df, "--entity-df")
+            given["entity_name"] = options.entity_df
+        return given
+
+    def _variable(self, name: str, option: str) -> Any:
+        if name not in self._space:
+            known = [k for k, v in self._space.items() if k[:1] != "_" and hasattr(v, "columns")]
+            hint = nearest(name, known) or "no frame is here."
+            raise FeatureError(f"{option} {name}: no such variable; {hint}")
+        return self._space[name]
+
+    @magic_arguments()
+    @argument("model", help="the variable that holds a trained model")
+    @register_options
+    @line_magic
+    def feast_log(self, line: str) -> Any:
+        """Log a model that is trained already, to the open run or to the last one.
+
+        Examples
+        --------
+        ::
+
+            %feast_log model --register driver_model --alias champion
+        """
+        options = read(self.feast_log, line)
+        if isinstance(options, Help):
+            return options
+        if options.alias and not options.register:
+            raise UsageError("--alias needs --register NAME: an alias points at a version.")
+        frames = [v for k, v in self._space.items() if k[:1] != "_" and hasattr(v, "columns")]
+        return self.session().log_model(
+            models.named(self._space, options.model),
+            variable=options.model,
+            flavor=options.flavor,
+            register=options.register,
+            aliases=options.alias or (),
+            at_hand=frames,
+        )
+
+
+def _run_keywords(options: Namespace) -> dict[str, Any]:
+    return {
+        "experiment": options.experiment,
+        "tags": pairs(options.tag, "--tag"),
+        "description": options.description,
+        "archive": not options.no_archive,
+    }
+
+
+def _same_repository(store: Any, session: Session) -> bool:
+    return Path(store.repo_path).resolve() == session.yaml.parent.resolve()

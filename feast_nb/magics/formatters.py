@@ -1,0 +1,74 @@
+"""How records and Feast's own objects show themselves in a notebook; no import for any of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+_OURS = ("feast_nb.records", "Document")
+
+
+class Formatters:
+    """The display formatters that we registered in a shell, and how to take them out again."""
+
+    def __init__(self, shell: Any) -> None:
+        self._bundles = shell.display_formatter.mimebundle_formatter
+        self._undo: list[Callable[[], None]] = []
+        from ..records import Document
+
+        self._register_type(Document, _bundle)
+        for (module, name), show in _FEAST.items():
+            self._bundles.for_type_by_name(module, name, show)
+            self._undo.append(functools.partial(self._forget, module, name))
+
+    def remove(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def _register_type(self, kind: type, show: Callable[..., Any]) -> None:
+        self._bundles.for_type(kind, show)
+        self._undo.append(lambda: self._bundles.type_printers.pop(kind, None))
+
+    def _forget(self, module: str, name: str) -> None:
+        """A formatter by name moves to the class itself once IPython has met one."""
+        self._bundles.deferred_printers.pop((module, name), None)
+        for kind in list(self._bundles.type_printers):
+            if (kind.__module__, kind.__name__) == (module, name):
+                self._bundles.type_printers.pop(kind)
+
+
+def _bundle(record: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    from .. import display
+
+    return display.bundle(record)
+
+
+def _text(say: Callable[[Any], str]) -> Callable[..., dict[str, Any]]:
+    def show(thing: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": say(thing)}
+
+    return show
+
+
+def _store(store: Any) -> str:
+    return f"FeatureStore({store.project}, {store.repo_path})"
+
+
+def _client(client: Any) -> str:
+    from ..records import public_uri
+
+    return f"MLflow for Feast project {client._store.project}: {public_uri(client._tracking_uri)}"
+
+
+def _online(response: Any) -> str:
+    names = list(response.proto.metadata.feature_names.val)
+    rows = len(response.proto.results[0].values) if response.proto.results else 0
+    return f"OnlineResponse: {rows} rows of {', '.join(names)}; .to_df() gives the frame"
+
+
+_FEAST = {
+    ("feast.feature_store", "FeatureStore"): _text(_store),
+    ("feast.mlflow_integration.client", "FeastMlflowClient"): _text(_client),
+    ("feast.online_response", "OnlineResponse"): _text(_online),
+}

@@ -1,0 +1,73 @@
+"""Read the line of a magic: its options, its help, and one line for what cannot be meant."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError as IPythonUsageError
+
+from ..errors import UsageError
+
+
+class Help:
+    """A magic's manual, shown as text; asking for it runs nothing."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
+    """The options of a line, or the manual where it says `--help`.
+
+    Quotes group words as in a shell. Raises our `UsageError`, which a notebook shows as one line
+    and which stops Run All.
+    """
+    name = magic.__name__
+    parser: Any = magic.parser  # type: ignore[attr-defined]
+    try:
+        words = shlex.split(line)
+    except ValueError as problem:
+        raise UsageError(f"%{name}: {str(problem).lower()} in: {line}") from None
+    if "--help" in words or "-h" in words:
+        return Help(_manual(magic))
+    known = [*options_of(magic), "--help"]
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("--") and option not in known:
+            close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
+            hint = f"did you mean {close[0]}?" if close else f"%{name} --help lists them."
+            raise UsageError(f"%{name} has no option {option}; {hint}")
+    try:
+        found: Namespace = parser.parse_args(words)
+    except IPythonUsageError as problem:
+        text = " ".join(str(problem).split())
+        raise UsageError(f"%{name}: {text}; %{name} --help shows how.") from None
+    return found
+
+
+def options_of(magic: Callable[..., Any]) -> list[str]:
+    """The long options of a magic."""
+    parser: Any = magic.parser  # type: ignore[attr-defined]
+    return [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+
+
+def _manual(magic: Callable[..., Any]) -> str:
+    return (magic.__doc__ or "").strip().replace("::\n\n", "", 1)
+
+
+def pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    """`K=V` options as a dictionary; raises `UsageError` for one without `=`."""
+    found = {}
+    for item in given or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {item} has no value; write {option} {key or 'KEY'}=VALUE.")
+        found[key] = value
+    return found

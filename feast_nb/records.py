@@ -1,0 +1,379 @@
+"""What happened, as plain facts: retrievals, the runs they belong to, the models made of them.
+
+Every record is frozen and turns into a dictionary and back: the same dictionary is the MLflow
+artifact, the notebook output and, later, the panel's answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+SCHEMA_VERSION = "1.0"
+
+
+class Record:
+    """A frozen dataclass of plain values that turns into a dictionary and back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The record that `data` describes; fields of a newer minor version are passed over."""
+        hints = _hints(cls)  # type: ignore[arg-type]
+        return cls(**{k: _shaped(v, hints[k]) for k, v in data.items() if k in hints})
+
+
+class Document(Record):
+    """An outermost record: it says its kind and the version of its shape."""
+
+    kind: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        head = {"schema_version": SCHEMA_VERSION, "kind": self.kind}
+        return {**head, **super().to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """As for a record; raises `ValueError` for a shape of a newer major version."""
+        version = str(data.get("schema_version", SCHEMA_VERSION))
+        if int(version.split(".")[0]) > int(SCHEMA_VERSION.split(".")[0]):
+            raise ValueError(
+                f"this {cls.kind} was written in shape {version}, newer than "
+                f"{SCHEMA_VERSION}; upgrade feast-nb to read it."
+            )
+        return super().from_dict(data)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return Record.to_dict(value)  # only the outermost record carries its head
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+def _shaped(value: Any, hint: Any) -> Any:
+    if value is None:
+        return None
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _shaped(value, next(a for a in args if a is not type(None)))
+    if origin is tuple:
+        return tuple(_shaped(v, args[0]) for v in value)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint.from_dict(value)
+    return value
+
+
+def public_uri(uri: str | None) -> str | None:
+    """A URI without the user name and password that it may hold: records keep only these."""
+    parts = urlsplit(uri or "")
+    if not uri or "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+@dataclass(frozen=True)
+class View(Record):
+    """A feature view as it was defined when it was read.
+
+    `name` is the one used in references (a service may rename a view), `view` the registry's.
+    `hashes` holds one short hash for each of schema, entities, ttl, code, query and location.
+    """
+
+    name: str
+    view: str
+    kind: Literal["batch", "stream", "on_demand"] = "batch"
+    version: str | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Span(Record):
+    """A timestamp column and the first and last moment in it, in ISO 8601, UTC."""
+
+    column: str
+    min: str | None = None
+    max: str | None = None
+
+
+@dataclass(frozen=True)
+class EntityFrame(Record):
+    """The keys and timestamps that were asked for.
+
+    `artifact` is where the run keeps a copy; without one, `reason` says why.
+    """
+
+    kind: Literal["dataframe", "sql", "range", "spark", "rows"]
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
+    join_keys: tuple[str, ...] = ()
+    timestamp: Span | None = None
+    query: str | None = None
+    start: str | None = None
+    end: str | None = None
+    fingerprint: str | None = None
+    artifact: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Column(Record):
+    """A column of a result: its Arrow type and how many of its values are missing."""
+
+    name: str
+    dtype: str
+    nulls: int | None = None
+
+
+@dataclass(frozen=True)
+class Loss(Record):
+    """Rows asked for that did not come back as asked, and which kind of rows they were."""
+
+    rows: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Result(Record):
+    """What came back. `dropped` is rows asked less rows given: negative where rows doubled."""
+
+    rows: int
+    dropped: int = 0
+    losses: tuple[Loss, ...] = ()
+    columns: tuple[Column, ...] = ()
+    fingerprint: str | None = None
+    row_order: str | None = None
+
+
+@dataclass(frozen=True)
+class Seconds(Record):
+    """Wall time: of the call that made the job, and of the job itself once it ran."""
+
+    submit: float
+    run: float | None = None
+
+
+@dataclass(frozen=True)
+class Source(Record):
+    """What identifies a data source at the time it was read."""
+
+    name: str
+    kind: str
+    path: str | None = None
+    size: int | None = None
+    modified: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell(Record):
+    """The cell that did it: its number in this kernel, its notebook, a hash of its text."""
+
+    number: int | None = None
+    notebook: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Retrieval(Record):
+    """One call of `get_historical_features` or `get_online_features`, with what came back.
+
+    `refs` are complete and in the order asked. `service` is set only where it is true: given to
+    the call, or exactly equal to what was asked (`service_basis`). `count` is how many identical
+    online calls this record stands for.
+    """
+
+    id: str
+    kind: Literal["historical", "online"]
+    project: str
+    refs: tuple[str, ...]
+    state: Literal["submitted", "ran", "failed"] = "submitted"
+    service: str | None = None
+    service_basis: Literal["given", "exact", "none"] = "none"
+    services: tuple[str, ...] = ()
+    views: tuple[View, ...] = ()
+    entity: EntityFrame = field(default_factory=lambda: EntityFrame("dataframe"))
+    result: Result | None = None
+    seconds: Seconds = field(default_factory=lambda: Seconds(0.0))
+    sources: tuple[Source, ...] = ()
+    full_feature_names: bool = False
+    cell: Cell | None = None
+    run_id: str | None = None
+    linked_by: Literal["attrs", "name", "columns", "declared"] | None = None
+    count: int = 1
+    at: str | None = None
+    last: str | None = None
+    error: str | None = None
+
+    def column_of(self, ref: str) -> str:
+        """The name that a reference's values have in the result, short or full."""
+        view, _, feature = ref.partition(":")
+        return f"{view.partition('@')[0]}__{feature}" if self.full_feature_names else feature
+
+    def columns(self) -> dict[str, str]:
+        """Result column → reference, in the order asked."""
+        return {self.column_of(ref): ref for ref in self.refs}
+
+
+@dataclass(frozen=True)
+class Retrievals(Document):
+    """Every retrieval of a run, whole and in order: `feast/retrievals.json`."""
+
+    kind: ClassVar[str] = "retrievals"
+    run_id: str
+    retrievals: tuple[Retrieval, ...] = ()
+
+
+@dataclass(frozen=True)
+class Input(Record):
+    """One input of a model: its column, and the reference it came from if it is a feature."""
+
+    name: str
+    ref: str | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Contract(Document):
+    """What a logged model expects: its inputs in order, and the retrievals it was trained on.
+
+    `order` is `named` where the model itself knows its inputs' names, `signature` where MLflow
+    does, and `assumed` where it was fitted on a bare array and the frame's order was taken.
+    """
+
+    kind: ClassVar[str] = "contract"
+    model_id: str
+    run_id: str | None
+    project: str
+    name: str = "model"
+    flavor: str | None = None
+    inputs: tuple[Input, ...] = ()
+    order: Literal["named", "signature", "assumed", "unknown"] = "unknown"
+    retrievals: tuple[str, ...] = ()
+    linked_by: Literal["attrs", "name", "columns", "declared"] | None = None
+    service: str | None = None
+    refs: tuple[str, ...] = ()
+    join_keys: tuple[str, ...] = ()
+    full_feature_names: bool = False
+    views: tuple[View, ...] = ()
+    cell: Cell | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The references of the inputs that are Feast features, in the model's order."""
+        return tuple(i.ref for i in self.inputs if i.ref)
+
+
+@dataclass(frozen=True)
+class ModelVersion(Document):
+    """A model that a run logged, and the version it was registered as, if it was."""
+
+    kind: ClassVar[str] = "model_version"
+    model_id: str
+    run_id: str | None = None
+    uri: str | None = None
+    flavor: str | None = None
+    name: str | None = None
+    version: str | None = None
+    aliases: tuple[str, ...] = ()
+    variable: str | None = None
+    contract: Contract | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackedRun(Document):
+    """An MLflow run as a notebook sees it; `tracking_uri` never holds credentials."""
+
+    kind: ClassVar[str] = "run"
+    id: str
+    name: str
+    experiment: str
+    experiment_id: str = ""
+    status: str = "RUNNING"
+    tracking_uri: str = ""
+    url: str | None = None
+    parent_id: str | None = None
+    started: str | None = None
+    cell: Cell | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    retrievals: tuple[Retrieval, ...] = ()
+    models: tuple[ModelVersion, ...] = ()
+    warnings: tuple[str, ...] = ()
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class RunState(Document):
+    """The answer to a bare `%feast_run`: what is open here, and whether recording is on."""
+
+    kind: ClassVar[str] = "run_state"
+    open: tuple[TrackedRun, ...] = ()
+    recording: bool = True
+    ended: TrackedRun | None = None
+
+
+@dataclass(frozen=True)
+class FeatureUse(Record):
+    """A feature of a training frame: where it came from and how much of it is missing."""
+
+    ref: str
+    column: str
+    dtype: str | None = None
+    nulls: int | None = None
+    rows: int | None = None
+    input: int | None = None
+
+    @property
+    def null_share(self) -> float | None:
+        if self.nulls is None or not self.rows:
+            return None
+        return self.nulls / self.rows
+
+
+@dataclass(frozen=True)
+class TrainingSummary(Document):
+    """What a tracked training was shaped by, and what it made."""
+
+    kind: ClassVar[str] = "training"
+    run: TrackedRun
+    features: tuple[FeatureUse, ...] = ()
+    retrievals: tuple[Retrieval, ...] = ()
+    models: tuple[ModelVersion, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Repository(Document):
+    """What a feature repository holds and which stores it uses; no credentials."""
+
+    kind: ClassVar[str] = "repository"
+    project: str
+    path: str
+    registry: str = ""
+    offline_store: str = ""
+    online_store: str = ""
+    tracking_uri: str | None = None
+    ui_url: str | None = None
+    mlflow: dict[str, Any] = field(default_factory=dict)
+    entities: tuple[str, ...] = ()
+    views: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    services: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The MLflow side: runs, models, what is written to them and read from them."""

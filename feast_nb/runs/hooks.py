@@ -1,0 +1,171 @@
+"""Notice runs that end, models that are logged and versions that are registered, whoever does it.
+
+Two things are also put right on the way: scikit-learn trees log without the user knowing about
+skops, and a SQLite tracking store beside a repository keeps its artifacts there too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from ..patches import Patches, door
+
+
+class Listener(Protocol):
+    """Who is told. What these raise becomes a warning, never an error in the user's call."""
+
+    def run_started(self, run_id: str, tracking_uri: str) -> None: ...
+
+    def run_ends(self, run_id: str, status: str) -> None: ...
+
+    def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None: ...
+
+    def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None: ...
+
+    def artifact_root(self, tracking_uri: str) -> Path | None: ...
+
+
+class Hooks:
+    """MLflow's calls, noticed from its import (past or future) until `remove`."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._patches = Patches()
+
+    def install(self) -> None:
+        follow = self._patches.on_import
+        follow("mlflow.tracking.fluent", self._follow_fluent)
+        follow("mlflow.models.model", self._follow_models)
+        follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
+        follow("mlflow.tracking.client", self._follow_client)
+        follow("mlflow", self._follow_names)
+
+    def remove(self) -> None:
+        self._patches.undo()
+
+    def _follow_fluent(self, module: ModuleType) -> None:
+        self._patches.replace(module, "end_run", self._end_run)
+        self._patches.replace(module, "start_run", self._start_run)
+
+    def _follow_names(self, module: ModuleType) -> None:
+        """`mlflow.start_run` is a second name for the function of the fluent module."""
+        from mlflow.tracking import fluent
+
+        for name in ("start_run", "end_run"):
+            ours = vars(fluent)[name]
+            self._patches.put(module, name, ours, getattr(ours, "__wrapped__", ours))
+
+    def _follow_models(self, module: ModuleType) -> None:
+        self._patches.replace(module.Model, "log", self._log)
+
+    def _follow_registry(self, module: ModuleType) -> None:
+        self._patches.replace(module, "_register_model", self._register)
+
+    def _follow_client(self, module: ModuleType) -> None:
+        self._patches.replace(module.MlflowClient, "create_experiment", self._create_experiment)
+
+    def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def start_run(*args: Any, **kwargs: Any) -> Any:
+            run = original(*args, **kwargs)
+            if self._patches.active:
+                with door("noting that a run started"):
+                    self._listener.run_started(run.info.run_id, _tracking_uri())
+            return run
+
+        return start_run
+
+    def _end_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def end_run(*args: Any, **kwargs: Any) -> Any:
+            if self._patches.active:
+                with door("sending the records of a run that ends"):
+                    import mlflow
+
+                    if run := mlflow.active_run():
+                        status = str(args[0] if args else kwargs.get("status", "FINISHED"))
+                        self._listener.run_ends(run.info.run_id, status)
+            return original(*args, **kwargs)
+
+        return end_run
+
+    def _log(self, original: Any) -> Any:
+        call = original.__func__ if isinstance(original, classmethod) else original
+        signature = inspect.signature(call)
+
+        @functools.wraps(call)
+        def log(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            model = None
+            if self._patches.active:
+                with door("looking at a model to be logged"):
+                    asked = signature.bind(cls, *args, **kwargs).arguments
+                    model = _model_of(asked.get("kwargs", {}))
+                    if _wants_skops(asked.get("flavor"), kwargs):
+                        kwargs["skops_trusted_types"] = _own_types(model)
+            info = call(cls, *args, **kwargs)
+            if self._patches.active:
+                with door("recording a logged model"):
+                    self._listener.model_logged(info, model, _tracking_uri())
+            return info
+
+        return classmethod(log)
+
+    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def _register_model(model_uri: str, *args: Any, **kwargs: Any) -> Any:
+            version = original(model_uri, *args, **kwargs)
+            if self._patches.active:
+                with door("recording a registered version"):
+                    self._listener.version_registered(version, model_uri, _tracking_uri())
+            return version
+
+        return _register_model
+
+    def _create_experiment(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def create_experiment(
+            client: Any, name: str, artifact_location: str | None = None, *args: Any, **kwargs: Any
+        ) -> Any:
+            if self._patches.active and artifact_location is None:
+                with door("placing the artifacts of an experiment"):
+                    root = self._listener.artifact_root(client.tracking_uri)
+                    artifact_location = (root / name).as_uri() if root else None
+            return original(client, name, artifact_location, *args, **kwargs)
+
+        return create_experiment
+
+
+def _tracking_uri() -> str:
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
+def _model_of(kwargs: dict[str, Any]) -> Any:
+    """The model among a flavour's own arguments: `sk_model`, `xgb_model`, `python_model`, …"""
+    for name, value in kwargs.items():
+        if name == "model" or (name.endswith("_model") and value is not None):
+            return value
+    return None
+
+
+def _wants_skops(flavor: Any, kwargs: dict[str, Any]) -> bool:
+    """A scikit-learn model in the skops format for which the user named no trusted types.
+
+    skops guards those who load a stranger's file; these types are of a model that was trained in
+    this process a moment ago.
+    """
+    if getattr(flavor, "__name__", "") != "mlflow.sklearn" or kwargs.get("skops_trusted_types"):
+        return False
+    return kwargs.get("serialization_format") in (None, "skops")
+
+
+def _own_types(model: Any) -> list[str] | None:
+    import skops.io
+
+    return list(skops.io.get_untrusted_types(data=skops.io.dumps(model))) or None

@@ -1,0 +1,226 @@
+"""Models: what kind they are, what they take, how they are logged, registered and named."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ModelError, nearest
+from ..records import ModelVersion
+from .quiet import quiet
+from .tracking import client, ping, plain_errors
+
+# Flavour → (the module whose presence makes it possible, the classes it takes). Looked up in
+# `sys.modules`: a model of a library that was never imported cannot exist.
+_FLAVORS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pyfunc": ("mlflow.pyfunc.model", ("PythonModel",)),
+    "xgboost": ("xgboost", ("XGBModel", "Booster")),
+    "lightgbm": ("lightgbm", ("LGBMModel", "Booster")),
+    "sklearn": ("sklearn.base", ("BaseEstimator",)),
+    "tensorflow": ("tensorflow", ("Module", "keras.Model")),
+    "keras": ("keras", ("Model",)),
+    "pytorch": ("torch.nn", ("Module",)),
+}
+FLAVORS = tuple(_FLAVORS)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model says it takes: names in order where it knows them, else how many."""
+
+    names: tuple[str, ...] | None = None
+    width: int | None = None
+
+
+def flavor_of(model: Any) -> str | None:
+    """MLflow's flavour for a model, or None for something that is no model it knows."""
+    for flavor, (module_name, classes) in _FLAVORS.items():
+        module = sys.modules.get(module_name)
+        for dotted in classes if module is not None else ():
+            kind: Any = module
+            for part in dotted.split("."):
+                kind = getattr(kind, part, None)
+            if isinstance(kind, type) and isinstance(model, kind):
+                return flavor
+    return None
+
+
+def is_fitted(model: Any) -> bool:
+    """Whether a model has been trained, as far as it can tell: scikit-learn's own rule."""
+    flavor = flavor_of(model)
+    if flavor not in ("sklearn", "xgboost", "lightgbm"):
+        return True
+    if not hasattr(model, "get_params"):
+        return True  # a booster is the product of training
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(model)
+    except (NotFittedError, TypeError):
+        return False
+    return True
+
+
+def inputs_of(model: Any) -> Inputs:
+    """The names of a model's inputs, in its own order, or their number."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None and hasattr(model, "feature_name") and callable(model.feature_name):
+        names = model.feature_name()  # a LightGBM booster
+    if names is None and (own := getattr(model, "feature_names", None)) is not None:
+        names = own  # an XGBoost booster
+    if names is None and flavor_of(model) == "lightgbm" and is_fitted(model):
+        names = getattr(model, "feature_name_", None)
+    width = getattr(model, "n_features_in_", None)
+    if names is not None and len(names) and not _made_up(names):
+        return Inputs(tuple(str(n) for n in names), len(names))
+    if names is not None and width is None:
+        width = len(names)
+    return Inputs(None, int(width) if width is not None else None)
+
+
+def _made_up(names: Sequence[Any]) -> bool:
+    """LightGBM and XGBoost name a bare array's columns themselves."""
+    return all(str(n) in (f"Column_{i}", f"f{i}") for i, n in enumerate(names))
+
+
+def log(
+    uri: str, run_id: str, model: Any, flavor: str, example: Any, name: str = "model"
+) -> ModelVersion:
+    """Log a model to a run with signature and input example.
+
+    `example` is a frame of the model's inputs in its order, or None where none is known; the
+    model is then logged without a signature.
+    """
+    ping(uri)
+    module = importlib.import_module(f"mlflow.{flavor}")
+    arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
+    with plain_errors(), _active(run_id), quiet():
+        if example is not None:
+            arguments["signature"] = _signature(model, example)
+            arguments["input_example"] = example.head(5)
+        positional = () if flavor == "pyfunc" else (model,)
+        info = module.log_model(*positional, name=name, **arguments)
+    return ModelVersion(
+        model_id=str(info.model_id), run_id=run_id, uri=info.model_uri, flavor=flavor
+    )
+
+
+def _signature(model: Any, example: Any) -> Any:
+    from mlflow.models import infer_signature
+
+    predict = getattr(model, "predict", None)
+    try:
+        answer = predict(example) if callable(predict) else None
+    except Exception as problem:  # the user's model: a signature of inputs alone says as much
+        warnings.warn(
+            f"{type(model).__name__}.predict failed on the training frame's columns "
+            f"({type(problem).__name__}); its signature has inputs only.",
+            stacklevel=2,
+        )
+        answer = None
+    return infer_signature(example, answer)
+
+
+@contextlib.contextmanager
+def _active(run_id: str) -> Iterator[None]:
+    """Have a run active in this thread for MLflow's fluent calls, whichever thread this is."""
+    import mlflow
+
+    now = mlflow.active_run()
+    if now is not None and now.info.run_id == run_id:
+        yield
+        return
+    from mlflow.tracking import fluent
+
+    stack = fluent._active_run_stack.get()
+    stack.append(mlflow.ActiveRun(mlflow.get_run(run_id)))
+    try:
+        yield
+    finally:
+        stack.pop()
+
+
+def register(uri: str, logged: ModelVersion, name: str, aliases: Sequence[str]) -> ModelVersion:
+    """Register a logged model as a new version of `name` and point the aliases at it."""
+    ping(uri)
+    import mlflow
+
+    with plain_errors(), quiet():
+        version = mlflow.register_model(f"models:/{logged.model_id}", name)
+        for alias in aliases:
+            client(uri).set_registered_model_alias(name, alias, version.version)
+    return ModelVersion(
+        model_id=logged.model_id,
+        run_id=logged.run_id,
+        uri=f"models:/{name}/{version.version}",
+        flavor=logged.flavor,
+        name=name,
+        version=str(version.version),
+        aliases=tuple(aliases),
+    )
+
+
+def registered_names(uri: str) -> dict[str, tuple[str, ...]]:
+    """Every registered model's name with its aliases, all pages of them."""
+    api = client(uri)
+    found: dict[str, tuple[str, ...]] = {}
+    token = None
+    while True:
+        page = api.search_registered_models(max_results=1000, page_token=token)
+        found.update({m.name: tuple(m.aliases or ()) for m in page})
+        token = page.token
+        if not token:
+            return found
+
+
+def versions_of_run(uri: str, run_id: str) -> list[ModelVersion]:
+    """The registered versions that came from a run, with the aliases that point at them now."""
+    api = client(uri)
+    found = []
+    for version in api.search_model_versions(f"run_id = '{run_id}'"):
+        aliases = api.get_registered_model(version.name).aliases or {}
+        mine = tuple(a for a, number in aliases.items() if str(number) == str(version.version))
+        found.append(
+            ModelVersion(
+                model_id=str(version.source or "").removeprefix("models:/"),
+                run_id=run_id,
+                uri=f"models:/{version.name}/{version.version}",
+                name=version.name,
+                version=str(version.version),
+                aliases=mine,
+            )
+        )
+    return found
+
+
+def tag_version(uri: str, name: str, version: str, tags: dict[str, str]) -> None:
+    """Write tags on a registered version."""
+    api = client(uri)
+    for key, value in tags.items():
+        api.set_model_version_tag(name, version, key, value)
+
+
+def keep_contract(uri: str, model_id: str, text: str, tags: dict[str, str]) -> None:
+    """Put a contract among the files of a LoggedModel, and say in its tags what it holds."""
+    import tempfile
+    from pathlib import Path
+
+    api = client(uri)
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        path = Path(place) / "feast_contract.json"
+        path.write_text(text, encoding="utf-8")
+        api.log_model_artifact(model_id, str(path))
+    api.set_logged_model_tags(model_id, tags)
+
+
+def flavor_named(name: str) -> str:
+    """A flavour the user typed; raises `ModelError` with the nearest one we know."""
+    if name not in FLAVORS:
+        raise ModelError(f"no flavour {name}; {nearest(name, FLAVORS)}")
+    return name

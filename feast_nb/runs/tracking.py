@@ -1,0 +1,309 @@
+"""MLflow runs: start, end, write, read, each by its id and the address of its server."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import TrackingError
+from ..records import TrackedRun, public_uri
+from .quiet import quiet
+
+PATIENCE = 3.0  # seconds for a first sign of life; MLflow's own retries go on for minutes
+_seen_alive: dict[str, float] = {}
+
+
+def active() -> tuple[str, str] | None:
+    """The run active in this thread and its server's address; mlflow is not imported for it."""
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is None or not hasattr(mlflow, "active_run"):
+        return None
+    run = mlflow.active_run()
+    return (run.info.run_id, mlflow.get_tracking_uri()) if run else None
+
+
+def ping(uri: str | None) -> None:
+    """Raise `TrackingError` within seconds where no server answers at an http(s) address.
+
+    A plain connection tells: a refusing or silent host is what MLflow would retry for minutes.
+    """
+    parts = urlsplit(uri or "")
+    if (
+        parts.scheme not in ("http", "https")
+        or time.monotonic() - _seen_alive.get(str(uri), -9) < 5
+    ):
+        return
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = make(str(parts.hostname), parts.port, timeout=PATIENCE)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}/health")
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as problem:
+        what = "no answer" if isinstance(problem, socket.timeout) else str(problem)
+        raise TrackingError(
+            f"the MLflow server at {parts.hostname}:{parts.port or parts.scheme} cannot be "
+            f"reached ({what}); start it, or correct mlflow.tracking_uri in feature_store.yaml."
+        ) from None
+    finally:
+        connection.close()
+    if status >= 500:
+        raise TrackingError(
+            f"the MLflow server at {parts.hostname} answers {status}; look at its log."
+        )
+    _seen_alive[str(uri)] = time.monotonic()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """MLflow's refusals as one line of ours, with MLflow's error as the cause."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as problem:
+        text = " ".join(str(problem).split())
+        raise TrackingError(f"MLflow refuses: {text[:300]}") from problem
+
+
+def address(uri: str | None) -> str:
+    """The address that MLflow will use for a store's setting; None means MLflow's own choice."""
+    if uri:
+        return uri
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
+def client(uri: str) -> Any:
+    """MLflow's client for one server, whatever the global setting."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def experiment_id(uri: str, name: str) -> str:
+    """The experiment of that name, made if there is none; raises for a deleted one."""
+    api = client(uri)
+    found = api.get_experiment_by_name(name)
+    if found is None:
+        return str(api.create_experiment(name))
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"experiment {name} is deleted; restore it in MLflow, or name another with "
+            "--experiment."
+        )
+    return str(found.experiment_id)
+
+
+def chosen_experiment(uri: str) -> str | None:
+    """The experiment that the user chose before, by call or environment, if `uri` has it."""
+    import os
+
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import fluent
+
+    chosen = fluent._active_experiment_id or os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if chosen:
+        try:
+            found = client(uri).get_experiment(chosen)
+        except MlflowException:
+            return None  # chosen on another server
+        return str(chosen) if found and found.lifecycle_stage == "active" else None
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    return experiment_id(uri, name) if name else None
+
+
+def start(
+    uri: str,
+    name: str | None,
+    experiment: str | None,
+    default_experiment: str,
+    tags: Mapping[str, str],
+    description: str | None = None,
+    nested: bool = False,
+) -> TrackedRun:
+    """Start a run and make it the active one, so that the user's own MLflow calls join it.
+
+    `experiment` by name; else the one the user chose before; else `default_experiment`.
+    """
+    ping(uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    with plain_errors():
+        if experiment:
+            where: str | None = experiment_id(uri, experiment)
+        else:
+            where = chosen_experiment(uri) or experiment_id(uri, default_experiment)
+        run = mlflow.start_run(
+            run_name=name,
+            experiment_id=where,
+            nested=nested,
+            tags=dict(tags),
+            description=description,
+        )
+        return _tracked(run, uri)
+
+
+def resume(uri: str, run_id: str) -> TrackedRun:
+    """Make an earlier run the active one again."""
+    ping(uri)
+    import mlflow
+    from mlflow.tracking import fluent
+
+    mlflow.set_tracking_uri(uri)
+    with plain_errors():
+        info = client(uri).get_run(run_id).info
+        if info.lifecycle_stage == "deleted":
+            raise TrackingError(f"run {run_id} is deleted; restore it in MLflow first.")
+        chosen, fluent._active_experiment_id = fluent._active_experiment_id, None
+        try:  # MLflow refuses a run of another experiment than the chosen one
+            run = mlflow.start_run(run_id=run_id)
+        finally:
+            fluent._active_experiment_id = chosen
+        return _tracked(run, uri)
+
+
+def end(uri: str, run_id: str, status: str) -> None:
+    """End a run; where it is the active one of this thread, MLflow lets go of it first.
+
+    Raises `TrackingError` where the server is away: the run is no longer active all the same.
+    """
+    import mlflow
+
+    now = active()
+    try:
+        ping(uri)
+    except TrackingError:
+        release(run_id)
+        raise
+    if now == (run_id, uri):
+        with plain_errors():
+            mlflow.end_run(status)  # with all that MLflow itself does at a run's end
+    else:
+        release(run_id)
+        terminate(uri, run_id, status)
+
+
+def release(run_id: str) -> None:
+    """Take a run off MLflow's stack of this thread without asking any server."""
+    from mlflow.tracking import fluent
+
+    stack = fluent._active_run_stack.get()
+    stack[:] = [run for run in stack if run.info.run_id != run_id]
+    fluent._last_active_run_id.set(run_id)
+
+
+def terminate(uri: str, run_id: str, status: str, only_running: bool = False) -> None:
+    """Set a run's status and end time; with `only_running`, leave one that has ended alone."""
+    ping(uri)
+    api = client(uri)
+    with plain_errors():
+        if only_running and api.get_run(run_id).info.status != "RUNNING":
+            return
+        api.set_terminated(run_id, status)
+
+
+def read(uri: str, run_id: str) -> TrackedRun:
+    """A run with its latest metrics."""
+    ping(uri)
+    with plain_errors():
+        return _tracked(client(uri).get_run(run_id), uri)
+
+
+def newest(uri: str, experiment: str, most: int) -> list[TrackedRun]:
+    """The newest runs of an experiment, newest first; none where there is no such experiment."""
+    ping(uri)
+    api = client(uri)
+    with plain_errors():
+        found = api.get_experiment_by_name(experiment)
+        if found is None:
+            return []
+        page = api.search_runs([found.experiment_id], max_results=most)
+        return [_tracked(run, uri) for run in page]
+
+
+def write(
+    uri: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    files: Sequence[tuple[Path | str, str]] = (),
+) -> None:
+    """Write to a run, finished ones too: tags and metrics in one request, then each file.
+
+    A file is a path to upload or the text to upload, with its path among the artifacts.
+    """
+    ping(uri)
+    from mlflow.entities import Metric, RunTag
+
+    api = client(uri)
+    now = int(time.time() * 1000)
+    if tags or metrics:
+        api.log_batch(
+            run_id,
+            metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
+            tags=[RunTag(k, v) for k, v in tags.items()],
+        )
+    for content, artifact in files:
+        _upload(api, run_id, content, artifact)
+
+
+def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
+    folder, _, name = artifact.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        local = Path(place) / name
+        if isinstance(content, Path):
+            local.symlink_to(content.resolve())
+        else:
+            local.write_text(content, encoding="utf-8")
+        api.log_artifact(run_id, str(local), folder or None)
+
+
+def read_text(uri: str, run_id: str, artifact: str) -> str | None:
+    """The text of an artifact, or None where the run has none of that name."""
+    ping(uri)
+    folder = artifact.rpartition("/")[0]
+    api = client(uri)
+    if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:
+        return None
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        with quiet():
+            local = api.download_artifacts(run_id, artifact, place)
+        return Path(local).read_text(encoding="utf-8")
+
+
+def _tracked(run: Any, uri: str) -> TrackedRun:
+    info = run.info
+    name = client(uri).get_experiment(info.experiment_id).name
+    began = datetime.fromtimestamp(info.start_time / 1000, UTC) if info.start_time else None
+    return TrackedRun(
+        id=info.run_id,
+        name=info.run_name or info.run_id[:8],
+        experiment=name,
+        experiment_id=str(info.experiment_id),
+        status=info.status,
+        tracking_uri=public_uri(uri) or "",
+        url=run_url(uri, str(info.experiment_id), info.run_id),
+        parent_id=run.data.tags.get("mlflow.parentRunId"),
+        started=began.isoformat() if began else None,
+        metrics=dict(run.data.metrics),
+    )
+
+
+def run_url(uri: str | None, experiment: str, run_id: str) -> str | None:
+    """Where MLflow's UI shows a run; None where the address is no web address."""
+    base = public_uri(uri) or ""
+    if not base.startswith(("http://", "https://")):
+        return None
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"

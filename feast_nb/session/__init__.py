@@ -1,0 +1,204 @@
+"""Where Feast and MLflow meet: one method for each thing a notebook asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelError
+from ..records import ModelVersion, Repository, TrackedRun
+from . import recorder as _recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .runs import OpenRun
+    from .training import Training
+
+
+class Session:
+    """One feature repository and its tracking server, in a notebook or a plain script."""
+
+    def __init__(self, store: Any, yaml: Path) -> None:
+        from .runs import Runs
+
+        self.store = store
+        self.yaml = yaml
+        self.recorder = _recorder.current()
+        self.recorder.opened(store)
+        self.runs = Runs(self.recorder, store)
+        self.models: dict[str, tuple[str, ...]] = {}
+        self._names: dict[str, tuple[str, ...]] | None = None
+
+    @property
+    def repository(self) -> Repository:
+        """What the repository holds, read anew."""
+        from ..features import catalog
+
+        found = catalog.repository(self.store, self.yaml)
+        self._names = {
+            "services": tuple(found.services),
+            "refs": tuple(f"{v}:{f}" for v, features in found.views.items() for f in features),
+        }
+        return found
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Services and references as last read: what completion offers."""
+        return self._names or {}
+
+    @contextmanager
+    def run(
+        self,
+        name: str | None = None,
+        *,
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        nested: bool = False,
+        archive: bool = True,
+    ) -> Iterator[OpenRun]:
+        """A tracked run as a context: FINISHED, FAILED on an error, KILLED on an interrupt."""
+        opened = self.runs.start(
+            name,
+            experiment=experiment,
+            tags=tags,
+            description=description,
+            nested=nested,
+            archive=archive,
+        )
+        try:
+            yield opened
+        except KeyboardInterrupt:
+            opened.record = self.runs.end(opened, "KILLED")
+            raise
+        except BaseException:
+            opened.record = self.runs.end(opened, "FAILED")
+            raise
+        opened.record = self.runs.end(opened)
+
+    def train(self, name: str | None = None, **options: Any) -> Training:
+        """A tracked training as a context; `options` are the fields of `training.Plan`.
+
+        >>> with session.train("v1", service="driver_activity", entity_df=drivers) as training:
+        ...     training.model = LinearRegression().fit(training.frame[["conv_rate"]], y)
+        >>> training.summary
+        """
+        from .training import Plan, Training
+
+        for several in ("features", "aliases", "sources"):
+            given = options.get(several, ())
+            options[several] = (given,) if isinstance(given, str) else tuple(given)
+        return Training(self, Plan(name=name, **options))
+
+    def log_model(
+        self,
+        model: Any,
+        *,
+        variable: str | None = None,
+        flavor: str | None = None,
+        register: str | None = None,
+        aliases: Sequence[str] = (),
+        at_hand: Sequence[Any] = (),
+        run_id: str | None = None,
+    ) -> ModelVersion:
+        """Log a model that exists already, to the open run or to the last one of this session.
+
+        Raises `ModelError` where there is no run to log it to.
+        """
+        from ..recording import RunRef
+        from . import models
+
+        run = self._run_to_log_to(run_id)
+        recording = self.recorder.recording
+        recording.settle()
+        logged = models.log(
+            self.recorder,
+            RunRef(*run),
+            model,
+            variable=variable,
+            flavor=flavor,
+            at_hand=at_hand,
+            retrievals=recording.of_run(run[0]),
+        )
+        if register:
+            logged = models.register(self.recorder, RunRef(*run), logged, register, aliases)
+            self.learn(register, tuple(aliases))
+        self.recorder.flush(run[0], final=True)
+        return logged
+
+    def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
+        """What MLflow has of the newest runs, newest first: retrievals and model versions whole.
+
+        Of the project's own experiment, where none is named.
+        """
+        from ..runs import models, tracking
+        from .delivery import earlier
+
+        uri = self.runs.uri
+        found = tracking.newest(uri, experiment or self.store.project, most)
+        return tuple(
+            replace(
+                run,
+                retrievals=earlier(uri, run.id),
+                models=tuple(models.versions_of_run(uri, run.id)),
+                url=self.runs.url(run),
+            )
+            for run in found
+        )
+
+    def learn(self, model: str, aliases: Sequence[str]) -> None:
+        """Remember a registered model's name for completion."""
+        self.models[model] = tuple(dict.fromkeys((*self.models.get(model, ()), *aliases)))
+
+    def learn_models(self) -> None:
+        """Read the names of all registered models, for completion; done in the background."""
+        from ..runs import models
+
+        self.models |= models.registered_names(self.runs.uri)
+
+    def _run_to_log_to(self, run_id: str | None) -> tuple[str, str]:
+        if run_id:
+            return run_id, self.runs.uri
+        if self.runs.innermost is not None:
+            ref = self.runs.innermost.ref
+            return ref.id, ref.tracking_uri
+        of_mine = [r.run_id for r in self.recorder.recording.retrievals.values() if r.run_id]
+        if of_mine:
+            return str(of_mine[-1]), self.runs.uri
+        raise ModelError("no run to log the model to; start one with %feast_run NAME.")
+
+
+def open(path: str | os.PathLike[str] | None = None) -> Session:
+    """The session of a feature repository: a folder, a `feature_store.yaml`, or the nearest one.
+
+    Raises `RepositoryError` where there is none or Feast cannot use it.
+    """
+    from ..features import store
+
+    _recorder.current()
+    yaml = store.find() if path is None else store.yaml_of(path)
+    return Session(store.open_store(yaml), yaml)
+
+
+def nearest() -> Session:
+    """The session of the nearest repository, looked for from the running notebook upward."""
+    from ..features import store
+
+    cell = _recorder.current().cells.current
+    where = (
+        Path(cell.notebook).parent
+        if cell and cell.notebook and os.path.isabs(cell.notebook)
+        else None
+    )
+    return open(store.find(where))
+
+
+def of_store(opened: Any) -> Session:
+    """The session of a `FeatureStore` that the user opened."""
+    folder = Path(opened.repo_path).resolve()
+    return Session(opened, folder / "feature_store.yaml")

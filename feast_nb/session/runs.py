@@ -1,0 +1,165 @@
+"""Runs in a session: open one that later cells belong to, end it, see what it has recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import TrackingError, UsageError
+from ..features.store import settings_of
+from ..recording import RunRef
+from ..records import RunState, TrackedRun
+from ..runs import tracking
+from .recorder import Recorder, Wish
+
+ENDINGS = ("FINISHED", "FAILED", "KILLED")
+
+
+@dataclass
+class OpenRun:
+    """A run that this session started and has not ended."""
+
+    ref: RunRef
+    record: TrackedRun
+    outer: OpenRun | None = None
+
+
+class Runs:
+    """The open runs of a session, innermost last."""
+
+    def __init__(self, recorder: Recorder, store: Any) -> None:
+        self._recorder = recorder
+        self._store = store
+        self._innermost: OpenRun | None = None
+
+    @property
+    def innermost(self) -> OpenRun | None:
+        """The run that a cell would join now; one that MLflow ended meanwhile does not count."""
+        while self._innermost and self._innermost.ref.id not in self._recorder.open:
+            self._innermost = self._innermost.outer
+        return self._innermost
+
+    @property
+    def uri(self) -> str:
+        """The tracking server's address; raises `TrackingError` where MLflow is not enabled."""
+        settings = settings_of(self._store)
+        if settings is None:
+            raise TrackingError(
+                "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its "
+                "feature_store.yaml."
+            )
+        return tracking.address(settings.get_tracking_uri())
+
+    def start(
+        self,
+        name: str | None = None,
+        *,
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        nested: bool = False,
+        archive: bool = True,
+    ) -> OpenRun:
+        """Start a run; raises `UsageError` where one is open and `nested` is not asked for."""
+        uri = self.uri
+        open_run = self.innermost
+        if not nested:
+            if open_run is not None:
+                raise UsageError(
+                    f"run {open_run.record.name} is open{_since(open_run.record)}; end it with "
+                    "%feast_run --end, or add --nested."
+                )
+            if foreign := tracking.active():
+                raise UsageError(
+                    f"run {foreign[0][:8]} was started by mlflow.start_run and is open; end it "
+                    "with mlflow.end_run(), or add --nested."
+                )
+        cell = self._recorder.cells.current
+        record = tracking.start(
+            uri,
+            name,
+            experiment,
+            self._store.project,
+            {"feast.project": self._store.project, **_origin(cell), **(tags or {})},
+            description,
+            nested,
+        )
+        return self._opened(RunRef(record.id, uri), replace(record, cell=cell), archive)
+
+    def resume(self, run_id: str) -> OpenRun:
+        """Continue an earlier run."""
+        if self.innermost is not None:
+            raise UsageError(
+                f"run {self.innermost.record.name} is open; end it with %feast_run --end first."
+            )
+        uri = self.uri
+        record = tracking.resume(uri, run_id)
+        opened = self._opened(
+            RunRef(record.id, uri), replace(record, cell=self._recorder.cells.current), True
+        )
+        self._recorder.run_resumed(opened.ref)
+        return opened
+
+    def end(self, opened: OpenRun, status: str = "FINISHED") -> TrackedRun:
+        """End a run: its records go first, then its status; neither is lost if MLflow is away."""
+        if status not in ENDINGS:
+            raise UsageError(f"no status {status}; say one of {', '.join(ENDINGS)}.")
+        self._recorder.run_ends(opened.ref.id, status)
+        if self._innermost is opened:
+            self._innermost = opened.outer
+        try:
+            tracking.end(opened.ref.tracking_uri, opened.ref.id, status)
+        except TrackingError as problem:
+            late = {"kind": "ended", "status": status, "late": True}
+            self._recorder.recording.put(opened.ref, late)
+            self._recorder.say(f"the end of run {opened.record.name} is kept on disk: {problem}")
+        return self.described(opened, status)
+
+    def state(self) -> RunState:
+        """What is open and what it has recorded so far."""
+        found = []
+        one = self.innermost
+        while one is not None:
+            found.append(self.described(one))
+            one = one.outer
+        return RunState(tuple(found), recording=not self._recorder.paused)
+
+    def described(self, opened: OpenRun, status: str | None = None) -> TrackedRun:
+        """The run with its retrievals and metrics, as far as the server answers."""
+        self._recorder.recording.settle()
+        record = opened.record
+        try:
+            now = tracking.read(opened.ref.tracking_uri, opened.ref.id)
+            record = replace(record, metrics=now.metrics, status=now.status)
+        except TrackingError as problem:
+            record = replace(record, warnings=(str(problem),), status=status or record.status)
+        return replace(
+            record,
+            retrievals=tuple(self._recorder.recording.of_run(opened.ref.id)),
+            pending=self._recorder.outbox.pending(opened.ref.id),
+            url=self.url(record),
+        )
+
+    def url(self, record: TrackedRun) -> str | None:
+        """Where MLflow's UI shows the run: `mlflow.ui_url`, else the server if it is one."""
+        settings = settings_of(self._store)
+        base = settings.get_ui_url() if settings else None
+        return tracking.run_url(base, record.experiment_id, record.id) or record.url
+
+    def _opened(self, ref: RunRef, record: TrackedRun, archive: bool) -> OpenRun:
+        self._recorder.wishes[ref.id] = Wish(archive)
+        self._innermost = OpenRun(ref, record, self.innermost)
+        return self._innermost
+
+
+def _since(record: TrackedRun) -> str:
+    number = record.cell.number if record.cell else None
+    return f" since cell {number}" if number is not None else ""
+
+
+def _origin(cell: Any) -> dict[str, str]:
+    """MLflow takes the kernel's launcher for the source of a headless notebook."""
+    if cell is None or not cell.notebook:
+        return {}
+    return {"mlflow.source.name": cell.notebook, "mlflow.source.type": "NOTEBOOK"}

@@ -1,0 +1,339 @@
+"""A tracked training: open a run, retrieve, let the user train, log the model, sum it up."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .. import frames, notebook
+from ..errors import FeastNbError, ModelError, TrackingError, UsageError
+from ..features import catalog
+from ..records import FeatureUse, ModelVersion, Retrieval, TrainingSummary
+from . import entities, models
+from .runs import OpenRun
+
+if TYPE_CHECKING:
+    from . import Session
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training was asked to do; every field has the name of its option."""
+
+    name: str | None = None
+    service: str | None = None
+    features: tuple[str, ...] = ()
+    entity_df: Any = None
+    entity_name: str = "entity_df"
+    start: str | None = None
+    end: str | None = None
+    full_feature_names: bool = False
+    target: str | None = None
+    flavor: str | None = None
+    register: str | None = None
+    aliases: tuple[str, ...] = ()
+    experiment: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+    archive: bool = True
+    sources: tuple[Any, ...] = ()
+
+    @property
+    def retrieves(self) -> bool:
+        return bool(self.service or self.features)
+
+    def check(self) -> None:
+        """Raise `UsageError` for options that contradict each other."""
+        if self.service and self.features:
+            raise UsageError("--service and --features exclude each other; give one.")
+        if self.aliases and not self.register:
+            raise UsageError("--alias needs --register NAME: an alias points at a version.")
+        ranged = bool(self.start or self.end)
+        if self.retrieves and self.entity_df is None and not ranged:
+            raise UsageError("--service and --features need --entity-df VAR, or --start and --end.")
+        if not self.retrieves and (self.entity_df is not None or ranged):
+            raise UsageError("--entity-df needs --service NAME or --features REF….")
+        if self.entity_df is not None and ranged:
+            raise UsageError("--entity-df and --start/--end exclude each other; give one.")
+
+
+class Training:
+    """One training as a context: `frame` is what was retrieved, `model` what is to be logged.
+
+    The user's code runs inside. Leaving it logs the model (`model` if it was set, else what the
+    code logged itself), ends the run, and fills `summary`.
+    """
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        plan.check()
+        self.plan = plan
+        self.frame: Any = None
+        self.model: Any = None
+        self.variable: str | None = None
+        self.at_hand: list[Any] = []
+        self.summary: TrainingSummary | None = None
+        self.made: list[ModelVersion] = []
+        self._session = session
+        self._run: OpenRun | None = None
+        self._owned = False
+        self._first = 0
+        self._logged_before = 0
+        self._started = 0.0
+        self._question: FeastNbError | None = None
+        self._linked: set[str] = set()
+
+    def __enter__(self) -> Self:
+        features = self._checked_features()
+        self._started = time.perf_counter()
+        recorder, plan = self._session.recorder, self.plan
+        runs = self._session.runs
+        joined = runs.innermost if plan.name is None else None
+        self._owned = joined is None
+        self._run = joined or runs.start(
+            plan.name,
+            experiment=plan.experiment,
+            tags=plan.tags,
+            description=plan.description,
+            nested=runs.innermost is not None,
+            archive=plan.archive,
+        )
+        self._first = len(recorder.recording.retrievals)
+        self._logged_before = len(recorder.logged)
+        for frame in plan.sources:
+            self._link(frame, "declared")
+        if plan.retrieves:
+            try:
+                self._retrieve(features)
+            except BaseException as problem:
+                self._close(problem)
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if problem is not None:
+            self._close(problem)
+            return
+        try:
+            if self._question is None:
+                self._keep_model()
+        except (ModelError, TrackingError) as asked:
+            self._question = asked
+        self._close(None)
+        if self._question is not None:
+            raise self._question
+
+    @property
+    def run(self) -> OpenRun:
+        assert self._run is not None, "a training has a run from its start on"
+        return self._run
+
+    @property
+    def retrievals(self) -> list[Retrieval]:
+        """What this training retrieved, then what the frames it used came from."""
+        recording = self._session.recorder.recording
+        new = {r.id for r in list(recording.retrievals.values())[self._first :]}
+        found = recording.of_run(self.run.ref.id)
+        mine = [r for r in found if r.id in new and r.linked_by is None]
+        return [*mine, *(r for r in found if r.id in self._linked)]
+
+    @property
+    def has_logged(self) -> bool:
+        """Whether the user's own code, or autolog, logged a model in here."""
+        return len(self._session.recorder.logged) > self._logged_before
+
+    def use(self, namespace: Mapping[str, Any], source: str) -> None:
+        """Look at the frames that a cell reads, before it runs: what they came from is linked."""
+        loaded = notebook.names_loaded(source)
+        self.at_hand += [namespace[n] for n in sorted(loaded) if n in namespace]
+        for frame in self.at_hand:
+            self._link(frame, "attrs")
+
+    def _link(self, frame: Any, linked_by: frames.LinkedBy) -> None:
+        recording = self._session.recorder.recording
+        mark = frames.mark_of(frame)
+        known = recording.retrievals.get(mark or "")
+        if known is None or known.id in self._linked or known.run_id == self.run.ref.id:
+            return
+        recording.settle()  # the copy for this run should hold its fingerprint
+        recording.link(self.run.ref, known.id, linked_by)
+        self._linked.add(known.id)
+
+    def choose(
+        self, namespace: Mapping[str, Any], before: models.Before, source: str, name: str | None
+    ) -> None:
+        """Find the model that a cell made, and the frames it had to hand, among its variables.
+
+        `name` says which variable; else it is the one candidate. Several are a question, which
+        is asked when the run has ended: the training itself went well.
+        """
+        self.at_hand += [v for k, v in namespace.items() if k in notebook.names_stored(source)]
+        try:
+            if name is None and not self.has_logged:
+                stored = notebook.names_stored(source)
+                name = models.the_one(models.candidates(namespace, before, stored))
+            if name is not None:
+                self.variable, self.model = name, models.named(namespace, name)
+        except ModelError as asked:
+            self._question = asked
+
+    def _checked_features(self) -> Any:
+        """What to retrieve, or None; everything that can be wrong is said before a run starts."""
+        plan, store = self.plan, self._session.store
+        if not plan.retrieves:
+            return None
+        features: Any = list(plan.features)
+        if plan.service:
+            features = catalog.service_named(store, plan.service)
+        else:
+            catalog.check_refs(store, plan.features)
+        refs = catalog.refs_of(store, features)
+        views = catalog.views_of(store, features, refs).values()
+        if plan.entity_df is not None:
+            keys, wanted = catalog.join_keys_of(store, views), catalog.request_fields_of(views)
+            entities.check(plan.entity_df, plan.entity_name, keys, wanted, plan.target)
+        return features
+
+    def _retrieve(self, features: Any) -> None:
+        plan = self.plan
+        reach = {
+            "start_date": entities.moment(plan.start) if plan.start else None,
+            "end_date": entities.moment(plan.end) if plan.end else None,
+        }
+        with warnings.catch_warnings():
+            # Feast's own use of its libraries; the user did not write this call.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            job = self._session.store.get_historical_features(
+                entity_df=plan.entity_df,
+                features=features,
+                full_feature_names=plan.full_feature_names,
+                **{k: v for k, v in reach.items() if v is not None},
+            )
+            self.frame = job.to_df()
+        self.at_hand.append(self.frame)
+
+    def _keep_model(self) -> None:
+        """Log and register the model; one that the user's code logged is not logged again."""
+        plan, recorder = self.plan, self._session.recorder
+        recorder.recording.settle()
+        if self.has_logged:
+            for model_id in recorder.logged[self._logged_before :]:
+                contract = recorder.recording.contracts.get(model_id)
+                flavor = contract.flavor if contract else None
+                self.made.append(
+                    ModelVersion(
+                        model_id, self.run.ref.id, f"models:/{model_id}", flavor, contract=contract
+                    )
+                )
+        elif self.model is not None:
+            logged = models.log(
+                recorder,
+                self.run.ref,
+                self.model,
+                variable=self.variable,
+                flavor=plan.flavor,
+                at_hand=self.at_hand,
+                retrievals=self.retrievals,
+                declared=any(frames.mark_of(f) for f in plan.sources),
+            )
+            self.made.append(logged)
+        if plan.register:
+            self._register(plan.register)
+
+    def _register(self, name: str) -> None:
+        if not self.made:
+            raise ModelError(
+                f"no model was made here to register as {name}; assign it to a variable in the "
+                f"cell, or log one now: %feast_log VAR --register {name}"
+            )
+        recorder = self._session.recorder
+        version = models.register(recorder, self.run.ref, self.made[-1], name, self.plan.aliases)
+        self.made[-1] = version
+        self._session.learn(name, self.plan.aliases)
+
+    def _close(self, problem: BaseException | None) -> None:
+        """End the run if it is ours, and sum up, whatever happened."""
+        runs = self._session.runs
+        status = "FINISHED" if problem is None else "FAILED"
+        if isinstance(problem, KeyboardInterrupt):
+            status = "KILLED"
+        self._session.recorder.recording.settle()
+        record = runs.end(self.run, status) if self._owned else runs.described(self.run)
+        retrievals = self.retrievals
+        self.summary = TrainingSummary(
+            run=replace(record, retrievals=()),
+            features=features_used(retrievals, self.made),
+            retrievals=tuple(retrievals),
+            models=tuple(self.made),
+            metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},
+            warnings=(*cautions(retrievals), *record.warnings),
+            seconds=round(time.perf_counter() - self._started, 2),
+        )
+
+
+def features_used(
+    retrievals: Sequence[Retrieval], made: Iterable[ModelVersion]
+) -> tuple[FeatureUse, ...]:
+    """Every feature of the historical retrievals in the order asked, and its place in the model."""
+    order: dict[str, int] = {}
+    for version in made:
+        if version.contract is not None:
+            order = {i.ref: n for n, i in enumerate(version.contract.inputs, 1) if i.ref}
+    used: dict[str, FeatureUse] = {}
+    for retrieval in retrievals:
+        if retrieval.kind != "historical":
+            continue
+        known = {c.name: c for c in retrieval.result.columns} if retrieval.result else {}
+        for column, ref in retrieval.columns().items():
+            found = known.get(column)
+            used.setdefault(
+                ref,
+                FeatureUse(
+                    ref=ref,
+                    column=column,
+                    dtype=found.dtype if found else None,
+                    nulls=found.nulls if found else None,
+                    rows=retrieval.result.rows if retrieval.result else None,
+                    input=order.get(ref),
+                ),
+            )
+    return tuple(used.values())
+
+
+def cautions(retrievals: Sequence[Retrieval]) -> list[str]:
+    """What the reader of a summary should know before trusting it."""
+    said = []
+    for r in retrievals:
+        result, entity = r.result, r.entity
+        if result is not None and result.dropped:
+            verb = "dropped" if result.dropped > 0 else "added"
+            why = "; ".join(f"{loss.rows:,}: {loss.why}" for loss in result.losses)
+            said.append(
+                f"the offline store {verb} {abs(result.dropped):,} of {entity.rows:,} rows asked "
+                f"for ({why})."
+                if why
+                else f"{abs(result.dropped):,} rows were {verb}."
+            )
+        if entity.reason and entity.reason != "archiving is off" and r.kind == "historical":
+            said.append(f"the entity frame is not archived: {entity.reason}; its fingerprint is.")
+        if result is not None:
+            empty = [c.name for c in result.columns if c.nulls == result.rows and result.rows]
+            features = [c for c in empty if c in r.columns()]
+            if features:
+                said.append(f"no value at all in {', '.join(features)}.")
+        if r.state == "submitted":
+            said.append("a retrieval was asked for and never run (no to_df() or to_arrow()).")
+        if len(r.services) > 1:
+            said.append(
+                f"the list of features is that of several services ({', '.join(r.services)}); "
+                "none is recorded. Pass the service itself."
+            )
+    return said

@@ -1,0 +1,1 @@
+"""Tests in a real JupyterLab and a real browser; run them in a process of their own."""
