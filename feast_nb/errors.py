@@ -29,6 +29,10 @@ class TrackingError(FeastNbError):
     """MLflow is off, out of reach, or refuses."""
 
 
+class GoneError(TrackingError):
+    """The run that something was meant for is not on its server any more."""
+
+
 class ModelError(FeastNbError):
     """Which model is meant is not clear, or it cannot be logged."""
 

@@ -24,6 +24,13 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 
+QUIET = {
+    # Several threads stall where the machine has fewer free cores than they expect.
+    "OMP_NUM_THREADS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+
 
 def main() -> None:
     """Read the command line and do it."""
@@ -54,9 +61,8 @@ def run(path: Path, folder: Path) -> nbformat.NotebookNode:
             on_cell_executed=lambda **_: bar.update(),
             extra_arguments=["--log-level=ERROR"],
         )
-        # One thread: several stall where the machine has fewer free cores than they expect.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         return client.execute()
 
 

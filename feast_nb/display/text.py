@@ -65,7 +65,7 @@ def _retrievals(retrievals: Sequence[Retrieval]) -> list[str]:
         times = f" ×{r.count}" if r.count > 1 else ""
         lines.append(
             f"  {r.kind}{times}: {words.service(r)}, {words.count(len(r.refs), 'feature')}, "
-            f"{words.asked_and_given(r)}, {words.seconds(r.seconds.run)}, "
+            f"rows {words.asked_and_given(r)}, {words.seconds(r.seconds.run)}, "
             f"fingerprint {words.short(r.result.fingerprint if r.result else None)}"
         )
         if r.entity.timestamp and r.entity.timestamp.min:

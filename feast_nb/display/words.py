@@ -49,9 +49,9 @@ def short(digest: str | None) -> str:
 
 
 def asked_and_given(retrieval: Retrieval) -> str:
-    """`37,423 rows asked, 37,423 given`, with what was lost."""
+    """`37,423 asked, 37,423 given`: rows, or why there are none."""
     entity, result = retrieval.entity, retrieval.result
-    asked = f"{count(entity.rows, 'row')} asked" if entity.rows is not None else entity.kind
+    asked = f"{entity.rows:,} asked" if entity.rows is not None else entity.kind
     if retrieval.state == "failed":
         return f"{asked}, failed: {retrieval.error}"
     if result is None:

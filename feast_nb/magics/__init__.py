@@ -34,8 +34,7 @@ class Loaded:
         from .formatters import Formatters
 
         self._shell = shell
-        self.recorder = recorder.current()
-        self.recorder.interactive = True
+        self.recorder = recorder.current(interactive=True)
         self.recorder.cells.watch(shell)
         self.magics = FeastMagics(shell)
         registry = shell.magics_manager.magics
@@ -44,7 +43,7 @@ class Loaded:
         self._formatters = Formatters(shell)
         self._completion = Completion(shell, self.magics)
         shell.events.register("post_run_cell", self._tell)
-        self._say_orphans()
+        self._tell(None)
 
     def put_back(self) -> None:
         from ..session import recorder
@@ -68,9 +67,3 @@ class Loaded:
         notices, self.recorder.notices = self.recorder.notices, []
         for notice in notices:
             print(f"feast_nb: {notice}", file=sys.stderr)
-
-    def _say_orphans(self) -> None:
-        for entry in self.recorder.adopt():
-            where = f" in {entry['notebook']}" if entry.get("notebook") else ""
-            print(f"feast_nb: run {entry['run'][:8]} was left open{where} by a kernel that died; "
-                  "it is being closed as KILLED.")  # fmt: skip

@@ -18,8 +18,10 @@ def run(shell: Any, source: str) -> None:
     true name, and nbclient and papermill stop.
     """
     kept: list[Any] = []
+    outer = shell.displayhook.exec_result  # the inner cell takes its place and leaves nothing
     with _keeping_tracebacks(shell, kept):
         result = shell.run_cell(source, store_history=False)
+    shell.displayhook.exec_result = outer
     problem = result.error_before_exec or result.error_in_exec
     if problem is None:
         return

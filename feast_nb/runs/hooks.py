@@ -19,7 +19,7 @@ from ..patches import Patches, door
 class Listener(Protocol):
     """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
-    def run_started(self, run_id: str, tracking_uri: str) -> None: ...
+    def run_started(self, run_id: str, tracking_uri: str, name: str | None) -> None: ...
 
     def run_ends(self, run_id: str, status: str) -> None: ...
 
@@ -75,7 +75,8 @@ class Hooks:
             run = original(*args, **kwargs)
             if self._patches.active:
                 with door("noting that a run started"):
-                    self._listener.run_started(run.info.run_id, _tracking_uri())
+                    info = run.info
+                    self._listener.run_started(info.run_id, _tracking_uri(), info.run_name)
             return run
 
         return start_run

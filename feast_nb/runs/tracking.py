@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import TrackingError
+from ..errors import GoneError, TrackingError
 from ..records import TrackedRun, public_uri
 from .quiet import quiet
 
@@ -242,21 +242,36 @@ def write(
 ) -> None:
     """Write to a run, finished ones too: tags and metrics in one request, then each file.
 
-    A file is a path to upload or the text to upload, with its path among the artifacts.
+    A file is a path to upload or the text to upload, with its path among the artifacts. Raises
+    `GoneError` where there is no such run any more.
     """
     ping(uri)
+    _check_database(uri)
     from mlflow.entities import Metric, RunTag
+    from mlflow.exceptions import MlflowException
 
     api = client(uri)
     now = int(time.time() * 1000)
-    if tags or metrics:
-        api.log_batch(
-            run_id,
-            metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
-            tags=[RunTag(k, v) for k, v in tags.items()],
-        )
-    for content, artifact in files:
-        _upload(api, run_id, content, artifact)
+    try:
+        if tags or metrics:
+            api.log_batch(
+                run_id,
+                metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
+                tags=[RunTag(k, v) for k, v in tags.items()],
+            )
+        for content, artifact in files:
+            _upload(api, run_id, content, artifact)
+    except MlflowException as problem:
+        if problem.error_code == "RESOURCE_DOES_NOT_EXIST" or "'active' state" in str(problem):
+            raise GoneError(f"run {run_id} is not there any more (deleted?).") from problem
+        raise
+
+
+def _check_database(uri: str) -> None:
+    """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
+    scheme, _, path = uri.partition(":///")
+    if scheme.startswith("sqlite") and path and not Path(path.partition("?")[0]).exists():
+        raise GoneError(f"the tracking database {path} is not there any more.")
 
 
 def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:

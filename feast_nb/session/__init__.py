@@ -29,7 +29,7 @@ class Session:
         self.store = store
         self.yaml = yaml
         self.recorder = _recorder.current()
-        self.recorder.opened(store)
+        self.recorder.feast.opened(store)
         self.runs = Runs(self.recorder, store)
         self.models: dict[str, tuple[str, ...]] = {}
         self._names: dict[str, tuple[str, ...]] | None = None

@@ -143,9 +143,9 @@ def log(
         ) from problem
     contract = recorder.recording.contracts.get(logged.model_id)
     if declared and retrievals:
-        recorder.link(logged.model_id, retrievals, "declared")
+        recorder.models.link(logged.model_id, retrievals, "declared")
     elif contract is not None and not contract.retrievals and retrievals:
-        recorder.link(logged.model_id, retrievals, "name")
+        recorder.models.link(logged.model_id, retrievals, "name")
     contract = recorder.recording.contracts.get(logged.model_id)
     return replace(logged, variable=variable, contract=contract)
 

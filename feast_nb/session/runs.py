@@ -105,7 +105,7 @@ class Runs:
         """End a run: its records go first, then its status; neither is lost if MLflow is away."""
         if status not in ENDINGS:
             raise UsageError(f"no status {status}; say one of {', '.join(ENDINGS)}.")
-        self._recorder.run_ends(opened.ref.id, status)
+        self._recorder.models.run_ends(opened.ref.id, status)
         if self._innermost is opened:
             self._innermost = opened.outer
         try:

@@ -85,6 +85,7 @@ class Training:
         self._started = 0.0
         self._question: FeastNbError | None = None
         self._linked: set[str] = set()
+        self._reach: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         features = self._checked_features()
@@ -102,7 +103,7 @@ class Training:
             archive=plan.archive,
         )
         self._first = len(recorder.recording.retrievals)
-        self._logged_before = len(recorder.logged)
+        self._logged_before = len(recorder.models.ids)
         for frame in plan.sources:
             self._link(frame, "declared")
         if plan.retrieves:
@@ -148,7 +149,7 @@ class Training:
     @property
     def has_logged(self) -> bool:
         """Whether the user's own code, or autolog, logged a model in here."""
-        return len(self._session.recorder.logged) > self._logged_before
+        return len(self._session.recorder.models.ids) > self._logged_before
 
     def use(self, namespace: Mapping[str, Any], source: str) -> None:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
@@ -197,6 +198,11 @@ class Training:
             catalog.check_refs(store, plan.features)
         refs = catalog.refs_of(store, features)
         views = catalog.views_of(store, features, refs).values()
+        self._reach = {
+            name: entities.moment(text)
+            for name, text in (("start_date", plan.start), ("end_date", plan.end))
+            if text is not None
+        }
         if plan.entity_df is not None:
             keys, wanted = catalog.join_keys_of(store, views), catalog.request_fields_of(views)
             entities.check(plan.entity_df, plan.entity_name, keys, wanted, plan.target)
@@ -204,10 +210,6 @@ class Training:
 
     def _retrieve(self, features: Any) -> None:
         plan = self.plan
-        reach = {
-            "start_date": entities.moment(plan.start) if plan.start else None,
-            "end_date": entities.moment(plan.end) if plan.end else None,
-        }
         with warnings.catch_warnings():
             # Feast's own use of its libraries; the user did not write this call.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -215,7 +217,7 @@ class Training:
                 entity_df=plan.entity_df,
                 features=features,
                 full_feature_names=plan.full_feature_names,
-                **{k: v for k, v in reach.items() if v is not None},
+                **self._reach,
             )
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
@@ -225,7 +227,7 @@ class Training:
         plan, recorder = self.plan, self._session.recorder
         recorder.recording.settle()
         if self.has_logged:
-            for model_id in recorder.logged[self._logged_before :]:
+            for model_id in recorder.models.ids[self._logged_before :]:
                 contract = recorder.recording.contracts.get(model_id)
                 flavor = contract.flavor if contract else None
                 self.made.append(

@@ -1,0 +1,136 @@
+"""MLflow's calls as they are noticed: runs that open and end, models logged and registered."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import contract, frames
+from ..features.store import sqlite_file
+from ..recording import RunRef
+from ..records import Retrieval
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A model as it was logged, before it is known what it was trained on."""
+
+    run: RunRef
+    name: str
+    flavor: str | None
+    input_names: tuple[str, ...] | None
+    signature: dict[str, str] | None
+
+
+class Logged:
+    """Listens to MLflow for the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.ids: list[str] = []
+        self._seen: dict[str, Seen] = {}
+
+    def run_started(self, run_id: str, tracking_uri: str, name: str | None) -> None:
+        """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
+        run = RunRef(run_id, tracking_uri)
+        self._recorder.open[run_id] = run
+        self._recorder.inherit(run)
+        if self._recorder.interactive:
+            from . import recorder
+
+            # MLflow finishes open runs at exit; the last to register comes first.
+            atexit.unregister(recorder.shut)
+            atexit.register(recorder.shut)
+            notebook = (
+                self._recorder.cells.current.notebook if self._recorder.cells.current else None
+            )
+            self._recorder.recording.put(
+                run, {"kind": "opened", "notebook": notebook, "name": name}
+            )
+
+    def run_ends(self, run_id: str, status: str) -> None:
+        """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""
+        run = self._recorder.open.pop(run_id, None)
+        self._recorder.wishes.pop(run_id, None)
+        if run is None:
+            return
+        if self._recorder.recording.of_run(run_id) or self._recorder.interactive:
+            self._recorder.recording.settle()
+            self._recorder.recording.put(run, {"kind": "ended", "status": status})
+        self._recorder.flush(run_id, final=True)
+
+    def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
+        """Give every model that is logged in a run its contract, whoever logged it."""
+        from ..runs import models
+
+        if self._recorder.paused or not info.run_id:
+            return
+        run = RunRef(str(info.run_id), tracking_uri)
+        found = models.inputs_of(model) if model is not None else models.Inputs()
+        signature = _signature(info)
+        candidates = self._recorder.recording.of_run(run.id)
+        names = found.names or (tuple(signature) if signature else None)
+        mine = frames.of_model(names, found.width, candidates)
+        self.ids.append(str(info.model_id))
+        if mine is None and run.id not in self._recorder.wishes:
+            return
+        self._seen[str(info.model_id)] = Seen(
+            run=run,
+            name=str(getattr(info, "name", None) or "model"),
+            flavor=models.flavor_of(model) if model is not None else None,
+            input_names=found.names,
+            signature=signature,
+        )
+        self.link(str(info.model_id), [mine] if mine else [], "columns")
+
+    def link(self, model_id: str, retrievals: Sequence[Retrieval], by: frames.LinkedBy) -> None:
+        """Say which retrievals a logged model was trained on, and how that is known."""
+        seen = self._seen[model_id]
+        built = contract.build(
+            model_id=model_id,
+            run_id=seen.run.id,
+            name=seen.name,
+            flavor=seen.flavor,
+            input_names=seen.input_names,
+            signature=seen.signature,
+            retrievals=retrievals,
+            linked_by=by if retrievals else None,
+            cell=self._recorder.cells.current,
+        )
+        self._recorder.recording.modelled(seen.run, built)
+
+    def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:
+        model_id = model_uri.removeprefix("models:/") if "models:/m-" in model_uri else None
+        if model_id is None and str(version.source).startswith("models:/m-"):
+            model_id = str(version.source).removeprefix("models:/")
+        known = self._recorder.recording.contracts.get(model_id or "")
+        run_id = version.run_id or (known.run_id if known else None)
+        if run_id and known:
+            entry = {"name": version.name, "version": str(version.version), "model_id": model_id}
+            run = RunRef(str(run_id), tracking_uri)
+            self._recorder.recording.put(run, {"kind": "version", **entry})
+
+    def artifact_root(self, tracking_uri: str) -> Path | None:
+        """Artifacts lie beside the SQLite tracking store of a repository, wherever one stands."""
+        file = sqlite_file(tracking_uri)
+        if file is None or not file.is_absolute():
+            return None
+        for store in self._recorder.feast.stores:
+            repo = Path(store.repo_path).resolve()
+            if repo in file.resolve().parents:
+                return file.parent / "mlartifacts"
+        return None
+
+
+def _signature(info: Any) -> dict[str, str] | None:
+    """Column → type of a logged model's signature, where it has named columns."""
+    inputs = getattr(getattr(info, "signature", None), "inputs", None)
+    if inputs is None or not inputs.has_input_names():
+        return None
+    return {str(c.name): str(getattr(c.type, "name", c.type)) for c in inputs.inputs}

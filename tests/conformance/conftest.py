@@ -1,0 +1,133 @@
+"""The same calls twice: by Feast alone, then with the extension loaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ..conftest import define, read_json
+
+
+def forget() -> None:
+    """Put MLflow's and Feast's global state back to that of a fresh kernel."""
+    import feast.mlflow
+    import mlflow
+    from mlflow.tracking import fluent
+
+    while mlflow.active_run():
+        mlflow.end_run()
+    fluent._active_experiment_id = None
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
+    mlflow.set_tracking_uri(None)
+    feast.mlflow._client = feast.mlflow._registered_store = None
+
+
+@pytest.fixture(autouse=True)
+def _no_search_for_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow loads each model in a process of its own to see what it imports: seconds each time."""
+    import mlflow.models
+
+    def named(uri: str, flavor: str, fallback: list[str], **kwargs: Any) -> list[str]:
+        return fallback
+
+    monkeypatch.setattr(mlflow.models, "infer_pip_requirements", named)
+
+
+@pytest.fixture
+def alone(template: Path, tmp_path: Path) -> Any:
+    """The store of a repository of its own, as Feast alone opens it: no hook is in place.
+
+    Its tracking URI is absolute, or it would be another one in each folder (row 3.8).
+    """
+    from feast import FeatureStore
+
+    from feast_nb.session import recorder
+
+    assert recorder._recorder is None, "the control comes before the extension is loaded"
+    folder = tmp_path / "alone"
+    shutil.copytree(template, folder)
+    change_yaml(folder, "sqlite:///mlflow.db", f"sqlite:///{folder}/mlflow.db")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        store = FeatureStore(repo_path=str(folder))
+        store.apply(define(folder))
+    return store
+
+
+class Load:
+    """`%load_ext feast_nb` and `%feast_store`, when called; the notebook is `book` from then on."""
+
+    def __init__(self, repo: Path, request: pytest.FixtureRequest) -> None:
+        self._repo = repo
+        self._request = request
+        self.book: Any = None
+
+    def bare(self) -> Any:
+        """Load the extension in a kernel with no history; the notebook."""
+        if self.book is None:
+            forget()
+            self.book = self._request.getfixturevalue("notebook")
+        return self.book
+
+    def __call__(self, folder: Path | None = None) -> Any:
+        """Load the extension and open a repository; its store."""
+        return self.bare().run(f"store = %feast_store {folder or self._repo}\nstore")
+
+    def sent(self) -> None:
+        """Wait for what the background has still to send, as the end of a kernel does."""
+        from feast_nb.session import recorder
+
+        assert recorder.current().recording.settle()
+        assert recorder.current().flush()
+
+
+@pytest.fixture
+def load(repo: Path, request: pytest.FixtureRequest) -> Load:
+    return Load(repo, request)
+
+
+def change_yaml(folder: Path, old: str, new: str) -> None:
+    """Replace a piece of a repository's settings, which must be there."""
+    yaml = folder / "feature_store.yaml"
+    text = yaml.read_text()
+    assert old in text
+    yaml.write_text(text.replace(old, new))
+
+
+def fit(frame: pd.DataFrame, *columns: str) -> Any:
+    """A linear model of `y`, which knows its inputs' names."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(frame[list(columns)], frame["y"])
+
+
+def tags_of(store: Any, run_id: str) -> dict[str, str]:
+    """The tags of a run, as MLflow's own client reads them."""
+    tags: dict[str, str] = store.mlflow.client.get_run(run_id).data.tags
+    return tags
+
+
+def retrievals_of(store: Any, run_id: str) -> list[dict[str, Any]]:
+    """What the run keeps of its retrievals, in order."""
+    kept: list[dict[str, Any]] = read_json(store.mlflow.client, run_id, "feast/retrievals.json")[
+        "retrievals"
+    ]
+    return kept
+
+
+def contracts_of(store: Any, run_id: str) -> dict[str, dict[str, Any]]:
+    """The contract of each model that a run logged, by the model's name."""
+    client = store.mlflow.client
+    found = {}
+    for item in client.list_artifacts(run_id, "feast/contracts"):
+        contract = read_json(client, run_id, item.path)
+        assert item.path == f"feast/contracts/{contract['model_id']}.json"
+        found[contract["name"]] = contract
+    return found

@@ -1,0 +1,250 @@
+"""NATIVE.md, group 1: answers of Feast's own integration that are wrong, and nobody says so."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from ..conftest import NOW, artifacts, read_json
+from .conftest import contracts_of, fit, retrievals_of, tags_of
+
+RATES = ["hourly:conv_rate", "hourly:acc_rate"]
+ACTIVITY = [*RATES, "hourly:trips"]
+EVERYTHING = [*ACTIVITY, "profile:age"]
+
+
+def entities(rows: int) -> pd.DataFrame:
+    """An entity frame of so many rows, no two alike."""
+    moments = [NOW - pd.Timedelta(hours=i // 10) for i in range(rows)]
+    return pd.DataFrame({"driver_id": [i % 10 for i in range(rows)], "event_timestamp": moments})
+
+
+@pytest.mark.conformance("1.1")
+def test_1_1_each_model_says_what_it_was_trained_on(alone, load, drivers) -> None:
+    """Two models in one run: Feast names the last retrieval's service for both, without an error.
+
+    Right is lineage by logged model and by version. Feast's own resolve compares with the one list
+    of the run: for the first model it raises rather than answer wrongly.
+    """
+    from feast.mlflow_integration import FeastMlflowModelResolutionError
+
+    def two_models_in_one_run(store):
+        with store.mlflow.start_run(run_name="two") as run:
+            v1 = store.get_historical_features(drivers, store.get_feature_service("rates")).to_df()
+            store.mlflow.log_model(fit(v1, "conv_rate", "acc_rate"), "small")
+            everything = store.get_feature_service("everything")
+            v2 = store.get_historical_features(drivers, everything).to_df()
+            store.mlflow.log_model(fit(v2, "conv_rate", "acc_rate", "trips", "age"), "big")
+        store.mlflow.register_model(f"runs:/{run.info.run_id}/small", "C_small")
+        store.mlflow.register_model(f"runs:/{run.info.run_id}/big", "C_big")
+        return run.info.run_id
+
+    # given what Feast alone does: the model of two features is resolved to a service of four
+    two_models_in_one_run(alone)
+    assert alone.mlflow.resolve_features("models:/C_small/1") == "everything"
+
+    # when the extension is loaded
+    store = load()
+    run_id = two_models_in_one_run(store)
+    load.sent()
+
+    # then each logged model has its own lineage
+    contracts = contracts_of(store, run_id)
+    assert contracts["small"]["refs"] == RATES
+    assert [i["ref"] for i in contracts["small"]["inputs"]] == RATES
+    assert contracts["small"]["service"] == "rates"
+    assert contracts["big"]["refs"] == EVERYTHING
+    assert contracts["big"]["service"] == "everything"
+    first, second = (r["id"] for r in retrievals_of(store, run_id))
+    assert contracts["small"]["retrievals"] == [first]
+    assert contracts["big"]["retrievals"] == [second]
+
+    # and so has each version, and no answer of Feast's own is wrong
+    assert store.mlflow.resolve_features("models:/C_big/1") == "everything"
+    with pytest.raises(FeastMlflowModelResolutionError, match="mismatch for service 'rates'"):
+        store.mlflow.resolve_features("models:/C_small/1")
+    for name, service in (("small", "rates"), ("big", "everything")):
+        tags = store.mlflow.client.get_model_version(f"C_{name}", "1").tags
+        assert tags["feast.feature_service"] == service
+        path = f"feast/contracts/{contracts[name]['model_id']}.json"
+        assert tags["feast_nb.contract"] == f"runs:/{run_id}/{path}"
+
+
+@pytest.mark.conformance("1.1")
+def test_1_1_a_model_of_a_bare_list_has_no_service(alone, load, drivers) -> None:
+    """A model of one reference, then one of a service: Feast gives the service to both.
+
+    Right is that the version of the first one has no service, and resolve does not invent one.
+    """
+    from feast.mlflow_integration import FeastMlflowModelResolutionError
+
+    def list_then_service(store):
+        with store.mlflow.start_run() as run:
+            v1 = store.get_historical_features(drivers, ["hourly:trips"]).to_df()
+            store.mlflow.log_model(fit(v1, "trips"), "listed")
+            service = store.get_feature_service("activity")
+            v2 = store.get_historical_features(drivers, service).to_df()
+            store.mlflow.log_model(fit(v2, "conv_rate", "acc_rate", "trips"), "served")
+        store.mlflow.register_model(f"runs:/{run.info.run_id}/listed", "listed")
+        return run.info.run_id
+
+    list_then_service(alone)
+    assert alone.mlflow.resolve_features("models:/listed/1") == "activity", "Feast alone"
+
+    store = load()
+    run_id = list_then_service(store)
+    load.sent()
+
+    assert contracts_of(store, run_id)["listed"]["refs"] == ["hourly:trips"]
+    version = store.mlflow.client.get_model_version("listed", "1")
+    assert "feast.feature_service" not in version.tags
+    with pytest.raises(FeastMlflowModelResolutionError):
+        store.mlflow.resolve_features("models:/listed/1")
+
+
+@pytest.mark.conformance("1.2")
+def test_1_2_a_run_keeps_all_retrievals_and_no_service_that_is_not_theirs(
+    alone, load, drivers
+) -> None:
+    """A second retrieval of no service's: Feast leaves the first one's service beside its features.
+
+    Right is every retrieval kept, and a service named only where it is true of all of them.
+    """
+    others = ["profile:age", "hourly:conv_rate"]
+
+    def two_retrievals(store):
+        store.delete_feature_service("everything")  # now no service holds both views
+        with store.mlflow.start_run() as run:
+            service = store.get_feature_service("activity")
+            store.get_historical_features(drivers, service).to_df()
+            store.get_historical_features(drivers, others).to_df()
+        return run.info.run_id
+
+    native = tags_of(alone, two_retrievals(alone))
+    assert native["feast.feature_service"] == "activity", "Feast alone: the first one's"
+    assert native["feast.feature_refs"] == ",".join(others), "… beside the second one's"
+
+    store = load()
+    run_id = two_retrievals(store)
+
+    first, second = retrievals_of(store, run_id)
+    assert (first["refs"], first["service"]) == (ACTIVITY, "activity")
+    assert (second["refs"], second["service"], second["service_basis"]) == (others, None, "none")
+    tags = tags_of(store, run_id)
+    assert "feast.feature_service" not in tags
+    assert tags["feast.feature_refs"] == ",".join([*ACTIVITY, "profile:age"])
+    assert tags["feast.feature_views"] == "hourly,profile"
+    assert tags["feast.feature_count"] == "4"
+
+
+@pytest.mark.conformance("1.3")
+def test_1_3_each_retrieval_keeps_its_own_entity_frame(alone, load, tmp_path) -> None:
+    """Two retrievals with `auto_log_entity_df`: Feast's second frame overwrites the first.
+
+    Right is one artifact for each distinct frame, and each retrieval naming its own.
+    """
+
+    def forty_then_seven(store):
+        with store.mlflow.start_run() as run:
+            service = store.get_feature_service("activity")
+            store.get_historical_features(entities(40), service).to_df()
+            store.get_historical_features(entities(7), service).to_df()
+        return run.info.run_id
+
+    run_id = forty_then_seven(alone)
+    assert len(alone.mlflow.get_training_entity_df(run_id)) == 7, "Feast alone: 40 rows are lost"
+
+    store = load()
+    run_id = forty_then_seven(store)
+
+    client = store.mlflow.client
+    first, second = (r["entity"] for r in retrievals_of(store, run_id))
+    assert first["artifact"] != second["artifact"]
+    assert {first["artifact"], second["artifact"]} <= set(artifacts(client, run_id))
+    frames = [
+        pd.read_parquet(client.download_artifacts(run_id, e["artifact"])) for e in (first, second)
+    ]
+    pd.testing.assert_frame_equal(frames[0], entities(40))
+    pd.testing.assert_frame_equal(frames[1], entities(7))
+    assert first["artifact"] == "entity_df.parquet", "Feast's own name is the first one's"
+    assert len(store.mlflow.get_training_entity_df(run_id)) == 40
+
+
+@pytest.mark.conformance("1.3")
+def test_1_3_entity_tags_are_those_of_one_retrieval(alone, load, drivers, monkeypatch) -> None:
+    """SQL, then a DataFrame: Feast says `dataframe` beside the query of the retrieval before it.
+
+    Right is tags of one retrieval, and both in the record.
+    """
+    import duckdb
+    from feast.infra.passthrough_provider import PassthroughProvider
+
+    # A store that takes SQL: neither of Feast's embedded ones does. The rest is Feast's own.
+    original = PassthroughProvider.get_historical_features
+
+    def takes_sql(provider, config, views, refs, entity_df, *args, **kwargs):
+        if isinstance(entity_df, str):
+            entity_df = duckdb.sql(entity_df).df()
+        return original(provider, config, views, refs, entity_df, *args, **kwargs)
+
+    monkeypatch.setattr(PassthroughProvider, "get_historical_features", takes_sql)
+    query = "SELECT 1::BIGINT AS driver_id, TIMESTAMPTZ '2024-01-10 12:00:00+00' AS event_timestamp"
+
+    def sql_then_frame(store):
+        with store.mlflow.start_run() as run:
+            assert len(store.get_historical_features(query, ACTIVITY).to_df()) == 1
+            store.get_historical_features(drivers, ACTIVITY).to_df()
+        return run.info.run_id
+
+    native = tags_of(alone, sql_then_frame(alone))
+    assert native["feast.entity_df_type"] == "dataframe", "Feast alone"
+    assert native["feast.entity_df_query"] == query, "Feast alone: of the retrieval before"
+
+    store = load()
+    run_id = sql_then_frame(store)
+
+    first, second = (r["entity"] for r in retrievals_of(store, run_id))
+    assert (first["kind"], first["query"]) == ("sql", query)
+    assert (second["kind"], second["rows"], second["query"]) == ("dataframe", 6, None)
+    tags = tags_of(store, run_id)
+    assert tags["feast.entity_df_type"] == "sql"
+    assert tags["feast.entity_df_query"] == query
+    assert "feast.entity_df_rows" not in tags
+    assert "feast.entity_df_columns" not in tags
+
+
+@pytest.mark.conformance("1.4")
+def test_1_4_a_serving_call_leaves_the_training_lineage_alone(alone, load, drivers) -> None:
+    """An online smoke test before log_model: Feast keeps its one feature as the model's lineage.
+
+    Right is that a model's lineage is what it was trained on.
+    """
+    from feast.mlflow_integration import FeastMlflowModelResolutionError
+
+    def train_try_and_log(store):
+        with store.mlflow.start_run() as run:
+            service = store.get_feature_service("activity")
+            frame = store.get_historical_features(drivers, service).to_df()
+            model = fit(frame, "conv_rate", "acc_rate", "trips")
+            store.get_online_features(["profile:age"], [{"driver_id": 1}]).to_dict()
+            store.mlflow.log_model(model, "model")
+        store.mlflow.register_model(f"runs:/{run.info.run_id}/model", "smoked")
+        return run.info.run_id
+
+    run_id = train_try_and_log(alone)
+    assert read_json(alone.mlflow.client, run_id, "feast_features.json") == ["profile:age"]
+    assert tags_of(alone, run_id)["feast.retrieval_type"] == "online"
+    with pytest.raises(FeastMlflowModelResolutionError, match="Feature mismatch"):
+        alone.mlflow.resolve_features("models:/smoked/1")
+
+    store = load()
+    run_id = train_try_and_log(store)
+
+    assert store.mlflow.resolve_features("models:/smoked/1") == "activity"
+    assert read_json(store.mlflow.client, run_id, "feast_features.json") == ACTIVITY
+    assert contracts_of(store, run_id)["model"]["refs"] == ACTIVITY
+    tags = tags_of(store, run_id)
+    assert tags["feast.retrieval_type"] == "historical"
+    assert tags["feast.feature_service"] == "activity"
+    assert tags["feast.entity_count"] == "6"
+    assert [r["kind"] for r in retrievals_of(store, run_id)] == ["historical", "online"]

@@ -1,0 +1,292 @@
+"""A tiny feature repository, a shell, and nothing of the user's own folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import pandas as pd
+import pytest
+
+NOW = pd.Timestamp("2024-01-10 12:00", tz="UTC")
+
+YAML = """\
+project: {project}
+registry: registry.db
+provider: local
+offline_store: {{type: {offline}}}
+online_store: {{type: sqlite, path: online.db}}
+entity_key_serialization_version: 3
+{mlflow}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test in a folder of its own, with a state folder of its own, and no run left over."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("FEAST_NB_STATE", str(tmp_path / "state"))
+    for name in list(os.environ):
+        if name.startswith(("MLFLOW_", "FEAST_FS")) and name != "MLFLOW_HTTP_REQUEST_MAX_RETRIES":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    yield
+    from feast_nb.session import recorder
+
+    recorder.shut()
+    if (mlflow := sys.modules.get("mlflow")) is not None:
+        from mlflow.tracking import fluent
+
+        fluent._active_run_stack.get().clear()
+        fluent._active_experiment_id = None
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+        mlflow.set_tracking_uri(None)
+        mlflow.autolog(disable=True)
+    if (module := sys.modules.get("feast.mlflow")) is not None:
+        module._client = module._registered_store = None
+
+
+def stats(rows_each: int = 20) -> pd.DataFrame:
+    """Ten drivers, a row every twelve hours from 1 January 2024 on."""
+    draw = np.random.default_rng(3)
+    moments = pd.date_range("2024-01-01", periods=rows_each, freq="12h", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "driver_id": np.repeat(np.arange(10), rows_each),
+            "event_timestamp": list(moments) * 10,
+            "conv_rate": draw.random(10 * rows_each).astype("float32"),
+            "acc_rate": draw.random(10 * rows_each).astype("float32"),
+            "trips": draw.integers(0, 50, 10 * rows_each),
+        }
+    )
+    frame["event_timestamp"] = frame["event_timestamp"].astype("datetime64[us, UTC]")
+    return frame
+
+
+def define(repo: Path) -> list[Any]:
+    """Entity, two views, an on-demand view and four services over `stats.parquet`."""
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+    from feast.types import Float32, Int64
+
+    driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+    source = FileSource(
+        name="stats", path=str(repo / "stats.parquet"), timestamp_field="event_timestamp"
+    )
+    hourly = FeatureView(
+        name="hourly",
+        entities=[driver],
+        ttl=timedelta(days=3),
+        schema=[
+            Field(name="conv_rate", dtype=Float32),
+            Field(name="acc_rate", dtype=Float32),
+            Field(name="trips", dtype=Int64),
+        ],
+        source=source,
+    )
+    profile = FeatureView(
+        name="profile",
+        entities=[driver],
+        ttl=timedelta(days=365),
+        schema=[Field(name="age", dtype=Int64)],
+        source=FileSource(
+            name="ages", path=str(repo / "ages.parquet"), timestamp_field="event_timestamp"
+        ),
+    )
+    return [
+        driver,
+        hourly,
+        profile,
+        FeatureService(name="activity", features=[hourly]),
+        FeatureService(name="rates", features=[hourly[["conv_rate", "acc_rate"]]]),
+        FeatureService(name="everything", features=[hourly, profile]),
+    ]
+
+
+def make_repository(
+    folder: Path,
+    *,
+    project: str = "drivers",
+    offline: str = "duckdb",
+    tracking_uri: str | None = "sqlite:///mlflow.db",
+    mlflow: str | None = None,
+) -> Path:
+    """Write and apply a feature repository; `mlflow` replaces the whole block of that name."""
+    from feast import FeatureStore
+
+    folder.mkdir(parents=True, exist_ok=True)
+    block = mlflow
+    if block is None:
+        uri = f', tracking_uri: "{tracking_uri}"' if tracking_uri else ""
+        block = f"mlflow: {{enabled: true, auto_log_entity_df: true{uri}}}"
+    text = YAML.format(project=project, offline=offline, mlflow=block)
+    (folder / "feature_store.yaml").write_text(text)
+    stats().to_parquet(folder / "stats.parquet")
+    ages = stats(1)[["driver_id", "event_timestamp"]].assign(age=range(30, 40))
+    ages.to_parquet(folder / "ages.parquet")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        FeatureStore(repo_path=str(folder)).apply(define(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose tracking database is made already, which takes MLflow a second."""
+    import mlflow
+
+    folder = tmp_path_factory.mktemp("template") / "repo"
+    make_repository(folder)
+    mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder
+
+
+@pytest.fixture
+def repo(template: Path, tmp_path: Path) -> Path:
+    """A feature repository of one's own, with MLflow on SQLite beside it."""
+    folder = tmp_path / "repo"
+    shutil.copytree(template, folder)
+    from feast import FeatureStore
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        FeatureStore(repo_path=str(folder)).apply(define(folder))  # sources lie in the copy
+    return folder
+
+
+@pytest.fixture
+def drivers() -> pd.DataFrame:
+    """An entity frame: six drivers, one moment, and a label."""
+    return pd.DataFrame(
+        {"driver_id": [1, 2, 3, 4, 5, 6], "event_timestamp": [NOW] * 6, "y": [0, 1, 0, 1, 0, 1]}
+    )
+
+
+class Notebook:
+    """IPython as a notebook uses it: cells run one by one, outputs and errors are kept."""
+
+    def __init__(self) -> None:
+        from IPython.core.interactiveshell import InteractiveShell
+        from traitlets.config import Config
+
+        InteractiveShell.clear_instance()
+        config = Config(
+            {"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}}
+        )
+        self.shell = InteractiveShell.instance(config=config)
+        self.shown: list[dict[str, Any]] = []
+        self.tracebacks: list[str] = []
+        self.shell.display_pub.publish = lambda data, *args, **kwargs: self.shown.append(data)
+        self.shell._showtraceback = lambda kind, error, lines: self.tracebacks.append(
+            "\n".join(lines)
+        )
+
+    @property
+    def space(self) -> dict[str, Any]:
+        return self.shell.user_ns
+
+    def run(self, source: str) -> Any:
+        """Run a cell that must succeed; its value."""
+        result = self.shell.run_cell(source, store_history=True)
+        assert result.success, "\n".join(self.tracebacks) or result.error_before_exec
+        return result.result
+
+    def fails(self, source: str) -> str:
+        """Run a cell that must fail; what the user is shown, in one traceback."""
+        before = len(self.tracebacks)
+        result = self.shell.run_cell(source, store_history=True)
+        assert not result.success, "the cell went on"
+        shown = self.tracebacks[before:]
+        assert len(shown) == 1, shown
+        return shown[0]
+
+
+@pytest.fixture
+def notebook() -> Iterator[Notebook]:
+    """A notebook with the extension loaded."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    book = Notebook()
+    book.run("%load_ext feast_nb")
+    yield book
+    book.shell.run_line_magic("unload_ext", "feast_nb")
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def client(repo: Path) -> Any:
+    """MLflow's own client on the repository's tracking server: what really arrived."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{repo}/mlflow.db")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on SQLite; its address."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination",
+               str(folder / "artifacts"), "--workers", "1"]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: _answers(f"{url}/health"), 90, f"MLflow: {folder / 'log'}")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> None:
+    """Wait until a condition holds; fails with `what` when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+
+
+def artifacts(client: Any, run_id: str, folder: str = "") -> dict[str, Any]:
+    """The paths of all artifacts of a run."""
+    found: dict[str, Any] = {}
+    for item in client.list_artifacts(run_id, folder or None):
+        if item.is_dir:
+            found |= artifacts(client, run_id, item.path)
+        else:
+            found[item.path] = item
+    return found
+
+
+def read_json(client: Any, run_id: str, path: str) -> Any:
+    import json
+
+    return json.loads(Path(client.download_artifacts(run_id, path)).read_text())

@@ -1,0 +1,315 @@
+"""`%%feast_train` from the cell to what MLflow has."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..conftest import artifacts, read_json
+
+FIT = """
+from sklearn.linear_model import LogisticRegression
+model = LogisticRegression().fit(training_df[["trips", "acc_rate"]], training_df["y"])
+"""
+
+
+@pytest.fixture
+def book(notebook, repo, drivers):
+    """A notebook with the repository open and an entity frame in `drivers`."""
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    return notebook
+
+
+def test_a_training_is_recorded_whole(book, client) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers --register m --alias champion"
+        + FIT
+        + "import mlflow\nmlflow.log_metric('auc', 0.7)"
+    )
+
+    run = client.get_run(summary.run.id)
+    assert (run.info.run_name, run.info.status) == ("v1", "FINISHED")
+    (kept,) = read_json(client, summary.run.id, "feast/retrievals.json")["retrievals"]
+    assert kept["refs"] == ["hourly:conv_rate", "hourly:acc_rate", "hourly:trips"]
+    assert (kept["service"], kept["service_basis"], kept["state"]) == ("activity", "given", "ran")
+    assert kept["entity"]["rows"] == kept["result"]["rows"] == 6
+    assert kept["entity"]["join_keys"] == ["driver_id"]
+    assert kept["result"]["fingerprint"]
+    assert kept["seconds"]["run"] > 0
+    assert kept["cell"]["number"] == 3
+    version = client.get_model_version_by_alias("m", "champion")
+    assert version.run_id == summary.run.id
+    assert version.tags["feast.feature_service"] == "activity"
+    assert summary.metrics == {"auc": 0.7}
+    assert [f.ref for f in summary.features] == kept["refs"]
+    assert [f.input for f in summary.features] == [None, 2, 1]
+
+
+def test_the_contract_has_the_models_own_order(book, client) -> None:
+    summary = book.run("%%feast_train v1 --service activity --entity-df drivers" + FIT)
+
+    model_id = summary.models[0].model_id
+    contract = read_json(client, summary.run.id, f"feast/contracts/{model_id}.json")
+    assert [i["ref"] for i in contract["inputs"]] == ["hourly:trips", "hourly:acc_rate"]
+    assert contract["order"] == "named"
+    logged = client.get_logged_model(model_id)
+    assert logged.tags["feast_nb.contract"].endswith(f"{model_id}.json")
+
+
+def test_a_tree_logs_without_a_word_about_skops(book, client) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "from sklearn.ensemble import RandomForestClassifier\n"
+        "forest = RandomForestClassifier(3).fit(training_df[['trips']], training_df['y'])"
+    )
+
+    assert summary.models[0].variable == "forest"
+    assert not summary.warnings
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "mlflow.sklearn.log_model(model, name='mine')",
+        "store.mlflow.log_model(model, 'mine')",
+        "import feast.mlflow; feast.mlflow.init(store); feast.mlflow.log_model(model, 'mine')",
+    ],
+)
+def test_a_model_that_the_cell_logs_is_the_one_and_none_is_logged_twice(book, client, log) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers --register m"
+        + FIT
+        + f"import mlflow\n{log}"
+    )
+
+    outputs = client.get_run(summary.run.id).outputs.model_outputs
+    assert [o.model_id for o in outputs] == [summary.models[0].model_id]
+    assert summary.models[0].version == "1"
+    assert summary.models[0].contract.service == "activity"
+
+
+def test_an_autologged_model_is_the_one(book, client) -> None:
+    book.run("import mlflow\nmlflow.sklearn.autolog()")
+    summary = book.run("%%feast_train v1 --service activity --entity-df drivers" + FIT)
+
+    book.run("mlflow.sklearn.autolog(disable=True)")
+
+    outputs = client.get_run(summary.run.id).outputs.model_outputs
+    assert [o.model_id for o in outputs] == [summary.models[0].model_id]
+
+
+def test_two_models_are_a_question_and_neither_is_lost(book, client) -> None:
+    said = book.fails(
+        "%%feast_train v1 --service activity --entity-df drivers"
+        + FIT
+        + "other = LogisticRegression().fit(training_df[['trips']], training_df['y'])"
+    )
+
+    assert said.startswith("ModelError: this cell made 2 models (model, other)")
+    assert "%feast_log other" in said
+    logged = book.run("%feast_log other --register m --alias champion")
+    assert (logged.name, logged.version, logged.aliases) == ("m", "1", ("champion",))
+    assert [i.ref for i in logged.contract.inputs] == ["hourly:trips"]
+    run = client.get_run(logged.run_id)
+    assert run.info.status == "FINISHED"
+
+
+def test_a_part_of_a_pipeline_is_no_second_model(book) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.pipeline import make_pipeline\n"
+        "from sklearn.preprocessing import StandardScaler\n"
+        "scaler, inner = StandardScaler(), LogisticRegression()\n"
+        "whole = make_pipeline(scaler, inner).fit(training_df[['trips']], training_df['y'])"
+    )
+
+    assert [m.variable for m in summary.models] == ["whole"]
+
+
+def test_a_model_made_before_and_fitted_here_counts(book) -> None:
+    book.run("from sklearn.linear_model import LogisticRegression\nearly = LogisticRegression()")
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "_ = early.fit(training_df[['trips']], training_df['y'])"
+    )
+
+    assert [m.variable for m in summary.models] == ["early"]
+
+
+def test_no_model_is_no_error_unless_one_was_to_be_registered(book) -> None:
+    summary = book.run("%%feast_train v1 --service activity --entity-df drivers\nx = 1")
+    assert summary.models == ()
+
+    said = book.fails("%%feast_train v2 --service activity --entity-df drivers --register m\nx = 1")
+    assert said.startswith("ModelError: no model was made here to register as m")
+
+
+@pytest.mark.parametrize(
+    ("flavor", "make"),
+    [
+        ("xgboost", "import xgboost\nmodel = xgboost.XGBClassifier(n_estimators=2)"),
+        (
+            "lightgbm",
+            "import lightgbm\nmodel = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1)",
+        ),
+    ],
+)
+def test_boosted_trees_have_their_own_flavour(book, flavor, make) -> None:
+    summary = book.run(
+        f"%%feast_train v1 --service activity --entity-df drivers\n{make}\n"
+        "_ = model.fit(training_df[['trips', 'acc_rate']], training_df['y'])"
+    )
+
+    assert summary.models[0].flavor == flavor
+    inputs = summary.models[0].contract.inputs
+    assert [i.ref for i in inputs] == ["hourly:trips", "hourly:acc_rate"]
+
+
+def test_a_python_model_is_logged(book) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "import mlflow\n"
+        "class Mean(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input):\n"
+        "        return model_input.mean(axis=1)\n"
+        "mean = Mean()"
+    )
+
+    assert (summary.models[0].variable, summary.models[0].flavor) == ("mean", "pyfunc")
+
+
+def test_an_array_model_has_an_order_that_is_called_assumed(book) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "features = ['conv_rate', 'acc_rate', 'trips']\n"
+        "model = LogisticRegression().fit(training_df[features].to_numpy(), training_df['y'])"
+    )
+
+    contract = summary.models[0].contract
+    assert contract.order in ("assumed", "signature")
+    assert [i.ref for i in contract.inputs] == [
+        "hourly:conv_rate",
+        "hourly:acc_rate",
+        "hourly:trips",
+    ]
+
+
+def test_a_failing_cell_shows_one_traceback_and_the_run_failed(book, client) -> None:
+    said = book.fails("%%feast_train v1 --service activity --entity-df drivers\n1/0")
+
+    assert "ZeroDivisionError" in said
+    assert "feast_nb" not in said, "the traceback is the user's own"
+    (run,) = client.search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert read_json(client, run.info.run_id, "feast/retrievals.json")["retrievals"]
+    book.run("%%feast_train v1 --service activity --entity-df drivers" + FIT)
+
+
+def test_an_interrupt_leaves_the_run_killed(book, client) -> None:
+    book.fails("%%feast_train v1 --service activity --entity-df drivers\nraise KeyboardInterrupt")
+
+    (run,) = client.search_runs(["1"])
+    assert run.info.status == "KILLED"
+    book.run("%%feast_train v1 --service activity --entity-df drivers" + FIT)
+
+
+def test_a_syntax_error_stops_before_anything_is_retrieved(book, client) -> None:
+    said = book.fails("%%feast_train v1 --service activity --entity-df drivers\nx = (")
+
+    assert "SyntaxError" in said
+    assert "feast_nb" not in said
+    assert client.get_experiment_by_name("drivers") is None
+
+
+def test_await_is_refused_before_anything_is_retrieved(book, client) -> None:
+    said = book.fails("%%feast_train v1 --service activity --entity-df drivers\nawait f()")
+
+    assert said.startswith("UsageError: %%feast_train cannot run a cell with top-level await")
+    assert client.get_experiment_by_name("drivers") is None
+
+
+def test_references_and_full_names(book, client) -> None:
+    summary = book.run(
+        "%%feast_train v1 --features hourly:trips profile:age --entity-df drivers --into df"
+        " --full-feature-names\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(df[['profile__age', 'hourly__trips']].fillna(0), df['y'])"
+    )
+
+    assert summary.retrievals[0].service is None
+    assert [i.ref for i in summary.models[0].contract.inputs] == ["profile:age", "hourly:trips"]
+
+
+def test_a_frame_retrieved_in_an_earlier_cell_is_linked(book, client) -> None:
+    book.run("df = store.get_historical_features(drivers, ['hourly:trips']).to_df()")
+    summary = book.run(
+        "%%feast_train v1\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "part = df.dropna()[['trips', 'y']]\n"
+        "model = LogisticRegression().fit(part[['trips']], part['y'])"
+    )
+
+    (kept,) = read_json(client, summary.run.id, "feast/retrievals.json")["retrievals"]
+    assert (kept["linked_by"], kept["cell"]["number"]) == ("attrs", 3)
+    assert [i.ref for i in summary.models[0].contract.inputs] == ["hourly:trips"]
+    assert client.get_run(summary.run.id).data.tags["feast.feature_refs"] == "hourly:trips"
+
+
+def test_the_training_frame_of_a_training_is_the_models(book) -> None:
+    """A frame for judging, used in the same cell, is linked but is not what it was trained on."""
+    book.run("later = store.get_historical_features(drivers.iloc[:3], "
+             "store.get_feature_service('activity')).to_df()")  # fmt: skip
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers" + FIT + "later.shape"
+    )
+
+    trained_on = summary.models[0].contract.retrievals
+    by_id = {r.id: r for r in summary.retrievals}
+    assert len(by_id) == 2
+    assert [by_id[i].entity.rows for i in trained_on] == [6]
+
+
+def test_inside_an_open_run_a_training_joins_or_is_a_child(book, client) -> None:
+    book.run("%feast_run outer")
+    joined = book.run("%%feast_train --service activity --entity-df drivers" + FIT)
+    child = book.run("%%feast_train inner --service activity --entity-df drivers" + FIT)
+    ended = book.run("%feast_run --end")
+
+    assert joined.run.id == ended.id
+    assert client.get_run(child.run.id).data.tags["mlflow.parentRunId"] == ended.id
+    assert client.get_run(ended.id).info.status == "FINISHED"
+
+
+def test_the_same_from_a_script(repo, drivers, client) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    import feast_nb
+
+    session = feast_nb.open(repo)
+    with session.train("v1", service="activity", entity_df=drivers, register="m") as training:
+        frame = training.frame
+        training.model = LogisticRegression().fit(frame[["trips"]], frame["y"])
+
+    assert training.summary.models[0].version == "1"
+    assert client.get_run(training.summary.run.id).info.status == "FINISHED"
+
+
+def test_without_the_magic_the_cell_still_runs(book) -> None:
+    book.run("training_df = store.get_historical_features(drivers, "
+             "store.get_feature_service('activity')).to_df()")  # fmt: skip
+    book.run(FIT)
+
+
+def test_large_entity_frames_are_not_archived_and_it_is_said(book, repo, client) -> None:
+    book.run("store.config.mlflow.entity_df_max_rows = 5")
+    summary = book.run("%%feast_train v1 --service activity --entity-df drivers" + FIT)
+
+    entity = summary.retrievals[0].entity
+    assert entity.artifact is None
+    assert entity.fingerprint
+    assert "6 rows above entity_df_max_rows (5)" in summary.warnings[0]
+    assert "entity_df.parquet" not in artifacts(client, summary.run.id)
+    tags = client.get_run(summary.run.id).data.tags
+    assert tags["feast_nb.entity_archived"].startswith("false: 6 rows above")
