@@ -31,7 +31,7 @@ test-python: $(VENV)/.test  ## the Python tests alone, for another version: PYTH
 	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks
 
 bench: $(VENV)/.test  ## the benchmarks: ratios within one run
-	$(BIN)/python tests/bench.py
+	$(BIN)/python -m tests.bench
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

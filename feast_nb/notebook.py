@@ -13,6 +13,7 @@ from typing import Any
 from .records import Cell
 
 UNKNOWN = "notebook"
+_LOOKS = 20  # cells after which an unknown notebook stays unknown
 
 
 class Cells:
@@ -23,6 +24,7 @@ class Cells:
         self.source = ""
         self.notebook: str | None = None
         self._shell: Any = None
+        self._looks = 0
 
     def watch(self, shell: Any) -> None:
         self._shell = shell
@@ -37,7 +39,10 @@ class Cells:
         if not info.store_history:  # a cell run by a magic: the outer one is the user's
             return
         self.source = info.raw_cell or ""
-        if self.notebook is None:
+        if self.notebook in (None, UNKNOWN) and self._looks < _LOOKS:
+            # A cell that several notebooks hold (`%load_ext feast_nb`) tells nothing; later ones
+            # do.
+            self._looks += 1
             self.notebook = path_of(self._shell.user_ns, self.source)
         self.current = Cell(
             # IPython 9 counts up before this event, IPython 8 after it; the inputs kept so far

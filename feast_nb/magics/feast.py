@@ -66,6 +66,7 @@ class FeastMagics(Magics):
             self._session = of_store(bound)
         else:
             self._session = nearest_session()
+        self._session.learn_names()
         return self._session
 
     def _bound_store(self) -> Any:

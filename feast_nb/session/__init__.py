@@ -30,7 +30,7 @@ class Session:
         self.yaml = yaml
         self.recorder = _recorder.current()
         self.recorder.feast.opened(store)
-        self.runs = Runs(self.recorder, store)
+        self.runs = Runs(self.recorder, store, on_open=self._opened)
         self.models: dict[str, tuple[str, ...]] = {}
         self._names: dict[str, tuple[str, ...]] | None = None
 
@@ -151,15 +151,35 @@ class Session:
             for run in found
         )
 
+    def _opened(self) -> None:
+        """A run was opened: in a notebook, the registry of models is worth completing from now."""
+        if self.recorder.interactive and not self.models:
+            self.learn_names()
+
     def learn(self, model: str, aliases: Sequence[str]) -> None:
         """Remember a registered model's name for completion."""
         self.models[model] = tuple(dict.fromkeys((*self.models.get(model, ()), *aliases)))
 
-    def learn_models(self) -> None:
-        """Read the names of all registered models, for completion; done in the background."""
-        from ..runs import models
+    def learn_names(self) -> None:
+        """Read names for completion, in the background: a Tab asks nobody but memory.
 
-        self.models |= models.registered_names(self.runs.uri)
+        Those of the registry, and of the registered models once a run is open; whoever needs
+        them in earnest is told what is wrong with either.
+        """
+        import threading
+
+        def read() -> None:
+            from ..errors import FeastNbError
+            from ..runs import models
+
+            try:
+                _ = self.repository
+                if self.recorder.open:
+                    self.models |= models.registered_names(self.runs.uri)
+            except FeastNbError:
+                return
+
+        threading.Thread(target=read, name="feast_nb names", daemon=True).start()
 
     def _run_to_log_to(self, run_id: str | None) -> tuple[str, str]:
         if run_id:
@@ -200,5 +220,7 @@ def nearest() -> Session:
 
 def of_store(opened: Any) -> Session:
     """The session of a `FeatureStore` that the user opened."""
-    folder = Path(opened.repo_path).resolve()
-    return Session(opened, folder / "feature_store.yaml")
+    from ..features import store
+
+    store.mend_paths(opened)
+    return Session(opened, Path(opened.repo_path).resolve() / "feature_store.yaml")

@@ -100,9 +100,12 @@ def the_one(found: Sequence[str]) -> str | None:
 
 
 def example(inputs: models.Inputs, retrieval: Retrieval | None, at_hand: Sequence[Any]) -> Any:
-    """The columns a model was fitted on, in its order, from a frame at hand; None if unknown."""
+    """The columns a model was fitted on, in its order, from a frame at hand; None if unknown.
+
+    A model that knows neither names nor their number is taken to use what was retrieved.
+    """
     names = inputs.names
-    if names is None and retrieval is not None and inputs.width == len(retrieval.refs):
+    if names is None and retrieval is not None and inputs.width in (None, len(retrieval.refs)):
         names = tuple(retrieval.columns())
     for frame in at_hand if names else ():
         if frames.is_pandas(frame) and set(names or ()) <= set(frame.columns) and len(frame):

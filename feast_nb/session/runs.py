@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,8 +28,9 @@ class OpenRun:
 class Runs:
     """The open runs of a session, innermost last."""
 
-    def __init__(self, recorder: Recorder, store: Any) -> None:
+    def __init__(self, recorder: Recorder, store: Any, on_open: Callable[[], None]) -> None:
         self._recorder = recorder
+        self._on_open = on_open
         self._store = store
         self._innermost: OpenRun | None = None
 
@@ -149,6 +150,7 @@ class Runs:
 
     def _opened(self, ref: RunRef, record: TrackedRun, archive: bool) -> OpenRun:
         self._recorder.wishes[ref.id] = Wish(archive)
+        self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)
         return self._innermost
 
