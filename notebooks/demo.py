@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("notebook", nargs="?", default="01_flight_delays.ipynb")
     parser.add_argument("--refresh", action="store_true", help="keep the outputs of all tutorials")
     options = parser.parse_args()
+    warnings.simplefilter("ignore")  # what the libraries say to their own developers
     if options.refresh:
         refresh()
         return

@@ -100,7 +100,7 @@ def log(
     ping(uri)
     module = importlib.import_module(f"mlflow.{flavor}")
     arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
-    with plain_errors(), _active(run_id), quiet():
+    with plain_errors(), _active(uri, run_id), quiet():
         if example is not None:
             arguments["signature"] = _signature(model, example)
             arguments["input_example"] = example.head(5)
@@ -128,22 +128,20 @@ def _signature(model: Any, example: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _active(run_id: str) -> Iterator[None]:
-    """Have a run active in this thread for MLflow's fluent calls, whichever thread this is."""
+def _active(uri: str, run_id: str) -> Iterator[None]:
+    """Have a run active in this thread for MLflow's fluent calls, an ended one too."""
     import mlflow
-
-    now = mlflow.active_run()
-    if now is not None and now.info.run_id == run_id:
-        yield
-        return
     from mlflow.tracking import fluent
 
+    before = mlflow.get_tracking_uri()
     stack = fluent._active_run_stack.get()
+    mlflow.set_tracking_uri(uri)
     stack.append(mlflow.ActiveRun(mlflow.get_run(run_id)))
     try:
         yield
     finally:
         stack.pop()
+        mlflow.set_tracking_uri(before)
 
 
 def register(uri: str, logged: ModelVersion, name: str, aliases: Sequence[str]) -> ModelVersion:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..recording import RunRef
 from ..records import ModelVersion, Repository, TrackedRun
 from . import recorder as _recorder
 
@@ -110,7 +111,6 @@ class Session:
 
         Raises `ModelError` where there is no run to log it to.
         """
-        from ..recording import RunRef
         from . import models
 
         run = self._run_to_log_to(run_id)
@@ -118,17 +118,17 @@ class Session:
         recording.settle()
         logged = models.log(
             self.recorder,
-            RunRef(*run),
+            run,
             model,
             variable=variable,
             flavor=flavor,
             at_hand=at_hand,
-            retrievals=recording.of_run(run[0]),
+            retrievals=recording.of_run(run.id),
         )
         if register:
-            logged = models.register(self.recorder, RunRef(*run), logged, register, aliases)
+            logged = models.register(self.recorder, run, logged, register, aliases)
             self.learn(register, tuple(aliases))
-        self.recorder.flush(run[0], final=True)
+        self.recorder.flush(run.id, final=True)
         return logged
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
@@ -181,15 +181,13 @@ class Session:
 
         threading.Thread(target=read, name="feast_nb names", daemon=True).start()
 
-    def _run_to_log_to(self, run_id: str | None) -> tuple[str, str]:
+    def _run_to_log_to(self, run_id: str | None) -> RunRef:
         if run_id:
-            return run_id, self.runs.uri
+            return RunRef(run_id, self.runs.uri)
         if self.runs.innermost is not None:
-            ref = self.runs.innermost.ref
-            return ref.id, ref.tracking_uri
-        of_mine = [r.run_id for r in self.recorder.recording.retrievals.values() if r.run_id]
-        if of_mine:
-            return str(of_mine[-1]), self.runs.uri
+            return self.runs.innermost.ref
+        if self.runs.last is not None:
+            return self.runs.last
         raise ModelError("no run to log the model to; start one with %feast_run NAME.")
 
 

@@ -35,6 +35,7 @@ class Logged:
         self._recorder = recorder
         self.ids: list[str] = []
         self._seen: dict[str, Seen] = {}
+        self._early: dict[str, list[Any]] = {}
 
     def run_started(self, run_id: str, tracking_uri: str, name: str | None) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
@@ -88,6 +89,8 @@ class Logged:
             signature=signature,
         )
         self.link(str(info.model_id), [mine] if mine else [], "columns")
+        for version in self._early.pop(str(info.model_id), []):
+            self._tag(version, str(info.model_id), tracking_uri)
 
     def link(self, model_id: str, retrievals: Sequence[Retrieval], by: frames.LinkedBy) -> None:
         """Say which retrievals a logged model was trained on, and how that is known."""
@@ -109,12 +112,18 @@ class Logged:
         model_id = model_uri.removeprefix("models:/") if "models:/m-" in model_uri else None
         if model_id is None and str(version.source).startswith("models:/m-"):
             model_id = str(version.source).removeprefix("models:/")
-        known = self._recorder.recording.contracts.get(model_id or "")
-        run_id = version.run_id or (known.run_id if known else None)
-        if run_id and known:
-            entry = {"name": version.name, "version": str(version.version), "model_id": model_id}
-            run = RunRef(str(run_id), tracking_uri)
-            self._recorder.recording.put(run, {"kind": "version", **entry})
+        if model_id is None:
+            return
+        if model_id in self._recorder.recording.contracts:
+            self._tag(version, model_id, tracking_uri)
+        else:  # `log_model(registered_model_name=…)` registers before it has logged
+            self._early.setdefault(model_id, []).append(version)
+
+    def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
+        run_id = self._recorder.recording.contracts[model_id].run_id
+        entry = {"name": version.name, "version": str(version.version), "model_id": model_id}
+        run = RunRef(str(run_id), tracking_uri)
+        self._recorder.recording.put(run, {"kind": "version", **entry})
 
     def artifact_root(self, tracking_uri: str) -> Path | None:
         """Artifacts lie beside the SQLite tracking store of a repository, wherever one stands."""

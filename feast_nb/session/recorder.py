@@ -124,6 +124,9 @@ class Recorder:
         except GoneError as gone:
             if parcel.pending:
                 self.say(f"{parcel.pending} records have nowhere to go: {gone}")
+            for entry in parcel.entries:
+                if entry["kind"] == "file":
+                    Path(entry["path"]).unlink(missing_ok=True)
 
     def _troubled(self, parcel: Parcel) -> None:
         if parcel.failures == 1:

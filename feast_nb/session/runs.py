@@ -33,6 +33,7 @@ class Runs:
         self._on_open = on_open
         self._store = store
         self._innermost: OpenRun | None = None
+        self.last: RunRef | None = None
 
     @property
     def innermost(self) -> OpenRun | None:
@@ -152,6 +153,7 @@ class Runs:
         self._recorder.wishes[ref.id] = Wish(archive)
         self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)
+        self.last = ref
         return self._innermost
 
 

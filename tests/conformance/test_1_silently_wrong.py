@@ -97,7 +97,7 @@ def test_1_1_a_model_of_a_bare_list_has_no_service(alone, load, drivers) -> None
 
     assert contracts_of(store, run_id)["listed"]["refs"] == ["hourly:trips"]
     version = store.mlflow.client.get_model_version("listed", "1")
-    assert "feast.feature_service" not in version.tags
+    assert not version.tags.get("feast.feature_service")
     with pytest.raises(FeastMlflowModelResolutionError):
         store.mlflow.resolve_features("models:/listed/1")
 

@@ -182,7 +182,7 @@ def test_3_8_a_relative_tracking_database_is_the_repositorys(
 ) -> None:
     """`sqlite:///mlflow.db` in the YAML: Feast alone makes one database in each notebook's folder.
 
-    Right is one database, with its artifacts, beside `feature_store.yaml`.
+    Right is one database, beside `feature_store.yaml`.
     """
     from feast import FeatureStore
 
@@ -204,15 +204,39 @@ def test_3_8_a_relative_tracking_database_is_the_repositorys(
             store.get_historical_features(drivers, ["hourly:trips"]).to_df()
         started.append(run.info.run_id)
 
-    # then both runs are in the repository's database, and nothing is beside the notebooks
+    # then both runs are in the repository's database, and none is beside the notebooks
     client = MlflowClient(f"sqlite:///{repo}/row_3_8.db")
     experiment = client.get_experiment_by_name("drivers")
     found = client.search_runs([experiment.experiment_id])
     assert {r.info.run_id for r in found} == set(started)
-    for run in found:
-        assert run.info.artifact_uri.startswith(repo.as_uri())
-        client.download_artifacts(run.info.run_id, "feast/retrievals.json")
-    assert [list((tmp_path / name).iterdir()) for name in ("nb_a", "nb_b")] == [[], []]
+    assert not list(tmp_path.glob("nb_[ab]/*.db"))
+
+
+@pytest.mark.conformance("3.8")
+@pytest.mark.parametrize("start", ["store.mlflow.start_run()", "mlflow.start_run()"])
+def test_3_8_artifacts_lie_beside_the_repositorys_database(
+    repo, tmp_path, monkeypatch, load, drivers, start
+) -> None:
+    """The artifacts of a SQLite database: Feast alone puts them in the notebook's folder.
+
+    Right is beside the database, whoever makes the experiment, and nothing beside the notebook.
+    """
+    monkeypatch.chdir(folder(tmp_path / "nb"))
+    store = load()
+    book = load.book
+    book.space["drivers"] = drivers
+    if start == "mlflow.start_run()":
+        choose(store, "my-experiment")
+    book.run(
+        f"import mlflow\nwith {start} as run:\n"
+        "    _ = store.get_historical_features(drivers, ['hourly:trips']).to_df()"
+    )
+
+    client = store.mlflow.client
+    run = client.get_run(book.space["run"].info.run_id)
+    assert run.info.artifact_uri.removeprefix("file://").startswith(str(repo))
+    client.download_artifacts(run.info.run_id, "feast/retrievals.json")
+    assert list(Path.cwd().iterdir()) == []
 
 
 @pytest.mark.conformance("3.8")

@@ -30,7 +30,7 @@ def test_5_1_a_list_of_references_is_no_service(alone, load, drivers) -> None:
 
     run_id = train_on_a_part(alone)
     assert tags_of(alone, run_id)["feast.feature_service"] == "rates", "Feast alone: a guess"
-    with pytest.raises(FeastMlflowModelResolutionError, match="Feature mismatch.*acc_rate"):
+    with pytest.raises(FeastMlflowModelResolutionError, match=r"Feature mismatch.*acc_rate"):
         alone.mlflow.resolve_features("models:/part/1")
 
     store = load()

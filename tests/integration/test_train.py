@@ -71,6 +71,7 @@ def test_a_tree_logs_without_a_word_about_skops(book, client) -> None:
     "log",
     [
         "mlflow.sklearn.log_model(model, name='mine')",
+        "mlflow.sklearn.log_model(model, name='mine', registered_model_name='before')",
         "store.mlflow.log_model(model, 'mine')",
         "import feast.mlflow; feast.mlflow.init(store); feast.mlflow.log_model(model, 'mine')",
     ],
@@ -86,6 +87,67 @@ def test_a_model_that_the_cell_logs_is_the_one_and_none_is_logged_twice(book, cl
     assert [o.model_id for o in outputs] == [summary.models[0].model_id]
     assert summary.models[0].version == "1"
     assert summary.models[0].contract.service == "activity"
+
+
+def test_versions_registered_by_the_users_own_calls_are_tagged(book, client) -> None:
+    book.run(
+        "%%feast_train v1 --service activity --entity-df drivers"
+        + FIT
+        + "import mlflow\n"
+        + "info = mlflow.sklearn.log_model(model, name='mine', registered_model_name='m')\n"
+        + "_ = mlflow.register_model(f'models:/{info.model_id}', 'n')"
+    )
+
+    for name in ("m", "n"):
+        tags = client.get_model_version(name, "1").tags
+        assert tags["feast.feature_service"] == "activity"
+        assert tags["feast_nb.contract"].startswith("runs:/")
+
+
+def test_a_tree_that_the_cell_logs_itself_needs_no_word_about_skops(book) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "import mlflow\n"
+        "from sklearn.ensemble import RandomForestClassifier\n"
+        "forest = RandomForestClassifier(3).fit(training_df[['trips']], training_df['y'])\n"
+        "_ = mlflow.sklearn.log_model(forest, name='forest')"
+    )
+
+    assert len(summary.models) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "flags", "archived"),
+    [
+        ("", "", True),
+        (", auto_log_entity_df: false", "", False),
+        (", auto_log_entity_df: true", "", True),
+        ("", "--no-archive", False),
+        (", auto_log_entity_df: true", "--no-archive", False),
+    ],
+)
+def test_entity_frames_are_archived_unless_somebody_said_no(
+    notebook, tmp_path, drivers, written, flags, archived
+) -> None:
+    """An explicit magic archives; the YAML's word, written out, goes before it."""
+    from mlflow import MlflowClient
+
+    from ..conftest import make_repository
+
+    block = f"mlflow: {{enabled: true, tracking_uri: 'sqlite:///m.db'{written}}}"
+    repo = make_repository(tmp_path / "r", mlflow=block)
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    summary = notebook.run(f"%%feast_train v1 --service activity --entity-df drivers {flags}\n1")
+    notebook.run(
+        "with store.mlflow.start_run() as ambient:\n"
+        "    _ = store.get_historical_features(drivers, ['hourly:trips']).to_df()"
+    )
+
+    client = MlflowClient(f"sqlite:///{repo}/m.db")
+    assert ("entity_df.parquet" in artifacts(client, summary.run.id)) is archived
+    ambient = notebook.space["ambient"].info.run_id
+    assert ("entity_df.parquet" in artifacts(client, ambient)) is ("true" in written)
 
 
 def test_an_autologged_model_is_the_one(book, client) -> None:

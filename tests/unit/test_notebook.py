@@ -1,0 +1,189 @@
+"""Where this happens: the notebook's path and the cells as executed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from feast_nb import notebook
+
+
+class Shell:
+    """As much of IPython's shell as the cells look at."""
+
+    def __init__(self) -> None:
+        self.user_ns: dict[str, Any] = {}
+        self.history_manager = SimpleNamespace(input_hist_raw=[""])
+        self.callbacks: list[Any] = []
+        self.events = SimpleNamespace(
+            register=lambda name, act: self.callbacks.append(act),
+            unregister=lambda name, act: self.callbacks.remove(act),
+        )
+
+    def run(self, source: str, *, store_history: bool = True) -> None:
+        if store_history:
+            self.history_manager.input_hist_raw.append(source)
+        for act in self.callbacks:
+            act(SimpleNamespace(raw_cell=source, store_history=store_history))
+
+
+@pytest.fixture
+def kernel(monkeypatch) -> list[str]:
+    """A kernel, and the command line of the process that started it."""
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    parent: list[str] = ["/usr/bin/python", "-m", "nbclient"]
+    monkeypatch.setattr(notebook, "_parent_arguments", lambda: parent)
+    return parent
+
+
+def save(name: str, *cells: str) -> Path:
+    path = Path(name)
+    path.write_text(json.dumps({"cells": [{"source": c.splitlines(True)} for c in cells]}))
+    return path.resolve()
+
+
+def test_the_running_cell_is_known_by_number_and_text() -> None:
+    cells, shell = notebook.Cells(), Shell()
+    cells.watch(shell)
+
+    shell.run("a = 1")
+    shell.run("b = 2")
+
+    assert cells.current is not None
+    assert (cells.current.number, cells.source) == (2, "b = 2")
+    assert cells.current.digest == notebook.text_digest("b = 2")
+
+
+def test_a_cell_that_a_magic_runs_is_not_the_users() -> None:
+    cells, shell = notebook.Cells(), Shell()
+    cells.watch(shell)
+    shell.run("%%feast_train\nx = 1")
+    outer = cells.current
+
+    shell.run("x = 1", store_history=False)
+
+    assert cells.current is outer
+
+
+def test_unwatching_takes_the_callback_out() -> None:
+    cells, shell = notebook.Cells(), Shell()
+    cells.watch(shell)
+
+    cells.unwatch()
+    cells.unwatch()
+
+    assert shell.callbacks == []
+
+
+def test_space_around_a_cell_is_no_edit() -> None:
+    assert notebook.text_digest("\nx = 1\n") == notebook.text_digest("x = 1")
+    assert notebook.text_digest("x = 1") != notebook.text_digest("x = 2")
+
+
+def test_a_cell_that_is_no_unicode_has_a_digest() -> None:
+    assert notebook.text_digest("'\ud800'")
+
+
+# ---------------------------------------------------------------------- the path
+
+
+def test_outside_a_kernel_there_is_no_notebook(monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+
+    assert notebook.path_of({"__vsc_ipynb_file__": "/x.ipynb"}) is None
+
+
+def test_vs_code_says_its_path(kernel) -> None:
+    assert notebook.path_of({"__vsc_ipynb_file__": "/a/b.ipynb"}) == "/a/b.ipynb"
+
+
+def test_a_jupyter_server_says_its_sessions_name(kernel, monkeypatch) -> None:
+    kernel[:] = ["python", "/opt/bin/jupyter-lab"]
+    monkeypatch.setenv("JPY_SESSION_NAME", "/a/b.ipynb")
+
+    assert notebook.path_of({}) == "/a/b.ipynb"
+
+
+def test_a_sessions_name_inherited_from_another_kernel_is_not_believed(kernel, monkeypatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/a/stale.ipynb")
+
+    assert notebook.path_of({}) == notebook.UNKNOWN
+
+
+def test_a_notebook_on_the_command_line_goes_before_the_session(kernel, monkeypatch) -> None:
+    path = save("run.ipynb", "1")
+    kernel[:] = ["python", "/opt/bin/jupyter-nbconvert", "--execute", "run.ipynb"]
+    monkeypatch.setenv("JPY_SESSION_NAME", "/a/stale.ipynb")
+
+    assert notebook.path_of({}) == str(path)
+
+
+def test_the_only_notebook_that_holds_the_cell_is_the_one(kernel) -> None:
+    save("other.ipynb", "y = 2")
+    path = save("mine.ipynb", "import x", "y = 1\nz = 2")
+
+    assert notebook.path_of({}, "y = 1\nz = 2\n") == str(path)
+
+
+def test_two_notebooks_with_the_cell_leave_it_open(kernel) -> None:
+    save("one.ipynb", "y = 1")
+    save("two.ipynb", "y = 1")
+
+    assert notebook.path_of({}, "y = 1") == notebook.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "3", '{"cells": null}', '{"cells": ["x"]}', '{"worksheets": []}',
+     '{"cells": [{"source": null}]}', '{"cells": [{"source": ["a", 3]}]}', "\udcff"],
+)  # fmt: skip
+def test_a_broken_notebook_nearby_is_passed_over(kernel, text: str) -> None:
+    """This runs before each first cell: an error here would stand above the user's output."""
+    Path("broken.ipynb").write_bytes(text.encode("utf-8", "surrogateescape"))
+    path = save("mine.ipynb", "y = 1")
+
+    assert notebook.path_of({}, "y = 1") == str(path)
+
+
+# ---------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("a = b", {"a"}),
+        ("a, (b, *c) = x", {"a", "b", "c"}),
+        ("if x:\n    for i in y:\n        a = i", {"i", "a"}),
+        ("with open(p) as f: a: int = 1", {"f", "a"}),
+        ("try:\n    a = 1\nfinally:\n    b = 2", {"a", "b"}),
+        ("a += 1", {"a"}),
+        ("print(a := 1)", {"a"}),
+        ("a.b = a[0] = 1", set()),
+    ],
+)
+def test_names_that_a_cell_binds(source: str, names: set[str]) -> None:
+    assert notebook.names_stored(source) == names
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["def f():\n    model = 1", "class A:\n    model = 1", "[model for model in x]",
+     "f = lambda: [model := 1]"],
+)  # fmt: skip
+def test_names_bound_in_a_scope_of_their_own_are_not_the_cells(source: str) -> None:
+    assert "model" not in notebook.names_stored(source)
+
+
+def test_names_that_a_cell_reads() -> None:
+    assert notebook.names_loaded("a = f(b.c, d[e])") == {"f", "b", "d", "e"}
+
+
+@pytest.mark.parametrize("source", ["a =", "%magic", "\0", "", "!ls", "x" * 10 + "("])
+def test_text_that_is_no_python_has_no_names(source: str) -> None:
+    assert notebook.names_stored(source) == notebook.names_loaded(source) == set()
