@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
@@ -63,7 +64,13 @@ class Listener(Protocol):
 
     def before_reading(self) -> None: ...
 
-    def chosen_experiment(self) -> str | None: ...
+    def experiment_of_next_run(self, store: Any) -> str | None: ...
+
+    def resuming(self, run_id: str) -> AbstractContextManager[str]: ...
+
+    def version_tagged(self, version: Any) -> None: ...
+
+    def why_no_frame(self, run_id: str) -> str | None: ...
 
 
 class Hooks:
@@ -90,9 +97,11 @@ class Hooks:
 
     def _follow_client(self, module: ModuleType) -> None:
         client = module.FeastMlflowClient
-        readers = ("log_model", "register_model", "load_model", "resolve_features")
-        for name in (*readers, "get_training_entity_df"):
+        readers = ("log_model", "load_model", "resolve_features")
+        for name in readers:
             self._patches.replace(client, name, self._after_flush)
+        self._patches.replace(client, "register_model", self._register)
+        self._patches.replace(client, "get_training_entity_df", self._frame_or_reason)
         self._patches.replace(client, "start_run", self._start_run)
 
     def _opened(self, original: Callable[..., None]) -> Callable[..., None]:
@@ -167,17 +176,54 @@ class Hooks:
 
         return reading
 
+    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast tags a version with its run's service; the model's own has the last word."""
+        reading = self._after_flush(original)
+
+        @functools.wraps(original)
+        def register_model(*args: Any, **kwargs: Any) -> Any:
+            version = reading(*args, **kwargs)
+            if self._patches.active:
+                with door("tagging a version"):
+                    self._listener.version_tagged(version)
+            return version
+
+        return register_model
+
+    def _frame_or_reason(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast advises what is done already where a run has no entity frame: say the reason."""
+        reading = self._after_flush(original)
+
+        @functools.wraps(original)
+        def get_training_entity_df(client: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return reading(client, run_id, *args, **kwargs)
+            except Exception as problem:  # Feast's own error goes on, with a note
+                if self._patches.active and (reason := self._listener.why_no_frame(run_id)):
+                    problem.add_note(f"feast_nb: the entity frame was not archived: {reason}")
+                raise
+
+        return get_training_entity_df
+
     def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Respect an experiment chosen before, as Feast's docstring promises."""
+        """Respect an experiment chosen before, as Feast's docstring promises.
+
+        Feast is told the experiment each time: what it would set globally is not the user's
+        choice, and stands in the way of later runs on other servers.
+        """
 
         @functools.wraps(original)
         def start_run(client: Any, *args: Any, **kwargs: Any) -> Any:
-            if self._patches.active and "experiment_id" not in kwargs and not kwargs.get("run_id"):
-                with door("looking up the chosen experiment"):
-                    if client._tracking_uri:
-                        client._mlflow.set_tracking_uri(client._tracking_uri)
-                    if chosen := self._listener.chosen_experiment():
-                        kwargs["experiment_id"] = chosen
+            if not self._patches.active or "experiment_id" in kwargs:
+                return original(client, *args, **kwargs)
+            if client._tracking_uri:
+                client._mlflow.set_tracking_uri(client._tracking_uri)
+            if run_id := kwargs.get("run_id"):
+                with self._listener.resuming(run_id) as experiment:
+                    return original(client, *args, experiment_id=experiment, **kwargs)
+            with door("looking up the chosen experiment"):
+                if chosen := self._listener.experiment_of_next_run(client._store):
+                    kwargs["experiment_id"] = chosen
             return original(client, *args, **kwargs)
 
         return start_run
@@ -188,7 +234,10 @@ def _quiet_property(original: property) -> property:
     assert get is not None
 
     def mlflow(store: Any) -> Any:
-        return None if _quiet.get() else get(store)
+        if _quiet.get():
+            return None
+        mend_paths(store)  # for a store that was opened before the extension was loaded
+        return get(store)
 
     return property(mlflow, doc=original.__doc__)
 

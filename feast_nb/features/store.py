@@ -80,7 +80,7 @@ def mend_paths(store: Any) -> None:
     """
     settings = getattr(store.config, "mlflow", None)
     uri = getattr(settings, "tracking_uri", None)
-    if settings is None or not uri:
+    if settings is None or not uri or not settings.enabled:
         return
     base = Path(store.config.repo_path or store.repo_path or Path.cwd()).resolve()
     if (file := sqlite_file(uri)) is not None and not file.is_absolute():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
@@ -49,6 +48,7 @@ class FeastMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._session: Session | None = None
+        self._passed_over: Any = None  # the store that was bound when another was named
 
     # ------------------------------------------------------------------ which repository
 
@@ -60,7 +60,9 @@ class FeastMagics(Magics):
     def session(self) -> Session:
         """The repository in use: the store bound in the notebook, else the nearest one."""
         bound = self._bound_store()
-        if self._session is not None and (bound is None or bound is self._session.store):
+        if self._session is not None and (
+            bound is None or bound is self._session.store or bound is self._passed_over
+        ):
             return self._session
         if bound is not None:
             self._session = of_store(bound)
@@ -105,10 +107,9 @@ class FeastMagics(Magics):
         if isinstance(options, Help):
             return options
         if options.path:
-            bound = self._bound_store()
+            self._passed_over = self._bound_store()
             self._session = open_session(options.path)
-            if bound is not None and _same_repository(bound, self._session):
-                self._session = of_store(bound)
+            self._session.learn_names()
         session = self.session()
         from IPython.display import display
 
@@ -294,7 +295,3 @@ def _run_keywords(options: Namespace) -> dict[str, Any]:
         "description": options.description,
         "archive": not options.no_archive,
     }
-
-
-def _same_repository(store: Any, session: Session) -> bool:
-    return Path(store.repo_path).resolve() == session.yaml.parent.resolve()

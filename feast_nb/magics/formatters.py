@@ -67,8 +67,15 @@ def _online(response: Any) -> str:
     return f"OnlineResponse: {rows} rows of {', '.join(names)}; .to_df() gives the frame"
 
 
+def _job(job: Any) -> str:
+    known = getattr(job, "metadata", None)
+    features = ", ".join(known.features) if known is not None else "features"
+    return f"RetrievalJob: {features}; .to_df() runs it"
+
+
 _FEAST = {
     ("feast.feature_store", "FeatureStore"): _text(_store),
     ("feast.mlflow_integration.client", "FeastMlflowClient"): _text(_client),
     ("feast.online_response", "OnlineResponse"): _text(_online),
+    ("feast.infra.offline_stores.offline_store", "RetrievalJob"): _text(_job),
 }

@@ -42,7 +42,7 @@ class Hooks:
         follow("mlflow.tracking.fluent", self._follow_fluent)
         follow("mlflow.models.model", self._follow_models)
         follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
-        follow("mlflow.tracking.client", self._follow_client)
+        follow("mlflow.tracking._tracking_service.client", self._follow_client)
         follow("mlflow", self._follow_names)
 
     def remove(self) -> None:
@@ -67,7 +67,8 @@ class Hooks:
         self._patches.replace(module, "_register_model", self._register)
 
     def _follow_client(self, module: ModuleType) -> None:
-        self._patches.replace(module.MlflowClient, "create_experiment", self._create_experiment)
+        service = module.TrackingServiceClient  # `set_experiment` goes past `MlflowClient`
+        self._patches.replace(service, "create_experiment", self._create_experiment)
 
     def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)

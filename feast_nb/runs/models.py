@@ -102,8 +102,10 @@ def log(
     arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
     with plain_errors(), _active(uri, run_id), quiet():
         if example is not None:
+            if flavor == "pytorch":  # traced with an array; its signature has no names to lose
+                example = example.to_numpy(dtype="float32")
             arguments["signature"] = _signature(model, example)
-            arguments["input_example"] = example.head(5)
+            arguments["input_example"] = example[:5]
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
     return ModelVersion(
@@ -116,7 +118,10 @@ def _signature(model: Any, example: Any) -> Any:
 
     predict = getattr(model, "predict", None)
     try:
-        answer = predict(example) if callable(predict) else None
+        if predict is None and flavor_of(model) == "pytorch":
+            answer = _torch_answer(model, example)
+        else:
+            answer = predict(example) if callable(predict) else None
     except Exception as problem:  # the user's model: a signature of inputs alone says as much
         warnings.warn(
             f"{type(model).__name__}.predict failed on the training frame's columns "
@@ -125,6 +130,13 @@ def _signature(model: Any, example: Any) -> Any:
         )
         answer = None
     return infer_signature(example, answer)
+
+
+def _torch_answer(model: Any, example: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return model(torch.from_numpy(example)).numpy()
 
 
 @contextlib.contextmanager

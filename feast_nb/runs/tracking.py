@@ -159,19 +159,38 @@ def resume(uri: str, run_id: str) -> TrackedRun:
     """Make an earlier run the active one again."""
     ping(uri)
     import mlflow
-    from mlflow.tracking import fluent
 
     mlflow.set_tracking_uri(uri)
     with plain_errors():
-        info = client(uri).get_run(run_id).info
-        if info.lifecycle_stage == "deleted":
-            raise TrackingError(f"run {run_id} is deleted; restore it in MLflow first.")
-        chosen, fluent._active_experiment_id = fluent._active_experiment_id, None
-        try:  # MLflow refuses a run of another experiment than the chosen one
+        with in_its_experiment(uri, run_id):
             run = mlflow.start_run(run_id=run_id)
-        finally:
-            fluent._active_experiment_id = chosen
         return _tracked(run, uri)
+
+
+@contextmanager
+def in_its_experiment(uri: str, run_id: str) -> Iterator[str]:
+    """The experiment of a run, with none chosen: MLflow refuses a run of another than that one."""
+    from mlflow.tracking import fluent
+
+    info = client(uri).get_run(run_id).info
+    if info.lifecycle_stage == "deleted":
+        raise TrackingError(f"run {run_id} is deleted; restore it in MLflow first.")
+    chosen, fluent._active_experiment_id = fluent._active_experiment_id, None
+    try:
+        yield str(info.experiment_id)
+    finally:
+        fluent._active_experiment_id = chosen
+
+
+def tag_of(uri: str, run_id: str, key: str) -> str | None:
+    """One tag of a run; None where run or tag is not there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        value = client(uri).get_run(run_id).data.tags.get(key)
+    except MlflowException:
+        return None
+    return str(value) if value is not None else None
 
 
 def end(uri: str, run_id: str, status: str) -> None:

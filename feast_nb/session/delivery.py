@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Delivery:
         sent.tags, sent.metrics = all_tags, metrics
         if any(artifact == RETRIEVALS for _, artifact in texts):
             sent.written = time.monotonic()
-        self._models(uri, book, new)
+        self._models(uri, book, new, all_tags)
         self._endings(uri, run_id, new)
         for path, _ in there:
             path.unlink(missing_ok=True)
@@ -113,7 +113,9 @@ class Delivery:
                 texts.append((json.dumps(refs), "feast_features.json"))
         return texts
 
-    def _models(self, uri: str, book: Book, new: Sequence[Entry]) -> None:
+    def _models(
+        self, uri: str, book: Book, new: Sequence[Entry], run_tags: Mapping[str, str]
+    ) -> None:
         for entry in new:
             if entry["kind"] == "contract":
                 contract = book.contracts[entry["contract"]["model_id"]]
@@ -122,7 +124,8 @@ class Delivery:
                 text = _json(contract.to_dict())
                 models.keep_contract(uri, contract.model_id, text, named)
             elif entry["kind"] == "version":
-                models.tag_version(uri, entry["name"], entry["version"], _version_tags(entry, book))
+                named = _version_tags(entry, book, run_tags)
+                models.tag_version(uri, entry["name"], entry["version"], named)
 
     def _endings(self, uri: str, run_id: str, new: Sequence[Entry]) -> None:
         """End runs whose server was away when they ended, and those a dead kernel left open."""
@@ -131,7 +134,7 @@ class Delivery:
                 tracking.terminate(uri, run_id, entry["status"], only_running=True)
 
 
-def _version_tags(entry: Entry, book: Book) -> dict[str, str]:
+def _version_tags(entry: Entry, book: Book, run_tags: Mapping[str, str]) -> dict[str, str]:
     """As Feast tags a registered version, with the contract's own service."""
     contract = book.contracts.get(entry["model_id"] or "")
     if contract is None:
@@ -140,6 +143,9 @@ def _version_tags(entry: Entry, book: Book) -> dict[str, str]:
     named = {"feast_nb.contract": where}
     if contract.service:
         named["feast.feature_service"] = contract.service
+    elif "feast.feature_service" in run_tags:
+        # The run's service is not this model's: without a word here Feast would take it for its.
+        named["feast.feature_service"] = ""
     return named
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +89,33 @@ class Retrieved:
             self._recorder.recording.settle()
             self._recorder.flush()
 
-    def chosen_experiment(self) -> str | None:
+    def experiment_of_next_run(self, store: Any) -> str | None:
+        """The experiment that the user chose, else the project's."""
         from ..runs import tracking
 
-        return tracking.chosen_experiment(tracking.address(None))
+        uri = tracking.address(None)
+        return tracking.chosen_experiment(uri) or tracking.experiment_id(uri, store.project)
+
+    def resuming(self, run_id: str) -> AbstractContextManager[str]:
+        """The experiment of a run that is to go on, with no other chosen meanwhile."""
+        from ..runs import tracking
+
+        return tracking.in_its_experiment(tracking.address(None), run_id)
+
+    def version_tagged(self, version: Any) -> None:
+        """Feast has tagged a version from its run: say again what is true of its model."""
+        from ..runs import tracking
+
+        self._recorder.models.version_registered(
+            version, str(version.source), tracking.address(None)
+        )
+
+    def why_no_frame(self, run_id: str) -> str | None:
+        """Why a run of ours keeps no copy of its entity frame, where it says so."""
+        from ..runs import tracking
+
+        said = tracking.tag_of(tracking.address(None), run_id, "feast_nb.entity_archived")
+        return said.removeprefix("false: ") if said and said.startswith("false") else None
 
     def _wanted(self, store: Any) -> bool:
         """`auto_log: false` records only what a magic or a session asked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pandas as pd
 import pytest
 
@@ -81,9 +83,9 @@ def test_1_1_a_model_of_a_bare_list_has_no_service(alone, load, drivers) -> None
     def list_then_service(store):
         with store.mlflow.start_run() as run:
             v1 = store.get_historical_features(drivers, ["hourly:trips"]).to_df()
-            store.mlflow.log_model(fit(v1, "trips"), "listed")
             service = store.get_feature_service("activity")
             v2 = store.get_historical_features(drivers, service).to_df()
+            store.mlflow.log_model(fit(v1, "trips"), "listed")
             store.mlflow.log_model(fit(v2, "conv_rate", "acc_rate", "trips"), "served")
         store.mlflow.register_model(f"runs:/{run.info.run_id}/listed", "listed")
         return run.info.run_id
@@ -95,11 +97,41 @@ def test_1_1_a_model_of_a_bare_list_has_no_service(alone, load, drivers) -> None
     run_id = list_then_service(store)
     load.sent()
 
-    assert contracts_of(store, run_id)["listed"]["refs"] == ["hourly:trips"]
+    contracts = contracts_of(store, run_id)
+    assert contracts["listed"]["refs"] == ["hourly:trips"]
+    assert contracts["served"]["refs"] == ACTIVITY
     version = store.mlflow.client.get_model_version("listed", "1")
     assert not version.tags.get("feast.feature_service")
     with pytest.raises(FeastMlflowModelResolutionError):
         store.mlflow.resolve_features("models:/listed/1")
+
+
+@pytest.mark.conformance("1.1")
+def test_1_1_a_slow_server_changes_nothing(load, drivers, monkeypatch) -> None:
+    """`store.mlflow.register_model` tags the version from the run, late where the server is slow.
+
+    Right is the service of the version's own model, whichever tag arrives last.
+    """
+    store = load()
+    with store.mlflow.start_run() as run:
+        v1 = store.get_historical_features(drivers, store.get_feature_service("rates")).to_df()
+        store.mlflow.log_model(fit(v1, "conv_rate", "acc_rate"), "small")
+        everything = store.get_feature_service("everything")
+        v2 = store.get_historical_features(drivers, everything).to_df()
+        store.mlflow.log_model(fit(v2, "trips", "age"), "big")
+    client = store.mlflow.client
+    original = client.get_run
+
+    def slow(run_id):
+        time.sleep(0.8)  # Feast reads the run between registering and tagging
+        return original(run_id)
+
+    monkeypatch.setattr(client, "get_run", slow)
+    store.mlflow.register_model(f"runs:/{run.info.run_id}/small", "C_small")
+    load.sent()
+
+    tags = client.get_model_version("C_small", "1").tags
+    assert tags["feast.feature_service"] == "rates"
 
 
 @pytest.mark.conformance("1.2")

@@ -151,12 +151,13 @@ def test_2_12_the_duration_is_that_of_the_read(alone, load, drivers, monkeypatch
     original = IbisRetrievalJob._to_arrow_internal
 
     def slow(job, *args, **kwargs):
-        time.sleep(0.3)
+        time.sleep(0.5)
         return original(job, *args, **kwargs)
 
     monkeypatch.setattr(IbisRetrievalJob, "_to_arrow_internal", slow)
 
     def read_slowly(store):
+        store.get_historical_features(drivers, ["hourly:trips"])  # imports what a job needs
         with store.mlflow.start_run() as run:
             store.get_historical_features(drivers, ["hourly:trips"]).to_df()
         return run.info.run_id
@@ -164,13 +165,13 @@ def test_2_12_the_duration_is_that_of_the_read(alone, load, drivers, monkeypatch
     run_id = read_slowly(alone)
     metrics = alone.mlflow.client.get_run(run_id).data.metrics
     assert set(metrics) == {"feast.job_submission_sec"}
-    assert metrics["feast.job_submission_sec"] < 0.3, "Feast alone: without the read"
+    assert metrics["feast.job_submission_sec"] < 0.5, "Feast alone: without the read"
 
     store = load()
     run_id = read_slowly(store)
 
-    (kept,) = retrievals_of(store, run_id)
-    assert 0.3 <= kept["seconds"]["run"] < 3
-    assert kept["seconds"]["submit"] < 0.3
+    (kept,) = retrievals_of(store, run_id)  # the one outside the run is none of its
+    assert 0.5 <= kept["seconds"]["run"] < 10
+    assert kept["seconds"]["submit"] < 0.5
     metrics = store.mlflow.client.get_run(run_id).data.metrics
-    assert metrics["feast.job_submission_sec"] < 0.3
+    assert metrics["feast.job_submission_sec"] < 0.5

@@ -154,6 +154,8 @@ def test_3_5_another_stores_run_is_no_choice_of_the_user(alone, load, tmp_path, 
 
     Feast alone does that; what one store's `start_run` sets must not be read as the user's choice.
     """
+    from feast import FeatureStore
+
     server = f"sqlite:///{repo}/mlflow.db"
     other = make_repository(tmp_path / "other", project="riders", tracking_uri=server)
 
@@ -164,15 +166,25 @@ def test_3_5_another_stores_run_is_no_choice_of_the_user(alone, load, tmp_path, 
             pass
         return [experiment_of(first, run_1), experiment_of(second, run_2)]
 
-    from feast import FeatureStore
-
     alone.config.mlflow.tracking_uri = server
     native = one_after_the_other(alone, FeatureStore(repo_path=str(other)))
     assert native == ["drivers", "riders"], "Feast alone"
 
-    first, second = load(), load(other)
+    first, second = load(), FeatureStore(repo_path=str(other))
 
     assert one_after_the_other(first, second) == ["drivers", "riders"]
+    load.book.space["store"] = second
+    assert load.book.run("%%feast_run own\n1").experiment == "riders"
+
+
+@pytest.mark.conformance("3.4")
+def test_3_4_the_repository_named_last_is_the_one_that_is_used(load, tmp_path) -> None:
+    """Two stores, both touched: Feast goes on with the first. Right is the one just named."""
+    other = make_repository(tmp_path / "other", project="riders")
+
+    first, second = load(), load(other)
+
+    assert (first.project, second.project) == ("drivers", "riders")
     assert load.book.run("%%feast_run own\n1").experiment == "riders"
 
 

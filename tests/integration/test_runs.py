@@ -222,6 +222,7 @@ def test_unloading_puts_everything_back(repo) -> None:
     from feast.mlflow_integration.client import FeastMlflowClient
     from mlflow.models import Model
     from mlflow.tracking import fluent
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
     from ..conftest import Notebook
 
@@ -239,7 +240,7 @@ def test_unloading_puts_everything_back(repo) -> None:
                 Model: ["log"],
                 fluent: ["start_run", "end_run"],
                 mlflow: ["start_run", "end_run"],
-                mlflow.MlflowClient: ["create_experiment"],
+                TrackingServiceClient: ["create_experiment"],
             }.items()
             for name in names
         }

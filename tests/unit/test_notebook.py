@@ -26,10 +26,10 @@ class Shell:
         )
 
     def run(self, source: str, *, store_history: bool = True) -> None:
-        if store_history:
-            self.history_manager.input_hist_raw.append(source)
         for act in self.callbacks:
             act(SimpleNamespace(raw_cell=source, store_history=store_history))
+        if store_history:  # IPython keeps the input after the event
+            self.history_manager.input_hist_raw.append(source)
 
 
 @pytest.fixture

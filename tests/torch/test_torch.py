@@ -1,0 +1,56 @@
+"""PyTorch models, in a tier of their own: `make test-torch`, with the CPU build."""
+
+from __future__ import annotations
+
+import pytest
+
+MODULE = """
+import torch
+torch.manual_seed(0)
+inputs = ["conv_rate", "acc_rate", "trips"]
+x = torch.tensor(training_df[inputs].to_numpy(dtype="float32"))
+y = torch.tensor(training_df[["y"]].to_numpy(dtype="float32"))
+net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+for _ in range(3):
+    optimizer.zero_grad()
+    loss = torch.nn.functional.mse_loss(net(x), y)
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.fixture
+def book(notebook, repo, drivers):
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    return notebook
+
+
+def test_a_module_is_logged_with_the_order_called_assumed(book, client) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers --register net" + MODULE
+    )
+
+    (model,) = summary.models
+    assert (model.variable, model.flavor, model.version) == ("net", "pytorch", "1")
+    assert [i.ref for i in model.contract.inputs] == [
+        "hourly:conv_rate",
+        "hourly:acc_rate",
+        "hourly:trips",
+    ]
+    assert model.contract.order in ("assumed", "signature")
+
+
+def test_the_logged_module_predicts_as_the_one_in_the_notebook(book) -> None:
+    import mlflow
+
+    summary = book.run("%%feast_train v1 --service activity --entity-df drivers" + MODULE)
+    frame = book.space["training_df"][["conv_rate", "acc_rate", "trips"]]
+    with book.space["torch"].no_grad():
+        expected = book.space["net"](book.space["x"]).numpy().ravel()
+    found = (
+        mlflow.pyfunc.load_model(summary.models[0].uri).predict(frame.to_numpy("float32")).ravel()
+    )
+
+    assert found == pytest.approx(expected, rel=1e-5)

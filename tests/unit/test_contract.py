@@ -1,0 +1,132 @@
+"""What a model expects, from its retrievals, its own names and its signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feast_nb import contract
+from feast_nb.records import Cell, Column, EntityFrame, Input, Result, Retrieval, View
+
+
+def retrieval(id: str = "r-1", *refs: str, **fields: Any) -> Retrieval:
+    names = [ref.partition(":")[2] for ref in refs]
+    columns = tuple(Column(n, "float", 0) for n in names)
+    start: dict[str, Any] = {
+        "entity": EntityFrame("dataframe", join_keys=("driver_id",)),
+        "result": Result(3, columns=columns),
+        "views": tuple(View(v, v) for v in dict.fromkeys(r.partition(":")[0] for r in refs)),
+    }
+    return Retrieval(id, "historical", "p", refs, **(start | fields))
+
+
+def build(**given: Any) -> Any:
+    start = {"model_id": "m-1", "run_id": "r", "name": "model", "flavor": "sklearn",
+             "input_names": None, "signature": None, "retrievals": [], "linked_by": None}  # fmt: skip
+    return contract.build(**(start | given))
+
+
+def test_the_models_own_names_and_order_go_first() -> None:
+    found = build(
+        input_names=["b", "a"],
+        signature={"a": "double", "b": "double"},
+        retrievals=[retrieval("r-1", "v:a", "v:b", "v:c")],
+    )
+
+    assert found.order == "named"
+    assert found.inputs == (Input("b", "v:b", "float"), Input("a", "v:a", "float"))
+
+
+def test_a_signature_goes_before_the_order_asked() -> None:
+    found = build(
+        signature={"b": "double", "a": "double"}, retrievals=[retrieval("r", "v:a", "v:b")]
+    )
+
+    assert found.order == "signature"
+    assert found.features == ("v:b", "v:a")
+
+
+def test_a_bare_array_is_assumed_to_have_the_order_asked() -> None:
+    found = build(retrievals=[retrieval("r", "v:b", "v:a")])
+
+    assert found.order == "assumed"
+    assert found.features == ("v:b", "v:a")
+
+
+def test_a_model_of_no_retrieval_expects_what_its_signature_says() -> None:
+    found = build(signature={"x": "double", "y": "long"})
+
+    assert found.order == "signature"
+    assert found.inputs == (Input("x", None, "double"), Input("y", None, "long"))
+
+
+def test_a_signature_of_other_names_is_never_replaced_by_a_guess() -> None:
+    """The frame's columns were renamed before fitting: the model takes `x`, not `a`."""
+    found = build(signature={"x": "double"}, retrievals=[retrieval("r", "v:a")])
+
+    assert [i.name for i in found.inputs] == ["x"]
+
+
+def test_a_model_of_which_nothing_is_known_has_an_unknown_order() -> None:
+    found = build()
+
+    assert (found.order, found.inputs, found.project) == ("unknown", (), "")
+
+
+def test_an_input_that_is_no_feature_says_so() -> None:
+    found = build(
+        input_names=["a", "mine"], signature={"mine": "long"}, retrievals=[retrieval("r", "v:a")]
+    )
+
+    assert found.inputs[1] == Input("mine", None, "long")
+
+
+def test_what_arrow_saw_goes_before_what_the_signature_says() -> None:
+    found = build(signature={"a": "double"}, retrievals=[retrieval("r", "v:a")])
+
+    assert found.inputs == (Input("a", "v:a", "float"),)
+
+
+def test_full_names_are_the_inputs_where_so_asked() -> None:
+    found = build(
+        input_names=["v__a"], retrievals=[retrieval("r", "v:a", full_feature_names=True)]
+    )  # fmt: skip
+
+    assert found.features == ("v:a",)
+    assert found.full_feature_names
+
+
+def test_several_retrievals_are_put_together() -> None:
+    one = retrieval("r-1", "v:a", "v:b", entity=EntityFrame("dataframe", join_keys=("x",)))
+    two = retrieval("r-2", "w:c", "v:a", entity=EntityFrame("dataframe", join_keys=("y", "x")))
+    found = build(retrievals=[one, two], linked_by="attrs")
+
+    assert found.refs == ("v:a", "v:b", "w:c")
+    assert found.join_keys == ("x", "y")
+    assert found.retrievals == ("r-1", "r-2")
+    assert [v.name for v in found.views] == ["v", "w"]
+
+
+def test_the_first_of_two_features_of_one_name_is_the_input() -> None:
+    found = build(retrievals=[retrieval("r-1", "v:a"), retrieval("r-2", "w:a")])
+
+    assert found.inputs == (Input("a", "v:a", "float"),)
+
+
+def test_a_service_is_named_where_it_is_every_retrievals() -> None:
+    def service(*names: str | None) -> str | None:
+        return build(retrievals=[retrieval("r", "v:a", service=n) for n in names]).service
+
+    assert service("s", "s") == "s"
+    assert service("s", "t") is None
+    assert service("s", None) is None
+    assert service() is None
+
+
+def test_a_retrieval_that_never_ran_has_no_types() -> None:
+    found = build(retrievals=[retrieval("r", "v:a", result=None)])
+
+    assert found.inputs == (Input("a", "v:a", None),)
+
+
+def test_the_cell_is_kept() -> None:
+    assert build(cell=Cell(7)).cell == Cell(7)

@@ -1,0 +1,405 @@
+"""How records look: the same on every machine, escaped, without script or style sheet.
+
+The golden files are what a notebook keeps. After a change that is meant, write them anew with
+`FEAST_NB_GOLDEN=write pytest tests/unit/test_display.py` and read the difference.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+from dataclasses import fields, is_dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from feast_nb import records
+from feast_nb.display import MIME, bundle, html, text, words
+from feast_nb.records import (
+    Cell,
+    Column,
+    Contract,
+    Document,
+    EntityFrame,
+    FeatureUse,
+    Input,
+    ModelVersion,
+    Repository,
+    Result,
+    Retrieval,
+    Retrievals,
+    RunState,
+    Seconds,
+    Span,
+    TrackedRun,
+    TrainingSummary,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+EVIL = "<img src=x onerror=alert(1)>"
+LONG = "a_feature_view_with_a_rather_long_name:and_a_feature_whose_name_is_no_shorter_at_all"
+
+
+def retrieval(**changes: Any) -> Retrieval:
+    made = Retrieval(
+        id="r-1",
+        kind="historical",
+        project="flights",
+        refs=("weather:wind", "weather:rain", LONG),
+        state="ran",
+        service="delays",
+        service_basis="given",
+        entity=EntityFrame(
+            "dataframe",
+            rows=37423,
+            timestamp=Span("event_timestamp", "2013-01-01T00:00:00+00:00", "2013-09-30T23:59:00"),
+        ),
+        result=Result(
+            37420,
+            dropped=3,
+            columns=(Column("wind", "float", 12),),
+            fingerprint="0123456789abcdef0123456789-01234567",
+        ),
+        seconds=Seconds(0.01, 2.345),
+        cell=Cell(7, "/home/me/flights.ipynb"),
+        run_id="0" * 32,
+    )
+    return replace(made, **changes)
+
+
+def run(**changes: Any) -> TrackedRun:
+    made = TrackedRun(
+        id="0" * 32,
+        name="v1",
+        experiment="flights",
+        status="FINISHED",
+        tracking_uri="http://mlflow:5000",
+        url="http://mlflow:5000/#/experiments/1/runs/0",
+        retrievals=(retrieval(), retrieval(id="r-2", kind="online", count=12, service=None)),
+    )
+    return replace(made, **changes)
+
+
+def model(**changes: Any) -> ModelVersion:
+    contract = Contract(
+        "m-1",
+        "0" * 32,
+        "flights",
+        inputs=(Input("wind", "weather:wind", "float"), Input("hour", None, "int64")),
+        order="named",
+    )
+    made = ModelVersion(
+        "m-1", flavor="sklearn", name="arrival_delay", version="2", aliases=("champion", "old"),
+        contract=contract,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+FAILED = retrieval(
+    id="r-3", state="failed", result=None, service=None, error="ValueError: no such column"
+)
+FEATURES = (
+    FeatureUse("weather:wind", "wind", "float", 12, 37420, 1),
+    FeatureUse("weather:rain", "rain", "double", 30000, 37420, None),
+    FeatureUse(LONG, "x", None, None, None, 2),
+    FeatureUse("weather:sun", "sun", "int64", 0, 37420, 3),
+    FeatureUse("weather:fog", "fog", "int64", 5000, 37420, 4),
+)
+SUMMARY = TrainingSummary(
+    run=run(),
+    features=FEATURES,
+    retrievals=(retrieval(), retrieval(service_basis="exact", linked_by="attrs")),
+    models=(model(), ModelVersion("m-2", flavor=None)),
+    metrics={"rmse": 12.34567, "n": 37420, "tiny": 0.0000123},
+    warnings=("3 of 37,423 rows asked did not come back.", "1 feature is missing everywhere."),
+    seconds=0.0421,
+)
+REPOSITORY = Repository(
+    project="flights",
+    path="/home/me/repo",
+    registry="data/registry.db",
+    offline_store="duckdb",
+    online_store="sqlite",
+    tracking_uri="http://mlflow:5000",
+    mlflow={"enabled": True, "auto_log": False},
+    entities=("airport",),
+    views={"weather": ("wind", "rain"), "empty": ()},
+    services={"delays": ("weather:wind",)},
+    warnings=("the offline store drops rows.",),
+)
+DOCUMENTS: dict[str, Document] = {
+    "training": SUMMARY,
+    "training_failed": TrainingSummary(
+        run=run(status="FAILED", url=None), retrievals=(FAILED,), seconds=75.0
+    ),
+    "training_bare": TrainingSummary(run=TrackedRun("1" * 32, "bare", "e")),
+    "run": run(warnings=("MLflow is slow.",), pending=2),
+    "run_killed": run(status="KILLED", retrievals=(), pending=1, url=None),
+    "run_state_empty": RunState(),
+    "run_state_open": RunState(open=(run(status="RUNNING"), run(name="child", retrievals=()))),
+    "run_state_paused": RunState(recording=False),
+    "repository": REPOSITORY,
+    "repository_off": Repository("p", "/r", mlflow={"enabled": False}),
+    "model_version": model(),
+    "model_version_bare": ModelVersion("m-2"),
+}
+ALL = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+class Page(HTMLParser):
+    """The tags of a page, and whether each was closed."""
+
+    EMPTY = frozenset({"img", "br", "hr"})
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.mark.parametrize("kind", ["html", "txt"])
+@ALL
+def test_a_record_looks_as_it_did(name: str, kind: str) -> None:
+    shown = (html if kind == "html" else text).render(DOCUMENTS[name]) + "\n"
+    path = GOLDEN / f"{name}.{kind}"
+    if os.environ.get("FEAST_NB_GOLDEN") == "write":
+        path.write_text(shown, encoding="utf-8")
+
+    assert shown == path.read_text(encoding="utf-8")
+
+
+@ALL
+def test_a_bundle_has_three_kinds_of_output(name: str) -> None:
+    record = DOCUMENTS[name]
+    found = bundle(record)
+
+    assert set(found) == {MIME, "text/html", "text/plain"}
+    assert type(record).from_dict(json.loads(json.dumps(found[MIME]))) == record
+    assert found[MIME]["kind"] == record.kind
+
+
+DOCUMENT_KINDS = [
+    k for _, k in inspect.getmembers(records, inspect.isclass)
+    if issubclass(k, Document) and k is not Document
+]  # fmt: skip
+MINIMAL: dict[type[Document], Document] = {
+    Contract: Contract("m-1", None, "p"),
+    ModelVersion: ModelVersion("m-1"),
+    Repository: Repository("p", "/r"),
+    Retrievals: Retrievals("r", (retrieval(),)),
+    RunState: RunState(),
+    TrackedRun: TrackedRun("r", "v1", "e"),
+    TrainingSummary: TrainingSummary(TrackedRun("r", "v1", "e")),
+}
+
+
+@pytest.mark.parametrize("kind", DOCUMENT_KINDS, ids=lambda k: k.__name__)
+def test_every_document_can_be_a_cells_last_value(kind: type[Document]) -> None:
+    """`summary.models[0].contract` in a cell: the formatter is registered for all documents."""
+    found = bundle(MINIMAL[kind])
+
+    assert found["text/html"]
+    assert found["text/plain"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_metric_that_is_no_number_is_still_json(value: float) -> None:
+    """A loss that diverged. Jupyter's protocol and every browser refuse a bare NaN."""
+    found = bundle(replace(SUMMARY, metrics={"loss": value}))
+
+    assert json.dumps(found[MIME], allow_nan=False)
+
+
+# ---------------------------------------------------------------------- safe
+
+
+def poisoned(value: Any) -> Any:
+    """A record with markup in every text that a user, Feast or MLflow may have chosen."""
+    if isinstance(value, str):
+        return value + EVIL
+    if isinstance(value, tuple):
+        return tuple(poisoned(v) for v in value)
+    if isinstance(value, dict):
+        return {poisoned(k): poisoned(v) for k, v in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        ours = {"kind", "state", "service_basis", "linked_by", "order", "hashes", "mlflow"}
+        names = [f.name for f in fields(value) if f.name not in ours]
+        return replace(value, **{n: poisoned(getattr(value, n)) for n in names})
+    return value
+
+
+@ALL
+def test_markup_in_a_name_is_only_ever_text(name: str) -> None:
+    record = poisoned(DOCUMENTS[name])
+    page = Page(html.render(record))
+
+    assert "<img src=x" not in html.render(record)
+    assert all("onerror" not in attributes for _, attributes in page.tags)
+    if name not in ("run_state_empty", "run_state_paused"):
+        assert EVIL in "".join(page.words)
+
+
+@ALL
+def test_quotes_in_a_name_never_leave_an_attribute(name: str) -> None:
+    written = json.dumps(poisoned(DOCUMENTS[name]).to_dict()).replace(EVIL, '\\" onload=\\"x')
+    record = type(DOCUMENTS[name]).from_dict(json.loads(written))
+
+    assert all("onload" not in attributes for _, attributes in Page(html.render(record)).tags)
+
+
+@ALL
+def test_a_page_needs_neither_script_nor_style_sheet_nor_svg(name: str) -> None:
+    page = Page(html.render(DOCUMENTS[name]))
+
+    assert not {tag for tag, _ in page.tags} & {"script", "style", "svg", "iframe", "link"}
+    assert page.open == []
+    assert not [a for _, attributes in page.tags for a in attributes if a.startswith("on")]
+
+
+@ALL
+def test_pictures_are_data_and_say_what_they_show(name: str) -> None:
+    for tag, attributes in Page(html.render(DOCUMENTS[name])).tags:
+        if tag == "img":
+            assert (attributes["src"] or "").startswith("data:image/svg+xml,")
+            assert "<script" not in unquote(attributes["src"] or "")
+            assert attributes["alt"]
+
+
+@ALL
+def test_nothing_is_shown_that_only_python_knows(name: str) -> None:
+    for shown in (html.render(DOCUMENTS[name]), text.render(DOCUMENTS[name])):
+        assert not re.search(r"\bNone\b|\bnan\b|Undefined|\{\{|\}\}|object at 0x", shown)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "JaVaScRiPt:alert(1)", " javascript:alert(1)", "data:text/html,x"],
+)
+def test_only_web_addresses_are_links(url: str) -> None:
+    page = Page(html.render(run(url=url)))
+
+    assert not [a for tag, a in page.tags if tag == "a"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("2024-01-01", None), (None, "2024-02-01"), (None, None)]
+)
+def test_a_range_with_an_open_end_reads_well(start: str | None, end: str | None) -> None:
+    ranged = retrieval(entity=EntityFrame("range", start=start, end=end))
+
+    assert "None" not in words.reach(ranged)
+    assert "None" not in html.render(run(retrievals=(ranged,)))
+
+
+def test_a_dictionary_of_settings_may_be_empty() -> None:
+    """What an older or newer version wrote need not hold every setting."""
+    assert html.render(Repository("p", "/r"))
+    assert html.render(Repository("p", "/r", mlflow={"enabled": True}))
+
+
+# ---------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "–"), (0, "0 %"), (0.00001, "< 0.1 %"), (0.001, "0.1 %"), (0.5, "50.0 %"), (1, "100.0 %")],
+)  # fmt: skip
+def test_a_share(value: float | None, said: str) -> None:
+    assert words.share(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(None, "–"), (0, "0 ms"), (0.0421, "42 ms"), (1, "1.0 s"), (75, "75.0 s")]
+)
+def test_seconds(value: float | None, said: str) -> None:
+    assert words.seconds(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(1, "1 row"), (0, "0 rows"), (2, "2 rows"), (12500, "12,500 rows")]
+)
+def test_a_count(value: int, said: str) -> None:
+    assert words.count(value, "row") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0, "0"), (12.34567, "12.35"), (0.0000123, "1.23e-05"), (37420, "37,420"), (-1e6, "-1,000,000")],
+)  # fmt: skip
+def test_a_number(value: float, said: str) -> None:
+    assert words.number(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "–"),
+        ("2013-09-30T23:59:59+00:00", "2013-09-30 23:59"),
+        ("2013-09-30", "2013-09-30 00:00"),
+        ("2013-09-30T23:59:00+02:00", "2013-09-30 21:59"),
+        ("some day", "some day"),
+    ],
+)
+def test_a_moment_is_in_utc(value: str | None, said: str) -> None:
+    assert words.moment(value) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "37,423 asked, 37,420 given"),
+        ({"state": "submitted", "result": None}, "37,423 asked, never run"),
+        ({"result": None}, "37,423 asked"),
+        ({"entity": EntityFrame("sql")}, "sql, 37,420 given"),
+        (
+            {"state": "failed", "result": None, "error": "ValueError: x"},
+            "37,423 asked, failed: ValueError: x",
+        ),
+    ],
+)
+def test_rows_asked_and_given(changes: dict[str, Any], said: str) -> None:
+    assert words.asked_and_given(retrieval(**changes)) == said
+
+
+def test_a_service_says_how_it_is_known() -> None:
+    assert words.service(retrieval()) == "delays"
+    assert words.service(retrieval(service_basis="exact")) == "delays (same features)"
+    assert words.service(retrieval(service=None)) == "list of references"
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED"])
+def test_a_status_is_told_by_more_than_colour(status: str) -> None:
+    assert status.lower() in words.status(status)
+
+
+def test_a_text_table_may_be_empty() -> None:
+    assert text.table([], ("a", "rows")).split() == ["a", "rows", "---", "------"]
+
+
+@pytest.mark.parametrize(("share", "colour"), [(0.05, "5d8aa8"), (0.2, "d68910"), (0.6, "c0392b")])
+def test_a_bar_is_coloured_by_how_much_is_missing(share: float, colour: str) -> None:
+    assert colour in html.bar(share)
+
+
+@pytest.mark.parametrize("share", [None, 0])
+def test_nothing_missing_has_no_bar(share: float | None) -> None:
+    assert html.bar(share) == ""

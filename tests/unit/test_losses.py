@@ -1,0 +1,224 @@
+"""Rows asked for that did not come back: how many of which kind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from feast_nb.features import losses
+from feast_nb.features.losses import explain
+from feast_nb.records import Loss
+
+STALE, FUTURE = "older than the TTL", "only values later than asked for"
+TWICE, DOUBLED = (
+    "the same key and timestamp asked for twice",
+    "the source has several values for one moment",
+)
+NOTHING = "no value within the TTL at that time"
+
+
+def rows(*pairs: tuple[Any, str], key: str = "driver_id") -> pd.DataFrame:
+    """Keys and days of January 2024."""
+    return pd.DataFrame(
+        {
+            key: [k for k, _ in pairs],
+            "event_timestamp": pd.to_datetime([f"2024-01-{d}" for _, d in pairs], utc=True),
+        }
+    )
+
+
+def view(path: Path, frame: pd.DataFrame, *, ttl: int = 3, key: str = "driver_id") -> Any:
+    """A feature view over a Parquet file of keys and times."""
+    frame.rename(columns={"event_timestamp": "at"}).to_parquet(path)
+    source = SimpleNamespace(path=str(path), timestamp_field="at", field_mapping={})
+    column = SimpleNamespace(name=key)
+    return SimpleNamespace(batch_source=source, entity_columns=[column], ttl=timedelta(days=ttl))
+
+
+def told(asked: pd.DataFrame, given: Any, views: list[Any] | None = None, **more: Any) -> set[Any]:
+    found = explain(asked, given, more.get("keys", ["driver_id"]), "event_timestamp", views or [])
+    assert sum(loss.rows for loss in found) == len(asked) - len(given)
+    return {(loss.rows, loss.why) for loss in found}
+
+
+def test_nothing_lost_is_nothing_said() -> None:
+    asked = rows((1, "10"), (2, "10"))
+
+    assert told(asked, asked.iloc[::-1]) == set()
+
+
+def test_values_older_than_the_ttl(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "01"), (2, "09")))
+
+    assert told(rows((1, "10"), (2, "10")), rows((2, "10")), [source]) == {(1, STALE)}
+
+
+def test_a_value_exactly_as_old_as_the_ttl_is_not_too_old(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "07")))
+
+    assert told(rows((1, "10")), rows(), [source]) == {(1, NOTHING)}
+
+
+def test_values_that_come_later(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "11")))
+
+    assert told(rows((1, "10")), rows(), [source]) == {(1, FUTURE)}
+
+
+def test_a_key_that_no_source_knows(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((2, "10")))
+
+    assert told(rows((1, "10")), rows(), [source]) == {(1, NOTHING)}
+
+
+def test_each_kind_has_a_line_of_its_own(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "01"), (2, "20"), (3, "10"), (5, "01")))
+    asked = rows((1, "10"), (5, "10"), (2, "10"), (3, "10"), (4, "10"))
+
+    found = told(asked, rows((3, "10")), [source])
+
+    assert found == {(2, STALE), (1, FUTURE), (1, NOTHING)}
+
+
+def test_a_row_asked_for_twice_that_came_once() -> None:
+    asked = rows((1, "10"), (1, "10"), (1, "11"))
+
+    assert told(asked, rows((1, "10"), (1, "11"))) == {(1, TWICE)}
+
+
+def test_a_row_asked_for_twice_that_never_came_is_gone_twice() -> None:
+    assert told(rows((1, "10"), (1, "10")), rows()) == {(2, NOTHING)}
+
+
+def test_rows_that_came_several_times_are_negative() -> None:
+    asked = rows((1, "10"))
+
+    assert told(asked, rows((1, "10"), (1, "10"), (1, "10"))) == {(-2, DOUBLED)}
+
+
+def test_rows_gone_and_rows_doubled_do_not_cancel_out() -> None:
+    found = told(rows((1, "10"), (2, "10")), rows((1, "10"), (1, "10")))
+
+    assert found == {(-1, DOUBLED), (1, NOTHING)}
+
+
+def test_the_second_view_explains_what_the_first_does_not(tmp_path: Path) -> None:
+    first = view(tmp_path / "a", rows((1, "10"), (2, "09")))
+    second = view(tmp_path / "b", rows((1, "10"), (2, "01")))
+
+    assert told(rows((1, "10"), (2, "10")), rows((1, "10")), [first, second]) == {(1, STALE)}
+
+
+def test_without_a_ttl_nothing_is_too_old(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "01")), ttl=0)
+
+    assert told(rows((1, "10")), rows(), [source]) == {(1, NOTHING)}
+
+
+def test_several_keys_tell_rows_apart() -> None:
+    asked = pd.concat([rows((1, "10")).assign(shop=s) for s in "ab"])
+    given = asked.iloc[:1]
+
+    assert told(asked, given, keys=["driver_id", "shop"]) == {(1, NOTHING)}
+
+
+def test_an_arrow_table_is_as_good_as_a_frame() -> None:
+    given = pa.Table.from_pandas(rows((1, "10")))
+
+    assert told(rows((1, "10"), (2, "10")), given) == {(1, NOTHING)}
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+def test_the_unit_and_zone_of_timestamps_do_not_matter(unit: str) -> None:
+    asked = rows((1, "10"), (2, "10"))
+    given = asked.assign(event_timestamp=asked["event_timestamp"].dt.tz_convert("Asia/Tokyo"))
+    asked["event_timestamp"] = (
+        asked["event_timestamp"].dt.tz_localize(None).astype(f"datetime64[{unit}]")
+    )
+
+    assert told(asked, given.iloc[:1]) == {(1, NOTHING)}
+
+
+def test_timestamps_as_text_are_moments() -> None:
+    asked = pd.DataFrame({"driver_id": [1, 2], "event_timestamp": ["2024-01-10", "2024-01-10"]})
+
+    assert told(asked, rows((1, "10"))) == {(1, NOTHING)}
+
+
+def test_missing_keys_are_told_apart_too() -> None:
+    asked = rows((1.0, "10"), (None, "10"))
+
+    assert told(asked, rows((1.0, "10"))) == {(1, NOTHING)}
+
+
+def test_a_result_without_the_keys_says_so() -> None:
+    given = pd.DataFrame({"x": [1]})
+
+    assert told(rows((1, "10"), (2, "10")), given) == {
+        (1, "the result has not the keys to tell which")
+    }
+
+
+@pytest.mark.parametrize("path", ["/gone.parquet", "s3://bucket/x", ""])
+def test_a_source_out_of_reach_is_passed_over(path: str) -> None:
+    source = SimpleNamespace(path=path, timestamp_field="at", field_mapping={})
+    out_of_reach = SimpleNamespace(
+        batch_source=source, entity_columns=[SimpleNamespace(name="driver_id")], ttl=None
+    )
+
+    assert told(rows((1, "10")), rows(), [out_of_reach]) == {(1, NOTHING)}
+
+
+def test_a_view_without_a_source_is_passed_over() -> None:
+    assert told(rows((1, "10")), rows(), [SimpleNamespace()]) == {(1, NOTHING)}
+
+
+def test_a_source_whose_columns_have_other_names_is_read_by_its_mapping(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "01"), key="driver_no"))
+    source.batch_source.field_mapping = {"driver_no": "driver_id"}
+
+    assert told(rows((1, "10")), rows(), [source]) == {(1, STALE)}
+
+
+def test_keys_of_another_type_than_the_sources_are_no_error(tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows(("1", "01")))
+
+    assert told(rows((1, "10")), rows(), [source]) == {(1, NOTHING)}
+
+
+@pytest.mark.parametrize("key", ["asked", "__at", "count"])
+def test_a_key_may_have_any_name(key: str, tmp_path: Path) -> None:
+    source = view(tmp_path / "s", rows((1, "01"), key=key), key=key)
+
+    assert told(rows((1, "10"), key=key), rows(key=key), [source], keys=[key]) == {(1, STALE)}
+
+
+def test_many_rows_are_only_counted(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(losses, "_MOST", 1)
+    monkeypatch.setattr(losses, "_source_rows", lambda *_: pytest.fail("looked up"))
+    source = view(tmp_path / "s", rows((1, "01")))
+
+    assert told(rows((1, "10"), (2, "10")), rows(), [source]) == {(2, NOTHING)}
+
+
+def test_the_users_frames_stay_as_they_are(tmp_path: Path) -> None:
+    asked, given = rows((1, "10"), (2, "10")), rows((1, "10"))
+    before = asked.copy(), given.copy()
+
+    explain(asked, given, ["driver_id"], "event_timestamp", [view(tmp_path / "s", rows((2, "01")))])
+
+    assert asked.equals(before[0])
+    assert given.equals(before[1])
+
+
+def test_a_loss_is_a_plain_record() -> None:
+    (loss,) = explain(rows((1, "10")), rows(), ["driver_id"], "event_timestamp", [])
+
+    assert isinstance(loss, Loss)
+    assert type(loss.rows) is int
