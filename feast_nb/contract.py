@@ -64,6 +64,6 @@ def _ordered(
 ) -> tuple[tuple[str, ...], Any]:
     if input_names:
         return tuple(input_names), "named"
-    if signature and set(signature) & set(columns):
+    if signature:
         return tuple(signature), "signature"
     return (columns, "assumed") if columns else ((), "unknown")

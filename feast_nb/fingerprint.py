@@ -50,8 +50,10 @@ def of(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any] | None = None) -
     missing values comes as floats from pandas, and as integers from Arrow, and is the same.
     """
     import numpy as np
+    import pyarrow as pa
 
-    columns = [(name, _canonical(array, (types or {}).get(name))) for name, array in _arrays(frame)]
+    found = _arrays(frame)
+    columns = [(name, _canonical(array, (types or {}).get(name))) for name, array in found]
     length = len(columns[0][1]) if columns else len(frame)
     seeds = [_seed(name, i, columns) for i, (name, _) in enumerate(columns)]
     sums = np.zeros(2, np.uint64)
@@ -68,8 +70,10 @@ def of(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any] | None = None) -
     content = hashlib.blake2b(digest_size=13)
     content.update(sums.tobytes() + length.to_bytes(8, "little"))
     schema = hashlib.blake2b(digest_size=4)
-    for name, array in columns:
-        schema.update(f"{name}\0{array.type}\0".encode())
+    for (name, array), (_, original) in zip(columns, found, strict=True):
+        special = isinstance(original.type, pa.ExtensionType)
+        kind = _kind(original.type if special else array.type)
+        schema.update(f"{name}\0{kind}\0".encode("utf-8", "surrogatepass"))
     return Fingerprint(content.hexdigest(), schema.hexdigest(), order.hexdigest())
 
 
@@ -87,7 +91,7 @@ def _from_pandas(series: pd.Series[Any]) -> pa.ChunkedArray:
 
     try:
         array = pa.Array.from_pandas(series)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError):
         # A column of mixed Python objects has no Arrow type: each value by type and text.
         array = pa.array([None if v is None else f"{type(v).__name__}:{v!r}" for v in series])
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
@@ -101,7 +105,7 @@ def _canonical(array: pa.ChunkedArray, declared: Any = None) -> pa.Array:
     if isinstance(flat, pa.ChunkedArray):  # pyarrow gives a chunked array for no chunks at all
         flat = pa.concat_arrays(flat.chunks) if flat.num_chunks else pa.array([], flat.type)
     if isinstance(flat, pa.ExtensionArray):
-        flat = flat.storage
+        return _canonical(flat.storage)
     if declared is not None and _may_cast(flat.type, declared):
         try:
             flat = flat.cast(declared) if pa.types.is_integer(flat.type) else _whole(flat, declared)
@@ -112,6 +116,8 @@ def _canonical(array: pa.ChunkedArray, declared: Any = None) -> pa.Array:
         return _canonical(flat.cast(kind.value_type))
     if pa.types.is_timestamp(kind):
         return flat.cast(pa.timestamp("ns" if _below_us(flat) else "us", "UTC"), safe=False)
+    if pa.types.is_duration(kind):
+        return flat.cast(pa.duration("ns" if _below_us(flat) else "us"), safe=False)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return flat.cast(pa.string())
     if pa.types.is_floating(kind):
@@ -119,12 +125,35 @@ def _canonical(array: pa.ChunkedArray, declared: Any = None) -> pa.Array:
     return flat
 
 
+def _kind(kind: pa.DataType) -> str:
+    """A type's name in the schema: one for all the ways to hold the same values."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return f"list<{_kind(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{part.name}: {_kind(part.type)}' for part in kind)}>"
+    if pa.types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    if pa.types.is_timestamp(kind):
+        return "timestamp"
+    if pa.types.is_duration(kind):
+        return "duration"
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "string"
+    if isinstance(kind, pa.ExtensionType):
+        return f"{kind.extension_name}{kind.__arrow_ext_serialize__()!r}"
+    return str(kind)
+
+
 def _may_cast(found: Any, declared: Any) -> bool:
     import pyarrow as pa
 
+    if pa.types.is_null(found):
+        return True
     numbers = pa.types.is_integer(declared) or pa.types.is_floating(declared)
     found_number = pa.types.is_integer(found) or pa.types.is_floating(found)
-    return bool(found != declared and numbers and (found_number or pa.types.is_null(found)))
+    return bool(found != declared and numbers and found_number)
 
 
 def _whole(array: pa.Array, declared: Any) -> pa.Array:
@@ -194,6 +223,7 @@ def _number_bits(array: pa.Array) -> Bits:
         whole = values.astype(np.int64)
     same = (whole == values) & (np.abs(values) < 2**62)
     bits[same] = whole[same].view(np.uint64)
+    bits[~same] = _mixed(bits[~same] ^ np.uint64(_NULL))  # a double's bits are no integer
     return bits
 
 

@@ -32,8 +32,9 @@ def mark_of(frame: Any) -> str | None:
 
 def is_pandas(value: Any) -> bool:
     """Whether a value is a pandas frame, asked without importing pandas."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame)
+    kind = getattr(sys.modules.get("pandas"), "DataFrame", None)
+    # The class itself is asked: some objects raise when asked what they say they are.
+    return kind is not None and issubclass(type(value), kind)
 
 
 def of_columns(names: Sequence[str], retrievals: Iterable[Retrieval]) -> Retrieval | None:

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import os
+import symtable
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ class Cells:
 
 def text_digest(source: str) -> str:
     """A short hash of a cell's text, to see whether it was edited since."""
-    return hashlib.blake2b(source.strip().encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b(
+        source.strip().encode("utf-8", "surrogatepass"), digest_size=6
+    ).hexdigest()
 
 
 def path_of(namespace: dict[str, Any], source: str = "") -> str | None:
@@ -97,27 +100,28 @@ def _only_holder(source: str) -> str | None:
     holders = []
     for path in sorted(Path.cwd().glob("*.ipynb"))[:50]:
         try:
-            cells = json.loads(path.read_text(encoding="utf-8")).get("cells", [])
-        except (OSError, ValueError):
-            continue
-        if any("".join(c.get("source", "")).strip() == wanted for c in cells):
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            texts = ["".join(cell["source"]).strip() for cell in cells]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # no notebook, or a broken one
+        if wanted in texts:
             holders.append(str(path.resolve()))
     return holders[0] if len(holders) == 1 else None
 
 
 def names_stored(source: str) -> set[str]:
-    """The variables that a cell's code binds at its top level, however deep in its blocks."""
-    return _names(source, ast.Store)
+    """The variables that a cell's code binds in the notebook, however deep in its blocks."""
+    try:
+        table = symtable.symtable(source, "cell", "exec")
+    except (SyntaxError, ValueError):
+        return set()
+    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
 
 
 def names_loaded(source: str) -> set[str]:
     """The variables that a cell's code reads."""
-    return _names(source, ast.Load)
-
-
-def _names(source: str, context: type[ast.expr_context]) -> set[str]:
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return set()
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}

@@ -36,6 +36,7 @@ class Parcel:
     delivered: int = 0
     final: bool = False
     adopted: bool = False
+    finished: bool = False
     due: float = 0.0
     failures: int = 0
     trouble: BaseException | None = None
@@ -57,7 +58,6 @@ class Outbox:
         self._busy: str | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._adopted: list[tuple[Path, int, set[str]]] = []
         self._file: int | None = None
         self.path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
 
@@ -68,7 +68,7 @@ class Outbox:
             self._write(line)
             parcel = self._parcels.setdefault(run_id, Parcel(run_id, tracking_uri))
             parcel.entries.append(entry)
-            parcel.final = False
+            parcel.final = parcel.finished = False
             parcel.due = parcel.due or time.monotonic() + _SETTLE
             self._start()
             self._changed.notify_all()
@@ -78,6 +78,7 @@ class Outbox:
         deadline = time.monotonic() + seconds
         with self._changed:
             parcels = [p for p in self._parcels.values() if run_id in (None, p.run_id)]
+            parcels = [p for p in parcels if p.pending or p.due or (final and not p.finished)]
             for parcel in parcels:
                 parcel.due = time.monotonic()
                 parcel.final = parcel.final or final
@@ -106,35 +107,56 @@ class Outbox:
         if self._thread is not None:
             self._thread.join(1.0 if done else 0.1)
         with self._changed:
-            if self._file is not None:
-                if not self.pending():
-                    self.path.unlink(missing_ok=True)
+            if not self.pending():
+                self._remove_file()
+            elif self._file is not None:
                 os.close(self._file)
                 self._file = None
         return done
 
     def adopt(self) -> Iterator[Entry]:
-        """Take over the files of dead processes: their entries are delivered from here on.
+        """Take over the files of dead processes: what is in them is delivered from here on.
 
-        Yields every entry of theirs, with `run` and `uri`, so that the caller can see which runs
-        were left open.
+        Their entries are copied to this outbox's own file before theirs is removed; a death in
+        between delivers some twice, and none never. Yields every entry, with `run` and `uri`, so
+        that the caller can see which runs were left open.
         """
         for path in sorted(self.folder.glob("*.jsonl")):
             handle = _lock(path) if path != self.path else None
             if handle is None:
                 continue
-            parcels = dict(_parcels(path))
+            parcels = _parcels(path)
             with self._changed:
-                self._adopted.append((path, handle, set(parcels)))
-                for run_id, parcel in parcels.items():
-                    self._parcels.setdefault(run_id, parcel)
-                if any(p.pending for p in parcels.values()):
-                    self._start()
-                    self._changed.notify_all()
-            for parcel in parcels.values():
+                for parcel in parcels:
+                    self._take_over(parcel)
+            path.unlink(missing_ok=True)
+            os.close(handle)
+            for parcel in parcels:
                 for entry in parcel.entries:
                     yield {**entry, "run": parcel.run_id, "uri": parcel.tracking_uri}
-            self._sweep()
+
+    def _take_over(self, dead: Parcel) -> None:
+        """Make a dead process's entries ours; a run that goes on here gets all of them anew."""
+        if not dead.pending:
+            return
+        for entry in dead.entries:
+            self._write({"run": dead.run_id, "uri": dead.tracking_uri, "entry": entry})
+        mine = self._parcels.setdefault(dead.run_id, dead)
+        if mine is not dead:
+            mine.entries = [*mine.entries, *dead.entries]
+            mine.adopted = True
+        elif dead.delivered:
+            self._write_delivered(dead)
+        mine.due = time.monotonic()
+        self._start()
+        self._changed.notify_all()
+
+    def _remove_file(self) -> None:
+        """MLflow has everything of runs that have ended: nothing is left for a next session."""
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
 
     def _settled(self, parcel: Parcel) -> bool:
         return not parcel.pending and not parcel.due and self._busy != parcel.run_id
@@ -144,7 +166,9 @@ class Outbox:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(self._file, (json.dumps(line) + "\n").encode())
+        data = (json.dumps(line) + "\n").encode()
+        while data:  # near a full disk the system may take less than it is given
+            data = data[os.write(self._file, data) :]
 
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -179,11 +203,15 @@ class Outbox:
         with self._changed:
             self._busy = None
             parcel.delivered, parcel.failures, parcel.trouble = upto, 0, None
-            if not parcel.adopted:
-                done = {"run": parcel.run_id, "uri": parcel.tracking_uri, "delivered": upto}
-                self._write(done)
-            self._sweep()
+            parcel.finished = parcel.final and upto == len(parcel.entries)
+            self._write_delivered(parcel)
+            if all(p.finished for p in self._parcels.values()):
+                self._remove_file()
             self._changed.notify_all()
+
+    def _write_delivered(self, parcel: Parcel) -> None:
+        done = {"run": parcel.run_id, "uri": parcel.tracking_uri, "delivered": parcel.delivered}
+        self._write(done)
 
     def _failed(self, parcel: Parcel, problem: BaseException) -> None:
         with self._changed:
@@ -193,18 +221,6 @@ class Outbox:
             parcel.trouble = problem
             self._changed.notify_all()
         self._troubled(parcel)
-
-    def _sweep(self) -> None:
-        """Remove the files of dead processes of which MLflow has everything."""
-        with self._changed:
-            kept = []
-            for path, handle, runs in self._adopted:
-                if any(self._parcels[r].pending for r in runs if r in self._parcels):
-                    kept.append((path, handle, runs))
-                else:
-                    path.unlink(missing_ok=True)
-                    os.close(handle)
-            self._adopted = kept
 
 
 def _lock(path: Path) -> int | None:
@@ -221,20 +237,20 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
-def _parcels(path: Path) -> Iterator[tuple[str, Parcel]]:
-    """The runs in a dead process's file; a last line cut short by the kill is passed over."""
+def _parcels(path: Path) -> list[Parcel]:
+    """The runs in a dead process's file; what is no entry, a line cut short say, is passed over."""
     parcels: dict[str, Parcel] = {}
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+            run, uri = line["run"], line["uri"]
+            delivered = line.get("delivered")
+            entry = None if delivered is not None else line["entry"]
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        fresh = Parcel(line["run"], line["uri"], final=True, adopted=True, due=time.monotonic())
-        parcel = parcels.setdefault(line["run"], fresh)
-        if "delivered" in line:
-            parcel.delivered = line["delivered"]
+        parcel = parcels.setdefault(run, Parcel(run, uri, final=True, adopted=True))
+        if entry is None:
+            parcel.delivered = delivered
         else:
-            parcel.entries.append(line["entry"])
-    for parcel in parcels.values():
-        parcel.due = time.monotonic() if parcel.pending else 0.0
-    yield from parcels.items()
+            parcel.entries.append(entry)
+    return list(parcels.values())

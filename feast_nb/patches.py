@@ -16,6 +16,8 @@ from typing import Any
 
 from .errors import Warned
 
+_INHERITED = object()
+
 OnImport = Callable[[ModuleType], None]
 
 
@@ -45,8 +47,10 @@ class Patches:
         Where somebody has wrapped ours since, theirs stays, and ours passes calls on: wrappers
         look at `active`.
         """
-        original = vars(owner)[name] if name in vars(owner) else getattr(owner, name)
-        self.put(owner, name, wrap(original), original)
+        if name in vars(owner):
+            self.put(owner, name, wrap(vars(owner)[name]), vars(owner)[name])
+        else:  # inherited: it is inherited again afterwards
+            self.put(owner, name, wrap(getattr(owner, name)), _INHERITED)
 
     def put(self, owner: Any, name: str, ours: Any, original: Any) -> None:
         """Set `owner.name` to `ours`, and to `original` on `undo`."""
@@ -54,7 +58,10 @@ class Patches:
 
         def put_back() -> None:
             if vars(owner).get(name) is ours:
-                setattr(owner, name, original)
+                if original is _INHERITED:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)
 
         self._undo.append(put_back)
 
@@ -77,9 +84,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if name not in self._waiting:
             return None
-        for finder in list(sys.meta_path):
-            if finder is self:
-                continue
+        finders = list(sys.meta_path)
+        # Those after this one: another of ours before it has asked it, and follows as well.
+        for finder in finders[finders.index(self) + 1 :]:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 self._follow(name, spec)

@@ -109,6 +109,7 @@ class Recording:
 
     def failed(self, pending: Pending, seconds: float, error: BaseException) -> None:
         """Keep a job that raised, as just that."""
+        self._adopt_run(pending.id)
         self._update(pending.id, state="failed", run_seconds=seconds)
         self._set(pending.id, error=f"{type(error).__name__}: {error}"[:500])
 
@@ -125,7 +126,12 @@ class Recording:
         The run's copy says how it was linked, so that a match is never read as a fact.
         """
         with self._lock:
-            linked = replace(self.retrievals[id], run_id=run.id, linked_by=linked_by)
+            original = self.retrievals[id]
+            entity = original.entity
+            if entity.artifact:  # the copy is another run's
+                where = f"runs:/{original.run_id}/{entity.artifact}"
+                entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
+            linked = replace(original, run_id=run.id, linked_by=linked_by, entity=entity)
             self._linked.setdefault(run.id, {})[id] = linked
             self._uris[run.id] = run.tracking_uri
         self.put(run, {"kind": "retrieval", "retrieval": linked.to_dict()})
@@ -164,6 +170,8 @@ class Recording:
             reason = f"{len(frame):,} rows above entity_df_max_rows ({max_rows:,})"
         elif retrieval.run_id:
             artifact, reason = self._archive(retrieval.run_id, id, digest, frame)
+        else:
+            reason = "no run was open when it was asked for"
         entity = replace(
             self.retrievals[id].entity, fingerprint=digest, artifact=artifact, reason=reason
         )
@@ -178,14 +186,17 @@ class Recording:
         """
         if (run_id, digest) in self._archived:
             return self._archived[run_id, digest], None
-        first = not any(run == run_id for run, _ in self._archived)
+        first = self._is_first(run_id, id)
         artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
         path = self._spool / f"{id}.parquet"
-        self._spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            self._spool.mkdir(parents=True, exist_ok=True, mode=0o700)
             frame.to_parquet(path, index=False)
-        except (ValueError, TypeError) as problem:  # Arrow's errors are ValueErrors and TypeErrors
-            return None, f"Parquet cannot hold it: {str(problem).splitlines()[0][:200]}"
+        except OSError as problem:
+            return None, f"it could not be written to {self._spool} ({problem.strerror})"
+        except Exception as problem:  # Arrow's many; the reason is recorded and shown
+            text = " ".join(str(problem).split())[:200]
+            return None, f"Parquet cannot hold it: {text}"
         self._archived[run_id, digest] = artifact
         entry = {"kind": "file", "path": str(path), "artifact": artifact}
         self.put(RunRef(run_id, self._uris[run_id]), entry)
@@ -197,7 +208,7 @@ class Recording:
         dropped = asked - len(held) if asked is not None else 0
         losses: tuple[Loss, ...] = ()
         if dropped and pending.explain and pending.entity is not None:
-            losses = pending.explain(pending.entity, held)
+            losses = self._explained(pending, held)
         result = Result(
             rows=len(held),
             dropped=dropped,
@@ -208,6 +219,23 @@ class Recording:
         )
         self._set(pending.id, result=result)
         pending.entity = None
+
+    def _explained(self, pending: Pending, held: Any) -> tuple[Loss, ...]:
+        assert pending.explain is not None
+        try:
+            return pending.explain(pending.entity, held)
+        except Exception as problem:  # the sources are the user's, and may be out of reach: said
+            self._warn(f"rows were dropped, and why could not be found out ({problem}).")
+            return ()
+
+    def _is_first(self, run_id: str, id: str) -> bool:
+        """Whether a frame takes the name that Feast's tools look for: that of the tags does."""
+        if any(run == run_id for run, _ in self._archived):
+            return False
+        made = [r for r in self.of_run(run_id) if r.kind == "historical" and r.linked_by is None]
+        ids = [r.id for r in made]
+        earlier = made[: ids.index(id)] if id in ids else []
+        return all(r.entity.kind == "dataframe" for r in earlier)
 
     def _later(self, task: Callable[..., None], *args: Any) -> None:
         with self._lock:

@@ -7,12 +7,12 @@ artifact, the notebook output and, later, the panel's answer.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 SCHEMA_VERSION = "1.0"
 
@@ -75,6 +75,8 @@ def _shaped(value: Any, hint: Any) -> Any:
         return _shaped(value, next(a for a in args if a is not type(None)))
     if origin is tuple:
         return tuple(_shaped(v, args[0]) for v in value)
+    if origin is dict:
+        return {k: _shaped(v, args[1]) for k, v in value.items()}
     if isinstance(hint, type) and issubclass(hint, Record):
         return hint.from_dict(value)
     return value
@@ -82,10 +84,19 @@ def _shaped(value: Any, hint: Any) -> Any:
 
 def public_uri(uri: str | None) -> str | None:
     """A URI without the user name and password that it may hold: records keep only these."""
-    parts = urlsplit(uri or "")
-    if not uri or "@" not in parts.netloc:
+    if not uri:
         return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    # By hand: a password may hold what no parser of URIs takes, and SQLAlchemy does.
+    scheme, slashes, rest = uri.partition("://")
+    if slashes and not scheme.lower().startswith(_NO_USER):
+        rest = _USER.sub("", rest)
+    return _SECRET.sub(r"\1…", f"{scheme}{slashes}{rest}")
+
+
+_NO_USER = ("sqlite", "s3", "gs", "file", "hdfs", "abfs")
+# In the authority; or a user, and a password with a slash in it that is no port.
+_USER = re.compile(r"^[^/]*@|^[^/:@]*:(?!\d+(?:/|$)).*@")
+_SECRET = re.compile(r"([?&][^=&]*(?:password|passwd|pwd|token|secret|key)[^=&]*=)[^&#]*", re.I)
 
 
 @dataclass(frozen=True)

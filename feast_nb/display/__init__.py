@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..records import Document
@@ -9,12 +10,21 @@ from ..records import Document
 MIME = "application/vnd.feast-nb.v1+json"
 
 
+def _json(value: Any) -> Any:
+    """The same with None for what is no number: JSON, and so every browser, has no NaN."""
+    if isinstance(value, dict):
+        return {k: _json(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_json(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def bundle(record: Document) -> dict[str, Any]:
     """A record as MIME output: our own JSON, HTML that needs no kernel, and plain text."""
     from . import html, text
 
     return {
-        MIME: record.to_dict(),
+        MIME: _json(record.to_dict()),
         "text/html": html.render(record),
         "text/plain": text.render(record),
     }

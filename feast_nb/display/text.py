@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..records import (
+    Contract,
     Document,
     ModelVersion,
     Repository,
     Retrieval,
+    Retrievals,
     RunState,
     TrackedRun,
     TrainingSummary,
@@ -92,7 +94,20 @@ def _state(it: RunState) -> list[str]:
 def _model(it: ModelVersion) -> list[str]:
     aliases = "".join(f" @{a}" for a in it.aliases)
     lines = [f"{it.flavor or ''} model {words.version(it)}{aliases}  {it.model_id}".strip()]
-    contract = it.contract
+    return lines + _inputs(it.contract)
+
+
+def _contract(it: Contract) -> list[str]:
+    head = f"contract of {it.flavor or ''} model {it.name}  {it.model_id}"
+    return [" ".join(head.split()), *_inputs(it)]
+
+
+def _kept(it: Retrievals) -> list[str]:
+    return [f"run {it.run_id}", *(_retrievals(it.retrievals) or ["  nothing retrieved"])]
+
+
+def _inputs(contract: Contract | None) -> list[str]:
+    lines: list[str] = []
     if contract and contract.inputs:
         rows = [(n, i.name, i.ref or "not a feature", i.dtype or "–")
                 for n, i in enumerate(contract.inputs, 1)]  # fmt: skip
@@ -122,5 +137,7 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "run": _run,
     "run_state": _state,
     "model_version": _model,
+    "contract": _contract,
+    "retrievals": _kept,
     "repository": _repository,
 }

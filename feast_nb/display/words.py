@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ..records import ModelVersion, Retrieval
 
@@ -28,8 +28,15 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
-def number(value: float) -> str:
+def link(url: str | None) -> str | None:
+    """An address to link to: one of the web, and nothing else that a browser would run."""
+    return url if url and url.startswith(("http://", "https://")) else None
+
+
+def number(value: float | None) -> str:
     """A metric, to four digits."""
+    if value is None:
+        return "–"
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
@@ -38,9 +45,11 @@ def moment(text: str | None) -> str:
     if not text:
         return "–"
     try:
-        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")
+        found = datetime.fromisoformat(text)
     except ValueError:
         return text
+    found = found.astimezone(UTC) if found.tzinfo else found
+    return found.strftime("%Y-%m-%d %H:%M")
 
 
 def short(digest: str | None) -> str:
@@ -64,7 +73,7 @@ def reach(retrieval: Retrieval) -> str:
     span = retrieval.entity.timestamp
     if span is None or not span.min:
         entity = retrieval.entity
-        return f"{entity.start} – {entity.end}" if entity.kind == "range" else "–"
+        return f"{entity.start or '…'} – {entity.end or '…'}" if entity.kind == "range" else "–"
     return f"{moment(span.min)} – {moment(span.max)}"
 
 

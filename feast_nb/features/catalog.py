@@ -56,21 +56,22 @@ def service_refs(service: Any) -> tuple[str, ...]:
 def views_of(store: Any, features: Any, refs: Sequence[str]) -> dict[str, Any]:
     """Feast's own view for each view name in `refs`, in first-seen order.
 
-    A service may rename a view (`with_name`); the name is the one in the references.
+    A service may rename a view (`with_name`) and its join keys; the name is the one in the
+    references.
     """
-    renamed = {
-        p.name_to_use(): p.name
-        for p in getattr(features, "feature_view_projections", None) or ()
-        if p.name_to_use() != p.name
+    projections = {
+        p.name_to_use(): p for p in getattr(features, "feature_view_projections", None) or ()
     }
     found: dict[str, Any] = {}
     for ref in refs:
         name = ref.partition(":")[0]
         if name not in found:
-            plain = renamed.get(name, name.partition("@")[0])
-            found[name] = store.registry.get_any_feature_view(
-                plain, store.project, allow_cache=True
-            )
+            projection = projections.get(name)
+            plain = projection.name if projection else name.partition("@")[0]
+            view = store.registry.get_any_feature_view(plain, store.project, allow_cache=True)
+            if projection is not None and projection.join_key_map:
+                view = view.with_join_key_map(projection.join_key_map)
+            found[name] = view
     return found
 
 
@@ -100,7 +101,11 @@ def hashes_of(spec: Any) -> dict[str, str]:
             where.append(location)
             query.append(selection)
     parts: dict[str, Any] = {
-        "schema": sorted((f.name, f.value_type, f.vector_length) for f in spec.features),
+        "schema": sorted(
+            # Feast keeps the fields of a struct in a tag
+            (f.name, f.value_type, f.vector_length, f.tags.get("feast:struct_schema", ""))
+            for f in spec.features
+        ),
         "entities": [
             sorted(spec.entities),
             sorted((c.name, c.value_type) for c in spec.entity_columns),
@@ -129,7 +134,9 @@ def _code(spec: Any, present: set[str]) -> list[str]:
     if "sources" in present and spec.DESCRIPTOR.name == "OnDemandFeatureViewSpec":
         for name in sorted(spec.sources):
             projection = spec.sources[name].feature_view_projection
+            asked = spec.sources[name].request_data_source.request_data_options.schema
             code.append(f"{name}:{sorted(f.name for f in projection.feature_columns)}")
+            code.append(f"{name}:{sorted((f.name, f.value_type) for f in asked)}")
     return code
 
 

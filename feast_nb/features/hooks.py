@@ -54,6 +54,8 @@ class Listener(Protocol):
 
     def opened(self, store: Any) -> None: ...
 
+    def last_store(self) -> Any: ...
+
     def historical(self, call: Call) -> Any: ...
 
     def online(self, call: Call, response: Any) -> None: ...
@@ -83,6 +85,7 @@ class Hooks:
     def install(self) -> None:
         self._patches.on_import("feast.feature_store", self._follow_store)
         self._patches.on_import("feast.mlflow_integration.client", self._follow_client)
+        self._patches.on_import("feast.mlflow", self._follow_drop_in)
 
     def remove(self) -> None:
         self._patches.undo()
@@ -103,6 +106,14 @@ class Hooks:
         self._patches.replace(client, "register_model", self._register)
         self._patches.replace(client, "get_training_entity_df", self._frame_or_reason)
         self._patches.replace(client, "start_run", self._start_run)
+
+    def _follow_drop_in(self, module: ModuleType) -> None:
+        """Bind `feast.mlflow` to the open store: unbound, it raises on any attribute asked of it.
+
+        Importing skops, as logging a scikit-learn model does, asks every module for one.
+        """
+        if module._registered_store is None and (store := self._listener.last_store()):
+            module._register_store(store)
 
     def _opened(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)

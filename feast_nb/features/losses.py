@@ -13,6 +13,7 @@ from typing import Any
 
 from ..records import Loss
 
+_ASKED, _AT = "feast_nb asked", "feast_nb at"  # columns of ours, which no key is called
 _MOST = 20_000  # rows that are looked up in the sources; above, they are only counted
 
 
@@ -59,7 +60,7 @@ def _kinds_of_gone(
     gone: Any, by: Sequence[str], timestamp: str, views: Iterable[Any]
 ) -> list[Loss]:
     """Sort rows that are gone by what their sources hold for them."""
-    rows = gone.rename("asked").reset_index()
+    rows = gone.rename(_ASKED).reset_index()
     batch = [v for v in views if getattr(v, "batch_source", None) is not None]
     if len(rows) > _MOST:
         return [Loss(int(gone.sum()), "no value within the TTL at that time")]
@@ -73,17 +74,18 @@ def _kinds_of_gone(
             continue
         why = rows.apply(_why, axis=1, args=(source, view, timestamp))
         for kind, why_name in ((future, "future"), (stale, "stale")):
-            found = int(rows.loc[why == why_name, "asked"].sum())
+            found = int(rows.loc[why == why_name, _ASKED].sum())
             if found:
                 kinds[kind] = kinds.get(kind, 0) + found
         rows = rows[~why.isin(["future", "stale"])]
     if len(rows):
-        kinds["no value within the TTL at that time"] = int(rows["asked"].sum())
+        kinds["no value within the TTL at that time"] = int(rows[_ASKED].sum())
     return [Loss(number, why) for why, number in kinds.items()]
 
 
 def _source_rows(view: Any, rows: Any) -> Any:
     """Keys and timestamps of a Parquet source, for the keys of `rows`; None if out of reach."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -92,23 +94,31 @@ def _source_rows(view: Any, rows: Any) -> Any:
     keys = [c.name for c in view.entity_columns if c.name in rows.columns]
     if not keys or not path or "://" in path or not Path(path).exists():
         return None
-    table = ds.dataset(path).to_table(
-        columns=[*keys, source.timestamp_field],
-        filter=pc.field(keys[0]).isin(rows[keys[0]].unique().tolist()),
-    )
-    return table.to_pandas().rename(columns={source.timestamp_field: "__at"})
+    # The source's own names: Feast renames columns by the source's mapping when it reads.
+    own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}
+    columns = {own.get(name, name): name for name in keys}
+    moment = own.get(source.timestamp_field, source.timestamp_field)
+    wanted = rows[keys[0]].unique().tolist()
+    try:
+        table = ds.dataset(path).to_table(
+            columns={**{new: pc.field(old) for old, new in columns.items()}, _AT: pc.field(moment)},
+            filter=pc.field(own.get(keys[0], keys[0])).isin(wanted),
+        )
+    except pa.ArrowException:
+        return None  # keys of another type than the source's match nothing in it
+    return table.to_pandas()
 
 
 def _why(row: Any, source: Any, view: Any, timestamp: str) -> str | None:
     import pandas as pd
 
-    keys = [c for c in source.columns if c != "__at"]
+    keys = [c for c in source.columns if c != _AT]
     mine = source
     for key in keys:
         mine = mine[mine[key] == row[key]]
     if mine.empty:
         return None
-    moments = pd.to_datetime(mine["__at"], utc=True)
+    moments = pd.to_datetime(mine[_AT], utc=True)
     before = moments[moments <= row[timestamp]]
     if before.empty:
         return "future"

@@ -85,7 +85,7 @@ def mend_paths(store: Any) -> None:
     base = Path(store.config.repo_path or store.repo_path or Path.cwd()).resolve()
     if (file := sqlite_file(uri)) is not None and not file.is_absolute():
         (base / file).parent.mkdir(parents=True, exist_ok=True)
-        settings.tracking_uri = f"sqlite:///{base / file}"
+        settings.tracking_uri = uri.replace(f":///{file}", f":///{base / file}", 1)
 
 
 def sqlite_file(uri: str) -> Path | None:

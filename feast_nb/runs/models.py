@@ -45,7 +45,7 @@ def flavor_of(model: Any) -> str | None:
             kind: Any = module
             for part in dotted.split("."):
                 kind = getattr(kind, part, None)
-            if isinstance(kind, type) and isinstance(model, kind):
+            if isinstance(kind, type) and issubclass(type(model), kind):
                 return flavor
     return None
 
@@ -69,24 +69,36 @@ def is_fitted(model: Any) -> bool:
 
 def inputs_of(model: Any) -> Inputs:
     """The names of a model's inputs, in its own order, or their number."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None and hasattr(model, "feature_name") and callable(model.feature_name):
-        names = model.feature_name()  # a LightGBM booster
-    if names is None and (own := getattr(model, "feature_names", None)) is not None:
-        names = own  # an XGBoost booster
-    if names is None and flavor_of(model) == "lightgbm" and is_fitted(model):
-        names = getattr(model, "feature_name_", None)
-    width = getattr(model, "n_features_in_", None)
-    if names is not None and len(names) and not _made_up(names):
+    flavor = flavor_of(model)
+    names = None
+    if flavor == "lightgbm":
+        names = _lightgbm_names(model)
+    elif flavor == "xgboost" and not hasattr(model, "get_params"):
+        names = model.feature_names  # a booster; None for one of an array
+    elif flavor is not None:
+        names = getattr(model, "feature_names_in_", None)
+    if names is not None and len(names):
         return Inputs(tuple(str(n) for n in names), len(names))
-    if names is not None and width is None:
-        width = len(names)
-    return Inputs(None, int(width) if width is not None else None)
+    return Inputs(None, _width(model) if flavor is not None else None)
 
 
-def _made_up(names: Sequence[Any]) -> bool:
-    """LightGBM and XGBoost name a bare array's columns themselves."""
-    return all(str(n) in (f"Column_{i}", f"f{i}") for i, n in enumerate(names))
+def _lightgbm_names(model: Any) -> list[str] | None:
+    """LightGBM names the columns of a bare array itself: those are nobody's."""
+    if hasattr(model, "get_params") and not is_fitted(model):
+        return None
+    names = model.feature_name() if callable(getattr(model, "feature_name", None)) else None
+    names = names or model.feature_name_
+    made_up = all(n == f"Column_{i}" for i, n in enumerate(names))
+    return None if made_up else list(names)
+
+
+def _width(model: Any) -> int | None:
+    for name in ("n_features_in_", "num_features", "num_feature"):
+        found = getattr(model, name, None)
+        found = found() if callable(found) else found
+        if isinstance(found, int):
+            return found
+    return None
 
 
 def log(

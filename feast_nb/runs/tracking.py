@@ -286,6 +286,15 @@ def write(
         raise
 
 
+def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
+    """Take tags off a run, where they still are what we wrote: Feast may have written since."""
+    api = client(uri)
+    now = api.get_run(run_id).data.tags
+    for key, value in tags.items():
+        if now.get(key) == value:
+            api.delete_tag(run_id, key)
+
+
 def _check_database(uri: str) -> None:
     """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
     scheme, _, path = uri.partition(":///")

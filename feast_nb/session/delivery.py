@@ -69,6 +69,7 @@ class Delivery:
         sent = self._sent.setdefault(run_id, Sent())
         if (book.resumed or parcel.adopted) and sent.earlier is None:
             sent.earlier = earlier(uri, run_id)
+            sent.tags = _tags(sent.earlier)[0]
         retrievals = _merged(sent.earlier or (), book)
         new = parcel.entries[parcel.delivered :]
         files = [(Path(e["path"]), e["artifact"]) for e in new if e["kind"] == "file"]
@@ -82,6 +83,9 @@ class Delivery:
             {k: v for k, v in metrics.items() if sent.metrics.get(k) != v},
             [*there, *texts],
         )
+        stale = {k: v for k, v in sent.tags.items() if k not in all_tags}
+        if stale:  # a service that was true of the first retrieval, say, and is not of both
+            tracking.untag(uri, run_id, stale)
         sent.tags, sent.metrics = all_tags, metrics
         if any(artifact == RETRIEVALS for _, artifact in texts):
             sent.written = time.monotonic()

@@ -24,7 +24,7 @@ def check(
             return
         raise FeatureError(
             f"{name} is a {type(entity).__name__}, not an entity frame; give a DataFrame with "
-            f"{', '.join(keys)} and a timestamp column, or a SQL query."
+            f"{' and '.join([*keys, 'a timestamp column'])}, or a SQL query."
         )
     columns = [str(c) for c in entity.columns]
     if entity.empty:

@@ -37,7 +37,7 @@ def look(namespace: Mapping[str, Any]) -> Before:
 
 def is_model(value: Any) -> bool:
     """Whether a value is a model of a kind MLflow knows."""
-    return not isinstance(value, type) and models.flavor_of(value) is not None
+    return models.flavor_of(value) is not None
 
 
 def candidates(namespace: Mapping[str, Any], before: Before, stored: Iterable[str]) -> list[str]:

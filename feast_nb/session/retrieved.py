@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,14 @@ class Retrieved:
         self.stores: list[Any] = []
 
     def opened(self, store: Any) -> None:
+        module = sys.modules.get("feast.mlflow")
+        if module is not None and module._registered_store is None and settings_of(store):
+            module._register_store(store)
         self.stores = [*[s for s in self.stores if s is not store][-4:], store]
+
+    def last_store(self) -> Any:
+        """The store that was opened last, if MLflow is enabled for it."""
+        return next((s for s in reversed(self.stores) if settings_of(s)), None)
 
     def historical(self, call: Call) -> Pending | None:
         if not self._wanted(call.store):

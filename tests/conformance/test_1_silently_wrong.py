@@ -7,6 +7,9 @@ import time
 import pandas as pd
 import pytest
 
+import feast_nb
+from feast_nb.session import recorder
+
 from ..conftest import NOW, artifacts, read_json
 from .conftest import contracts_of, fit, retrievals_of, tags_of
 
@@ -86,7 +89,7 @@ def test_1_1_a_model_of_a_bare_list_has_no_service(alone, load, drivers) -> None
             service = store.get_feature_service("activity")
             v2 = store.get_historical_features(drivers, service).to_df()
             store.mlflow.log_model(fit(v1, "trips"), "listed")
-            store.mlflow.log_model(fit(v2, "conv_rate", "acc_rate", "trips"), "served")
+            store.mlflow.log_model(fit(v2, "conv_rate"), "served")
         store.mlflow.register_model(f"runs:/{run.info.run_id}/listed", "listed")
         return run.info.run_id
 
@@ -135,8 +138,9 @@ def test_1_1_a_slow_server_changes_nothing(load, drivers, monkeypatch) -> None:
 
 
 @pytest.mark.conformance("1.2")
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "sent between"])
 def test_1_2_a_run_keeps_all_retrievals_and_no_service_that_is_not_theirs(
-    alone, load, drivers
+    alone, load, drivers, apart
 ) -> None:
     """A second retrieval of no service's: Feast leaves the first one's service beside its features.
 
@@ -144,11 +148,12 @@ def test_1_2_a_run_keeps_all_retrievals_and_no_service_that_is_not_theirs(
     """
     others = ["profile:age", "hourly:conv_rate"]
 
-    def two_retrievals(store):
+    def two_retrievals(store, between=lambda: None):
         store.delete_feature_service("everything")  # now no service holds both views
         with store.mlflow.start_run() as run:
             service = store.get_feature_service("activity")
             store.get_historical_features(drivers, service).to_df()
+            between()
             store.get_historical_features(drivers, others).to_df()
         return run.info.run_id
 
@@ -157,7 +162,7 @@ def test_1_2_a_run_keeps_all_retrievals_and_no_service_that_is_not_theirs(
     assert native["feast.feature_refs"] == ",".join(others), "… beside the second one's"
 
     store = load()
-    run_id = two_retrievals(store)
+    run_id = two_retrievals(store, load.sent if apart else lambda: None)
 
     first, second = retrievals_of(store, run_id)
     assert (first["refs"], first["service"]) == (ACTIVITY, "activity")
@@ -167,6 +172,28 @@ def test_1_2_a_run_keeps_all_retrievals_and_no_service_that_is_not_theirs(
     assert tags["feast.feature_refs"] == ",".join([*ACTIVITY, "profile:age"])
     assert tags["feast.feature_views"] == "hourly,profile"
     assert tags["feast.feature_count"] == "4"
+
+
+@pytest.mark.conformance("1.2")
+def test_1_2_a_run_that_another_process_goes_on_with_names_no_service_of_before(
+    repo, drivers, client
+) -> None:
+    """The same where the second retrieval is made by the process that resumes the run."""
+    session = feast_nb.open(repo)
+    with session.run("v1") as run:
+        service = session.store.get_feature_service("activity")
+        session.store.get_historical_features(drivers, service).to_df()
+    assert client.get_run(run.ref.id).data.tags["feast.feature_service"] == "activity"
+    recorder.shut()
+
+    session = feast_nb.open(repo)
+    again = session.runs.resume(run.ref.id)
+    session.store.get_historical_features(drivers, ["profile:age"]).to_df()
+    session.runs.end(again)
+
+    tags = client.get_run(run.ref.id).data.tags
+    assert tags["feast.feature_refs"] == ",".join([*ACTIVITY, "profile:age"])
+    assert "feast.feature_service" not in tags
 
 
 @pytest.mark.conformance("1.3")

@@ -203,7 +203,7 @@ GOLDEN = {
     "entities": "52cd172c4e101665",
     "location": "d1427454e7c0eb6f",
     "query": "98a76e023d74efb4",
-    "schema": "925fb29f86836e33",
+    "schema": "65a440d69176e074",
     "ttl": "9a9944b19de4aba7",
 }
 

@@ -615,8 +615,6 @@ def test_in_the_end_the_server_has_what_was_put(steps, tmp_path_factory, monkeyp
             assert box.flush(run, 2) is (not away or not box.pending(run))
         elif what == "dies":
             box.close(0.2)
-            for _, handle, _ in box._adopted:  # a process that is gone holds no locks
-                os.close(handle)
             box = fresh()
         else:
             away = what == "away"

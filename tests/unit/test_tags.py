@@ -170,6 +170,13 @@ def test_a_list_is_cut_between_items_and_as_late_as_possible(items: list[str]) -
     assert not missing or len(",".join(items[: kept + 1])) > tags.LIMIT
 
 
+def test_commas_count_too() -> None:
+    half = "x" * (tags.LIMIT // 2)
+
+    assert tags.whole([half[:-1], half]) == (f"{half[:-1]},{half}", 0)
+    assert tags.whole([half, half]) == (half, 1)
+
+
 def test_as_many_references_are_missing_as_do_not_fit() -> None:
     refs = [f"view:feature_{i:03}_{'x' * 40}" for i in range(300)]
     found, _ = tags.of([retrieval(*refs)])
