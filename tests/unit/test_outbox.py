@@ -537,6 +537,67 @@ def test_what_an_outbox_adopted_and_could_not_send_is_for_the_next_one(
     assert server.runs == {"r": [1]}
 
 
+def die(box: Outbox) -> None:
+    """End an outbox as a kill would: nothing is delivered, nothing put away, no lock held."""
+    with box._changed:
+        box._closing = True
+        box._changed.notify_all()
+    if box._thread is not None:
+        box._thread.join(2)
+    if box._file is not None:
+        os.close(box._file)
+        box._file = None
+
+
+def test_what_is_put_for_a_run_after_its_end_survives_a_kill_too(make, server, folder) -> None:
+    """`%feast_log` to a run that has ended, and the kernel dies before MLflow has all of it."""
+    box = make()
+    for n in (1, 2):
+        box.put("r", URI, entry(n))
+    assert box.flush("r", final=True)
+    box.put("r", URI, entry(3))
+    assert box.flush("r")
+    server.away = True
+    box.put("r", URI, entry(4))
+    die(box)
+
+    new: list[Any] = []
+    following = make(lambda p: new.extend(e["n"] for e in p.entries[p.delivered :]))
+    list(following.adopt())
+    following.flush()
+
+    assert 4 in new
+
+
+def test_a_run_that_was_never_finished_is_finished_by_the_next(make, folder) -> None:
+    """`retrievals.json` waits up to 30 s for its writing: a kill comes before it, not the tags."""
+    delivered = json.dumps({"run": "r", "uri": URI, "delivered": 1})
+    left_behind(folder, "dead", line("r", 1), delivered)
+    seen: list[tuple[str, bool]] = []
+    box = make(lambda parcel: seen.append((parcel.run_id, parcel.final)))
+    list(box.adopt())
+    box.flush()
+
+    assert ("r", True) in seen
+
+
+def test_two_kernels_that_start_at_once_adopt_between_them(
+    make, server, folder, monkeypatch
+) -> None:
+    """One opens a file, the other adopts it and takes it away, then the first one has its lock."""
+    left_behind(folder, "dead", line("r", 1))
+    lock = outbox._lock
+
+    def late(path: Path) -> int | None:
+        handle = lock(path)
+        path.unlink()
+        return handle
+
+    monkeypatch.setattr(outbox, "_lock", late)
+
+    assert list(make().adopt()) == []
+
+
 KILLED = """
 import sys, signal, os
 from pathlib import Path
@@ -572,33 +633,39 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.sampled_from("abc")),
         st.tuples(st.just("flush"), st.sampled_from(["a", "b", "c", None])),
+        st.tuples(st.just("end"), st.sampled_from("abc")),
         st.just(("away", None)),
         st.just(("back", None)),
-        st.just(("dies", None)),
+        st.just(("closes", None)),
+        st.just(("is killed", None)),
     ),
     max_size=12,
 )
 
-
-PUT, AWAY, DIES = ("put", "a"), ("away", None), ("dies", None)
+PUT, FLUSH, END = ("put", "a"), ("flush", "a"), ("end", "a")
+AWAY, BACK = ("away", None), ("back", None)
+CLOSES, KILLED_HERE = ("closes", None), ("is killed", None)
 
 
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=steps)
-@example(steps=[AWAY, PUT, DIES, PUT, DIES])
-@example(steps=[PUT, DIES, PUT])
+@example(steps=[AWAY, PUT, CLOSES, PUT, CLOSES])
+@example(steps=[AWAY, PUT, KILLED_HERE, PUT, KILLED_HERE])
+@example(steps=[PUT, CLOSES, PUT])
+@example(steps=[PUT, PUT, END, PUT, FLUSH, AWAY, PUT, KILLED_HERE, BACK])
 def test_in_the_end_the_server_has_what_was_put(steps, tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setattr(outbox, "_RETRY", (30.0,))
     folder = tmp_path_factory.mktemp("model") / "outbox"
-    has: dict[str, dict[Any, None]] = {}
+    has: dict[str, set[Any]] = {}
     away = False
 
     def deliver(parcel: Parcel) -> None:
         if away:
             raise ConnectionError
-        has.setdefault(parcel.run_id, {}).update(dict.fromkeys(e["n"] for e in parcel.entries))
+        new = parcel.entries[parcel.delivered :]  # files, contracts and endings go once
+        has.setdefault(parcel.run_id, set()).update(e["n"] for e in new)
 
     def fresh() -> Outbox:
         made = Outbox(folder, deliver, lambda parcel: None)
@@ -606,20 +673,25 @@ def test_in_the_end_the_server_has_what_was_put(steps, tmp_path_factory, monkeyp
         return made
 
     box = fresh()
-    expected: dict[str, list[int]] = {}
+    expected: dict[str, set[int]] = {}
     for n, (what, run) in enumerate(steps):
         if what == "put":
             box.put(run, URI, entry(n))
-            expected.setdefault(run, []).append(n)
-        elif what == "flush":
-            assert box.flush(run, 2) is (not away or not box.pending(run))
-        elif what == "dies":
+            expected.setdefault(run, set()).add(n)
+        elif what in ("flush", "end"):
+            done = box.flush(run, 2, final=what == "end")
+            assert not done or not box.pending(run)
+            assert done or away
+        elif what == "closes":
             box.close(0.2)
+            box = fresh()
+        elif what == "is killed":
+            die(box)
             box = fresh()
         else:
             away = what == "away"
     away = False
 
     assert box.close(2)
-    assert {run: sorted(got) for run, got in has.items()} == expected
+    assert {run: got for run, got in has.items() if got} == expected
     assert files(folder) == []
