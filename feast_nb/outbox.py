@@ -37,6 +37,7 @@ class Parcel:
     final: bool = False
     adopted: bool = False
     finished: bool = False
+    on_disk: bool = False
     due: float = 0.0
     failures: int = 0
     trouble: BaseException | None = None
@@ -65,8 +66,9 @@ class Outbox:
         """Keep an entry for a run: on disk when this returns, in MLflow soon."""
         line = {"run": run_id, "uri": tracking_uri, "entry": entry}
         with self._changed:
-            self._write(line)
             parcel = self._parcels.setdefault(run_id, Parcel(run_id, tracking_uri))
+            self._put_on_disk(parcel)
+            self._write(line)
             parcel.entries.append(entry)
             parcel.final = parcel.finished = False
             parcel.due = parcel.due or time.monotonic() + _SETTLE
@@ -125,7 +127,10 @@ class Outbox:
             handle = _lock(path) if path != self.path else None
             if handle is None:
                 continue
-            parcels = _parcels(path)
+            if os.fstat(handle).st_nlink == 0:  # another kernel adopted it as we opened it
+                os.close(handle)
+                continue
+            parcels = _parcels(handle)
             with self._changed:
                 for parcel in parcels:
                     self._take_over(parcel)
@@ -137,22 +142,32 @@ class Outbox:
 
     def _take_over(self, dead: Parcel) -> None:
         """Make a dead process's entries ours; a run that goes on here gets all of them anew."""
-        if not dead.pending:
+        if dead.finished and not dead.pending:
             return
-        for entry in dead.entries:
-            self._write({"run": dead.run_id, "uri": dead.tracking_uri, "entry": entry})
         mine = self._parcels.setdefault(dead.run_id, dead)
-        if mine is not dead:
-            mine.entries = [*mine.entries, *dead.entries]
-            mine.adopted = True
-        elif dead.delivered:
-            self._write_delivered(dead)
+        if mine is not dead:  # what is older comes first; what MLflow has already it takes again
+            mine.entries = [*dead.entries, *mine.entries]
+            mine.delivered, mine.on_disk = 0, False
+            mine.adopted, mine.finished = True, False
+        self._put_on_disk(mine)
         mine.due = time.monotonic()
         self._start()
         self._changed.notify_all()
 
+    def _put_on_disk(self, parcel: Parcel) -> None:
+        """Begin a run in the file with all that came before: a mark counts from its first entry."""
+        if parcel.on_disk:
+            return
+        parcel.on_disk = True
+        for entry in parcel.entries:
+            self._write({"run": parcel.run_id, "uri": parcel.tracking_uri, "entry": entry})
+        if parcel.delivered:
+            self._write_delivered(parcel)
+
     def _remove_file(self) -> None:
         """MLflow has everything of runs that have ended: nothing is left for a next session."""
+        for parcel in self._parcels.values():
+            parcel.on_disk = False
         if self._file is not None:
             self.path.unlink(missing_ok=True)
             os.close(self._file)
@@ -178,13 +193,13 @@ class Outbox:
 
     def _work(self) -> None:
         while (parcel := self._next()) is not None:
-            upto = len(parcel.entries)
+            upto, final = len(parcel.entries), parcel.final
             try:
                 self._deliver(parcel)
             except Exception as problem:  # the thread's door: said by `troubled`, tried again
                 self._failed(parcel, problem)
             else:
-                self._done(parcel, upto)
+                self._done(parcel, upto, final)
 
     def _next(self) -> Parcel | None:
         """Wait for a run that is due; None when the outbox closes."""
@@ -199,11 +214,11 @@ class Outbox:
                 self._changed.wait(waiting[0].due - now if waiting else None)
             return None
 
-    def _done(self, parcel: Parcel, upto: int) -> None:
+    def _done(self, parcel: Parcel, upto: int, final: bool) -> None:
         with self._changed:
             self._busy = None
             parcel.delivered, parcel.failures, parcel.trouble = upto, 0, None
-            parcel.finished = parcel.final and upto == len(parcel.entries)
+            parcel.finished = final and upto == len(parcel.entries)
             self._write_delivered(parcel)
             if all(p.finished for p in self._parcels.values()):
                 self._remove_file()
@@ -211,7 +226,7 @@ class Outbox:
 
     def _write_delivered(self, parcel: Parcel) -> None:
         done = {"run": parcel.run_id, "uri": parcel.tracking_uri, "delivered": parcel.delivered}
-        self._write(done)
+        self._write({**done, "finished": parcel.finished})
 
     def _failed(self, parcel: Parcel, problem: BaseException) -> None:
         with self._changed:
@@ -237,10 +252,12 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
-def _parcels(path: Path) -> list[Parcel]:
+def _parcels(handle: int) -> list[Parcel]:
     """The runs in a dead process's file; what is no entry, a line cut short say, is passed over."""
     parcels: dict[str, Parcel] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    with open(handle, encoding="utf-8", errors="replace", closefd=False) as file:
+        texts = file.read().splitlines()
+    for text in texts:
         try:
             line = json.loads(text)
             run, uri = line["run"], line["uri"]
@@ -250,7 +267,9 @@ def _parcels(path: Path) -> list[Parcel]:
             continue
         parcel = parcels.setdefault(run, Parcel(run, uri, final=True, adopted=True))
         if entry is None:
-            parcel.delivered = delivered
+            parcel.delivered = min(delivered, len(parcel.entries))
+            parcel.finished = bool(line.get("finished"))
         else:
             parcel.entries.append(entry)
+            parcel.finished = False
     return list(parcels.values())

@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from ..errors import FeatureError, UsageError, nearest
+from ..errors import FeatureError, ModelError, UsageError, nearest
 from ..session import Session, models, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
@@ -111,9 +111,7 @@ class FeastMagics(Magics):
             self._session = open_session(options.path)
             self._session.learn_names()
         session = self.session()
-        from IPython.display import display
-
-        display(session.repository)
+        self._show(session.repository)
         return session.store
 
     @magic_arguments()
@@ -227,15 +225,30 @@ class FeastMagics(Magics):
         if options.flavor:
             models.flavor_named(options.flavor)
         training = self.session().train(**self._training_options(options))
-        with training:
-            if training.frame is not None:
-                self._space[options.into] = training.frame
-            source = self.shell.transform_cell(cell)
-            training.use(self._space, source)
-            before = models.look(self._space)
-            cells.run(self.shell, cell)
-            training.choose(self._space, before, source, options.model)
+        try:
+            with training:
+                self._train(training, options, cell)
+        except ModelError:
+            # The cell went well, and what it did is worth seeing beside the question.
+            self._show(training.summary)
+            raise
         return training.summary
+
+    def _train(self, training: Any, options: Namespace, cell: str) -> None:
+        assert self.shell is not None
+        if training.frame is not None:
+            self._space[options.into] = training.frame
+        source = self.shell.transform_cell(cell)
+        training.use(self._space, source)
+        before = models.look(self._space)
+        cells.run(self.shell, cell)
+        training.choose(self._space, before, source, options.model)
+
+    def _show(self, record: Any) -> None:
+        from IPython.display import display
+
+        if record is not None:
+            display(record)
 
     def _training_options(self, options: Namespace) -> dict[str, Any]:
         given = {

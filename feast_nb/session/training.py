@@ -14,6 +14,7 @@ from ..errors import FeastNbError, ModelError, TrackingError, UsageError
 from ..features import catalog
 from ..records import FeatureUse, ModelVersion, Retrieval, TrainingSummary
 from . import entities, models
+from .recorder import Wish
 from .runs import OpenRun
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Training:
         self._question: FeastNbError | None = None
         self._linked: set[str] = set()
         self._reach: dict[str, Any] = {}
+        self._wish_before: Wish | None = None
 
     def __enter__(self) -> Self:
         features = self._checked_features()
@@ -102,6 +104,8 @@ class Training:
             nested=runs.innermost is not None,
             archive=plan.archive,
         )
+        self._wish_before = recorder.wishes.get(self._run.ref.id)
+        recorder.wishes[self._run.ref.id] = Wish(plan.archive)
         self._first = len(recorder.recording.retrievals)
         self._logged_before = len(recorder.models.ids)
         for frame in plan.sources:
@@ -267,7 +271,10 @@ class Training:
         status = "FINISHED" if problem is None else "FAILED"
         if isinstance(problem, KeyboardInterrupt):
             status = "KILLED"
-        self._session.recorder.recording.settle()
+        recorder = self._session.recorder
+        recorder.recording.settle()
+        if not self._owned and self._wish_before is not None:
+            recorder.wishes[self.run.ref.id] = self._wish_before
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         self.summary = TrainingSummary(

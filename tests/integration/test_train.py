@@ -168,6 +168,7 @@ def test_two_models_are_a_question_and_neither_is_lost(book, client) -> None:
     )
 
     assert said.startswith("ModelError: this cell made 2 models (model, other)")
+    assert "historical: activity" in book.shown[-1]["text/plain"], "the summary stands beside it"
     assert "%feast_log other" in said
     logged = book.run("%feast_log other --register m --alias champion")
     assert (logged.name, logged.version, logged.aliases) == ("m", "1", ("champion",))
@@ -335,11 +336,12 @@ def test_the_training_frame_of_a_training_is_the_models(book) -> None:
 
 def test_inside_an_open_run_a_training_joins_or_is_a_child(book, client) -> None:
     book.run("%feast_run outer")
-    joined = book.run("%%feast_train --service activity --entity-df drivers" + FIT)
+    joined = book.run("%%feast_train --service activity --entity-df drivers --no-archive" + FIT)
     child = book.run("%%feast_train inner --service activity --entity-df drivers" + FIT)
     ended = book.run("%feast_run --end")
 
     assert joined.run.id == ended.id
+    assert joined.retrievals[0].entity.reason == "archiving is off"
     assert client.get_run(child.run.id).data.tags["mlflow.parentRunId"] == ended.id
     assert client.get_run(ended.id).info.status == "FINISHED"
 
