@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import GoneError, TrackingError
+from ..errors import TrackingError
 from ..records import TrackedRun, public_uri
-from .quiet import quiet
 
 PATIENCE = 3.0  # seconds for a first sign of life; MLflow's own retries go on for minutes
 _seen_alive: dict[str, float] = {}
+_used: list[str | None] = []  # the server before the first `use`, and the one of the last
 
 
 def active() -> tuple[str, str] | None:
@@ -91,6 +89,25 @@ def client(uri: str) -> Any:
     return MlflowClient(tracking_uri=uri)
 
 
+def use(uri: str) -> None:
+    """Make a server the one of the user's own MLflow calls, as Feast's `start_run` does."""
+    import mlflow
+
+    if not _used:
+        _used.append(mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None)
+    mlflow.set_tracking_uri(uri)
+    _used[1:] = [uri]
+
+
+def put_back() -> None:
+    """Undo `use`, where the user has chosen no other server since."""
+    import mlflow
+
+    if _used and mlflow.get_tracking_uri() == _used[1]:
+        mlflow.set_tracking_uri(_used[0])
+    _used.clear()
+
+
 def experiment_id(uri: str, name: str) -> str:
     """The experiment of that name, made if there is none; raises for a deleted one."""
     api = client(uri)
@@ -139,7 +156,7 @@ def start(
     ping(uri)
     import mlflow
 
-    mlflow.set_tracking_uri(uri)
+    use(uri)
     with plain_errors():
         if experiment:
             where: str | None = experiment_id(uri, experiment)
@@ -160,7 +177,7 @@ def resume(uri: str, run_id: str) -> TrackedRun:
     ping(uri)
     import mlflow
 
-    mlflow.set_tracking_uri(uri)
+    use(uri)
     with plain_errors():
         with in_its_experiment(uri, run_id):
             run = mlflow.start_run(run_id=run_id)
@@ -250,80 +267,6 @@ def newest(uri: str, experiment: str, most: int) -> list[TrackedRun]:
             return []
         page = api.search_runs([found.experiment_id], max_results=most)
         return [_tracked(run, uri) for run in page]
-
-
-def write(
-    uri: str,
-    run_id: str,
-    tags: Mapping[str, str],
-    metrics: Mapping[str, float],
-    files: Sequence[tuple[Path | str, str]] = (),
-) -> None:
-    """Write to a run, finished ones too: tags and metrics in one request, then each file.
-
-    A file is a path to upload or the text to upload, with its path among the artifacts. Raises
-    `GoneError` where there is no such run any more.
-    """
-    ping(uri)
-    _check_database(uri)
-    from mlflow.entities import Metric, RunTag
-    from mlflow.exceptions import MlflowException
-
-    api = client(uri)
-    now = int(time.time() * 1000)
-    try:
-        if tags or metrics:
-            api.log_batch(
-                run_id,
-                metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
-                tags=[RunTag(k, v) for k, v in tags.items()],
-            )
-        for content, artifact in files:
-            _upload(api, run_id, content, artifact)
-    except MlflowException as problem:
-        if problem.error_code == "RESOURCE_DOES_NOT_EXIST" or "'active' state" in str(problem):
-            raise GoneError(f"run {run_id} is not there any more (deleted?).") from problem
-        raise
-
-
-def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
-    """Take tags off a run, where they still are what we wrote: Feast may have written since."""
-    api = client(uri)
-    now = api.get_run(run_id).data.tags
-    for key, value in tags.items():
-        if now.get(key) == value:
-            api.delete_tag(run_id, key)
-
-
-def _check_database(uri: str) -> None:
-    """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
-    scheme, _, path = uri.partition(":///")
-    if scheme.startswith("sqlite") and path and not Path(path.partition("?")[0]).exists():
-        raise GoneError(f"the tracking database {path} is not there any more.")
-
-
-def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
-    folder, _, name = artifact.rpartition("/")
-    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        local = Path(place) / name
-        if isinstance(content, Path):
-            local.symlink_to(content.resolve())
-        else:
-            local.write_text(content, encoding="utf-8")
-        api.log_artifact(run_id, str(local), folder or None)
-
-
-def read_text(uri: str, run_id: str, artifact: str) -> str | None:
-    """The text of an artifact, or None where the run has none of that name."""
-    ping(uri)
-    folder = artifact.rpartition("/")[0]
-    api = client(uri)
-    if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:
-        return None
-    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        with quiet():
-            local = api.download_artifacts(run_id, artifact, place)
-        return Path(local).read_text(encoding="utf-8")
 
 
 def _tracked(run: Any, uri: str) -> TrackedRun:

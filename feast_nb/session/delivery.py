@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import __version__
 from ..outbox import Entry, Parcel
 from ..records import Contract, Retrieval, Retrievals
-from ..runs import models, tags, tracking
+from ..runs import models, tags, tracking, writing
 
 RETRIEVALS = "feast/retrievals.json"
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
@@ -76,7 +76,7 @@ class Delivery:
         there = [(path, artifact) for path, artifact in files if path.exists()]
         texts = self._texts(run_id, book, retrievals, new, parcel.final)
         all_tags, metrics = _tags(retrievals)
-        tracking.write(
+        writing.write(
             uri,
             run_id,
             {k: v for k, v in all_tags.items() if sent.tags.get(k) != v},
@@ -85,7 +85,7 @@ class Delivery:
         )
         stale = {k: v for k, v in sent.tags.items() if k not in all_tags}
         if stale:  # a service that was true of the first retrieval, say, and is not of both
-            tracking.untag(uri, run_id, stale)
+            writing.untag(uri, run_id, stale)
         sent.tags, sent.metrics = all_tags, metrics
         if any(artifact == RETRIEVALS for _, artifact in texts):
             sent.written = time.monotonic()
@@ -159,7 +159,7 @@ def _ids(contract: Contract) -> str:
 
 def earlier(uri: str, run_id: str) -> tuple[Retrieval, ...]:
     """What MLflow has of a run's retrievals, whole and in order."""
-    text = tracking.read_text(uri, run_id, RETRIEVALS)
+    text = writing.read_text(uri, run_id, RETRIEVALS)
     return Retrievals.from_dict(json.loads(text)).retrievals if text else ()
 
 

@@ -69,6 +69,10 @@ class Recorder:
         self._mlflow_hooks.remove()
         self.recording.close()
         self.outbox.close()
+        if "mlflow" in sys.modules:
+            from ..runs import tracking
+
+            tracking.put_back()
 
     def say(self, message: str) -> None:
         """Tell the user once, in one line: after the cell in a notebook, at once in a script."""

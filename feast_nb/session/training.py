@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from .. import frames, notebook
 from ..errors import FeastNbError, ModelError, TrackingError, UsageError
 from ..features import catalog
-from ..records import FeatureUse, ModelVersion, Retrieval, TrainingSummary
-from . import entities, models
+from ..records import ModelVersion, Retrieval, TrainingSummary
+from . import entities, models, summary
 from .recorder import Wish
 from .runs import OpenRun
 
@@ -279,70 +279,10 @@ class Training:
         retrievals = self.retrievals
         self.summary = TrainingSummary(
             run=replace(record, retrievals=()),
-            features=features_used(retrievals, self.made),
+            features=summary.features_used(retrievals, self.made),
             retrievals=tuple(retrievals),
             models=tuple(self.made),
             metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},
-            warnings=(*cautions(retrievals), *record.warnings),
+            warnings=(*summary.cautions(retrievals), *record.warnings),
             seconds=round(time.perf_counter() - self._started, 2),
         )
-
-
-def features_used(
-    retrievals: Sequence[Retrieval], made: Iterable[ModelVersion]
-) -> tuple[FeatureUse, ...]:
-    """Every feature of the historical retrievals in the order asked, and its place in the model."""
-    order: dict[str, int] = {}
-    for version in made:
-        if version.contract is not None:
-            order = {i.ref: n for n, i in enumerate(version.contract.inputs, 1) if i.ref}
-    used: dict[str, FeatureUse] = {}
-    for retrieval in retrievals:
-        if retrieval.kind != "historical":
-            continue
-        known = {c.name: c for c in retrieval.result.columns} if retrieval.result else {}
-        for column, ref in retrieval.columns().items():
-            found = known.get(column)
-            used.setdefault(
-                ref,
-                FeatureUse(
-                    ref=ref,
-                    column=column,
-                    dtype=found.dtype if found else None,
-                    nulls=found.nulls if found else None,
-                    rows=retrieval.result.rows if retrieval.result else None,
-                    input=order.get(ref),
-                ),
-            )
-    return tuple(used.values())
-
-
-def cautions(retrievals: Sequence[Retrieval]) -> list[str]:
-    """What the reader of a summary should know before trusting it."""
-    said = []
-    for r in retrievals:
-        result, entity = r.result, r.entity
-        if result is not None and result.dropped:
-            verb = "dropped" if result.dropped > 0 else "added"
-            why = "; ".join(f"{loss.rows:,}: {loss.why}" for loss in result.losses)
-            said.append(
-                f"the offline store {verb} {abs(result.dropped):,} of {entity.rows:,} rows asked "
-                f"for ({why})."
-                if why
-                else f"{abs(result.dropped):,} rows were {verb}."
-            )
-        if entity.reason and entity.reason != "archiving is off" and r.kind == "historical":
-            said.append(f"the entity frame is not archived: {entity.reason}; its fingerprint is.")
-        if result is not None:
-            empty = [c.name for c in result.columns if c.nulls == result.rows and result.rows]
-            features = [c for c in empty if c in r.columns()]
-            if features:
-                said.append(f"no value at all in {', '.join(features)}.")
-        if r.state == "submitted":
-            said.append("a retrieval was asked for and never run (no to_df() or to_arrow()).")
-        if len(r.services) > 1:
-            said.append(
-                f"the list of features is that of several services ({', '.join(r.services)}); "
-                "none is recorded. Pass the service itself."
-            )
-    return said

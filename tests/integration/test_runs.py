@@ -252,6 +252,7 @@ def test_unloading_puts_everything_back(repo) -> None:
             {k: len(v) for k, v in shell.events.callbacks.items()},
             (set(formatter.type_printers), set(formatter.deferred_printers)),
             list(sys.meta_path),
+            mlflow.get_tracking_uri(),
         )
 
     book = Notebook()
@@ -260,6 +261,8 @@ def test_unloading_puts_everything_back(repo) -> None:
     book.run("%load_ext feast_nb")
     loaded = state(book.shell)
     book.run(f"store = %feast_store {repo}\nstore")
+    book.run("%%feast_run v1\n1")
+    assert mlflow.get_tracking_uri() != before[-1]
     book.run("%unload_ext feast_nb")
 
     assert loaded[0] != before[0]

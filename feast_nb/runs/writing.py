@@ -1,0 +1,87 @@
+"""What is written to a run and read back from it: tags and metrics in one request, artifacts."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import GoneError
+from .quiet import quiet
+from .tracking import client, ping
+
+
+def write(
+    uri: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    files: Sequence[tuple[Path | str, str]] = (),
+) -> None:
+    """Write to a run, finished ones too: tags and metrics in one request, then each file.
+
+    A file is a path to upload or the text to upload, with its path among the artifacts. Raises
+    `GoneError` where there is no such run any more.
+    """
+    ping(uri)
+    _check_database(uri)
+    from mlflow.entities import Metric, RunTag
+    from mlflow.exceptions import MlflowException
+
+    api = client(uri)
+    now = int(time.time() * 1000)
+    try:
+        if tags or metrics:
+            api.log_batch(
+                run_id,
+                metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
+                tags=[RunTag(k, v) for k, v in tags.items()],
+            )
+        for content, artifact in files:
+            _upload(api, run_id, content, artifact)
+    except MlflowException as problem:
+        if problem.error_code == "RESOURCE_DOES_NOT_EXIST" or "'active' state" in str(problem):
+            raise GoneError(f"run {run_id} is not there any more (deleted?).") from problem
+        raise
+
+
+def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
+    """Take tags off a run, where they still are what we wrote: Feast may have written since."""
+    api = client(uri)
+    now = api.get_run(run_id).data.tags
+    for key, value in tags.items():
+        if now.get(key) == value:
+            api.delete_tag(run_id, key)
+
+
+def _check_database(uri: str) -> None:
+    """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
+    scheme, _, path = uri.partition(":///")
+    if scheme.startswith("sqlite") and path and not Path(path.partition("?")[0]).exists():
+        raise GoneError(f"the tracking database {path} is not there any more.")
+
+
+def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
+    folder, _, name = artifact.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        local = Path(place) / name
+        if isinstance(content, Path):
+            local.symlink_to(content.resolve())
+        else:
+            local.write_text(content, encoding="utf-8")
+        api.log_artifact(run_id, str(local), folder or None)
+
+
+def read_text(uri: str, run_id: str, artifact: str) -> str | None:
+    """The text of an artifact, or None where the run has none of that name."""
+    ping(uri)
+    folder = artifact.rpartition("/")[0]
+    api = client(uri)
+    if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:
+        return None
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        with quiet():
+            local = api.download_artifacts(run_id, artifact, place)
+        return Path(local).read_text(encoding="utf-8")
