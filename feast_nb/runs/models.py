@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -128,15 +129,11 @@ def log(
 def _signature(model: Any, example: Any) -> Any:
     from mlflow.models import infer_signature
 
-    predict = getattr(model, "predict", None)
     try:
-        if predict is None and flavor_of(model) == "pytorch":
-            answer = _torch_answer(model, example)
-        else:
-            answer = predict(example) if callable(predict) else None
+        answer = _answer(model, example)
     except Exception as problem:  # the user's model: a signature of inputs alone says as much
         warnings.warn(
-            f"{type(model).__name__}.predict failed on the training frame's columns "
+            f"{type(model).__name__} could not predict from the training frame's columns "
             f"({type(problem).__name__}); its signature has inputs only.",
             stacklevel=2,
         )
@@ -144,11 +141,18 @@ def _signature(model: Any, example: Any) -> Any:
     return infer_signature(example, answer)
 
 
-def _torch_answer(model: Any, example: Any) -> Any:
-    import torch
+def _answer(model: Any, example: Any) -> Any:
+    """What a model says to an example, or None for one that is only called by MLflow."""
+    predict = getattr(model, "predict", None)
+    flavor = flavor_of(model)
+    if flavor == "pytorch":
+        import torch
 
-    with torch.no_grad():
-        return model(torch.from_numpy(example)).numpy()
+        with torch.no_grad():
+            return model(torch.from_numpy(example)).numpy()
+    if flavor == "pyfunc" and "context" in inspect.signature(model.predict).parameters:
+        return predict(None, example) if callable(predict) else None
+    return predict(example) if callable(predict) else None
 
 
 @contextlib.contextmanager
