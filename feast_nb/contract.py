@@ -18,12 +18,14 @@ def build(
     signature: Mapping[str, str] | None,
     retrievals: Sequence[Retrieval],
     linked_by: Literal["attrs", "name", "columns", "declared"] | None,
+    width: int | None = None,
     cell: Cell | None = None,
 ) -> Contract:
     """The contract of a logged model that was trained on `retrievals`.
 
     The order of its inputs is the model's own (`input_names`), else its signature's (column →
-    type, in order), else that of the retrievals' references, which the contract calls assumed.
+    type, in order), else that of the retrievals' references, which the contract calls assumed;
+    a model of another `width` than those has inputs of which nothing is known.
     """
     columns: dict[str, str] = {}
     dtypes: dict[str, str] = {}
@@ -32,7 +34,7 @@ def build(
             columns.setdefault(column, ref)
         for known in retrieval.result.columns if retrieval.result else ():
             dtypes.setdefault(known.name, known.dtype)
-    names, order = _ordered(input_names, signature, tuple(columns))
+    names, order = _ordered(input_names, signature, tuple(columns), width)
     first = retrievals[0] if retrievals else None
     refs = tuple(dict.fromkeys(ref for r in retrievals for ref in r.refs))
     services = {r.service for r in retrievals}
@@ -61,9 +63,12 @@ def _ordered(
     input_names: Sequence[str] | None,
     signature: Mapping[str, str] | None,
     columns: tuple[str, ...],
+    width: int | None,
 ) -> tuple[tuple[str, ...], Any]:
     if input_names:
         return tuple(input_names), "named"
     if signature:
         return tuple(signature), "signature"
-    return (columns, "assumed") if columns else ((), "unknown")
+    if columns and width in (None, len(columns)):
+        return columns, "assumed"
+    return (), "unknown"

@@ -68,4 +68,5 @@ def of_model(
         fitting = [r for r in historical if len(r.refs) == width]
         if fitting:
             return fitting[-1]
+        historical = [r for r in historical if r.linked_by is None] or historical
     return historical[-1] if historical else None

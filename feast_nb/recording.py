@@ -8,7 +8,7 @@ that the cell goes on at once and may change its frames as it likes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -148,6 +148,20 @@ class Recording:
         made = [r for r in list(self.retrievals.values()) if r.run_id == run_id]
         linked = self._linked.get(run_id, {})
         return [*linked.values(), *(r for r in made if r.id not in linked)]
+
+    def source_of(
+        self, run_id: str, names: Sequence[str] | None, width: int | None
+    ) -> Retrieval | None:
+        """The retrieval a model was trained on: one of its run, or an older one that covers more.
+
+        Of equals the run's own is taken, and of those the latest.
+        """
+        own = self.of_run(run_id)
+        if names:
+            ids = {r.id for r in own}
+            older = [r for r in self.retrievals.values() if r.id not in ids]
+            return frames.of_model(names, width, [*older, *own])
+        return frames.of_model(names, width, own)
 
     def settle(self, seconds: float = 60.0) -> bool:
         """Wait for hashes and archives under way, at most `seconds`; whether all are done."""

@@ -53,7 +53,13 @@ def _training(it: TrainingSummary) -> list[str]:
     lines += _retrievals(it.retrievals)
     if it.features:
         rows = [
-            (f.input or "", f.ref, f.dtype or "–", words.share(f.null_share)) for f in it.features
+            (
+                f.input or "",
+                f.ref or f"{f.column} (not asked for)",
+                f.dtype or "–",
+                words.share(f.null_share),
+            )
+            for f in it.features
         ]
         lines += ["", table(rows, ("#", "feature", "dtype", "nulls"))]
     if run.url:
@@ -123,6 +129,8 @@ def _repository(it: Repository) -> list[str]:
         f"  MLflow {tracking if it.mlflow.get('enabled') else 'off'}",
     ]
     lines += [f"  ! {w}" for w in it.warnings]
+    if not it.views:
+        lines.append("  nothing is applied yet: store.apply([…]) or `feast apply`")
     views = [(name, len(features), ", ".join(features)) for name, features in it.views.items()]
     if views:
         lines += ["", table(views, ("view", "features", "names"))]

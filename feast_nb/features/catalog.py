@@ -301,6 +301,18 @@ def service_named(store: Any, name: str) -> Any:
         raise FeatureError(f"no feature service {name}; {hint}") from None
 
 
+def check_collisions(refs: Sequence[str]) -> None:
+    """Raise `FeatureError` where two views give a column of the same name."""
+    seen: dict[str, str] = {}
+    for ref in refs:
+        view, _, feature = ref.partition(":")
+        if seen.setdefault(feature, view) != view:
+            raise FeatureError(
+                f"{feature} is in both {seen[feature]} and {view}; add --full-feature-names to "
+                "tell them apart."
+            )
+
+
 def check_refs(store: Any, refs: Sequence[str]) -> None:
     """Raise `FeatureError` for the first reference that names nothing, with the nearest one."""
     known = {v.name: [f.name for f in v.features] for v in all_views(store)}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-_MAGICS = {"line": ("feast_store", "feast_run", "feast_log"), "cell": ("feast_run", "feast_train")}
+_MAGICS = {
+    "line": ("feast_store", "feast_run", "feast_train", "feast_log"),
+    "cell": ("feast_run", "feast_train"),
+}
 _loaded: Any = None
 
 

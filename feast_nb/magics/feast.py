@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 from argparse import Namespace
 from typing import Any
 
-from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import FeatureError, ModelError, UsageError, nearest
@@ -203,8 +204,8 @@ class FeastMagics(Magics):
     @run_options
     @argument("--from", dest="sources", nargs="+", default=(), metavar="VAR",
               help="the frames this trains on, where they were retrieved earlier")  # fmt: skip
-    @cell_magic
-    def feast_train(self, line: str, cell: str) -> Any:
+    @line_cell_magic
+    def feast_train(self, line: str, cell: str | None = None) -> Any:
         """Train in a tracked run: retrieve features, run the cell, log and register its model.
 
         The cell is ordinary code: without its first line it still runs. The model is the one
@@ -220,6 +221,10 @@ class FeastMagics(Magics):
         options = read(self.feast_train, line)
         if isinstance(options, Help):
             return options
+        if cell is None:
+            raise UsageError("%%feast_train is a cell's first line, with the training below it.")
+        if not options.into.isidentifier() or keyword.iskeyword(options.into):
+            raise UsageError(f"--into {options.into} is no name for a variable.")
         assert self.shell is not None
         cells.check(self.shell, cell, "feast_train")
         if options.flavor:
@@ -257,7 +262,7 @@ class FeastMagics(Magics):
                          "flavor", "register")
         }  # fmt: skip
         given |= _run_keywords(options)
-        given["features"] = options.features
+        given["features"] = [ref for part in options.features for ref in part.split(",") if ref]
         given["aliases"] = options.alias or ()
         given["sources"] = [self._variable(v, "--from") for v in options.sources]
         if options.entity_df:
@@ -290,6 +295,8 @@ class FeastMagics(Magics):
             return options
         if options.alias and not options.register:
             raise UsageError("--alias needs --register NAME: an alias points at a version.")
+        for alias in options.alias or ():
+            models.check_alias(alias)
         frames = [v for k, v in self._space.items() if k[:1] != "_" and hasattr(v, "columns")]
         return self.session().log_model(
             models.named(self._space, options.model),

@@ -111,34 +111,44 @@ def log(
     model is then logged without a signature.
     """
     ping(uri)
+    import numpy as np
+
     module = importlib.import_module(f"mlflow.{flavor}")
     arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
+    trouble = None
     with plain_errors(), _active(uri, run_id), quiet():
         if example is not None:
             if flavor == "pytorch":  # traced with an array; its signature has no names to lose
-                example = example.to_numpy(dtype="float32")
-            arguments["signature"] = _signature(model, example)
+                example = np.asarray(example, dtype="float32")
+            arguments["signature"], trouble = _signature(model, example)
             arguments["input_example"] = example[:5]
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
+    if trouble is not None:
+        warnings.warn(trouble, stacklevel=2)
     return ModelVersion(
         model_id=str(info.model_id), run_id=run_id, uri=info.model_uri, flavor=flavor
     )
 
 
-def _signature(model: Any, example: Any) -> Any:
+def _signature(model: Any, example: Any) -> tuple[Any, str | None]:
+    """The signature from an example and what the model says to it, and what went wrong if so.
+
+    Rows with gaps are left out where the model refuses them: it may have been fitted without.
+    """
     from mlflow.models import infer_signature
 
-    try:
-        answer = _answer(model, example)
-    except Exception as problem:  # the user's model: a signature of inputs alone says as much
-        warnings.warn(
-            f"{type(model).__name__} could not predict from the training frame's columns "
-            f"({type(problem).__name__}); its signature has inputs only.",
-            stacklevel=2,
-        )
-        answer = None
-    return infer_signature(example, answer)
+    whole = example.dropna() if hasattr(example, "dropna") else example
+    trouble = None
+    for rows in (example, whole):
+        try:
+            return infer_signature(example, _answer(model, rows) if len(rows) else None), None
+        except Exception as problem:  # the user's model: a signature of inputs alone says as much
+            trouble = (
+                f"{type(model).__name__} could not predict from the training frame's columns "
+                f"({type(problem).__name__}); its signature has inputs only."
+            )
+    return infer_signature(example, None), trouble
 
 
 def _answer(model: Any, example: Any) -> Any:

@@ -23,7 +23,7 @@ def quiet() -> Iterator[None]:
     chatter = _Chatter(sys.stderr)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(chatter):  # type: ignore[type-var]
-            warnings.filterwarnings("ignore", message=".*integer column.*")
+            warnings.simplefilter("ignore")
             yield
     finally:
         for log_, level in zip(noisy, before, strict=True):

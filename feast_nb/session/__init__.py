@@ -113,9 +113,9 @@ class Session:
         """
         from . import models
 
-        run = self._run_to_log_to(run_id)
         recording = self.recorder.recording
         recording.settle()
+        run = self._run_to_log_to(run_id, model)
         logged = models.log(
             self.recorder,
             run,
@@ -181,11 +181,18 @@ class Session:
 
         threading.Thread(target=read, name="feast_nb names", daemon=True).start()
 
-    def _run_to_log_to(self, run_id: str | None) -> RunRef:
+    def _run_to_log_to(self, run_id: str | None, model: Any) -> RunRef:
+        """The run named, the one open, the one that made the model's frame, else the last ended."""
+        from ..runs import models
+
         if run_id:
             return RunRef(run_id, self.runs.uri)
         if self.runs.innermost is not None:
             return self.runs.innermost.ref
+        inputs = models.inputs_of(model)
+        source = self.recorder.recording.source_of("", inputs.names, inputs.width)
+        if source is not None and source.run_id:
+            return RunRef(source.run_id, self.runs.uri)
         if self.runs.last is not None:
             return self.runs.last
         raise ModelError("no run to log the model to; start one with %feast_run NAME.")

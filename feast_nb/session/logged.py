@@ -26,6 +26,7 @@ class Seen:
     flavor: str | None
     input_names: tuple[str, ...] | None
     signature: dict[str, str] | None
+    width: int | None = None
 
 
 class Logged:
@@ -35,6 +36,7 @@ class Logged:
         self._recorder = recorder
         self.ids: list[str] = []
         self._seen: dict[str, Seen] = {}
+        self.guessing = False  # whether a signature being logged is of our own guess
         self._early: dict[str, list[Any]] = {}
 
     def run_started(self, run_id: str, tracking_uri: str, name: str | None) -> None:
@@ -74,10 +76,10 @@ class Logged:
             return
         run = RunRef(str(info.run_id), tracking_uri)
         found = models.inputs_of(model) if model is not None else models.Inputs()
-        signature = _signature(info)
-        candidates = self._recorder.recording.of_run(run.id)
+        signature = None if self.guessing else _signature(info)
+        recording = self._recorder.recording
         names = found.names or (tuple(signature) if signature else None)
-        mine = frames.of_model(names, found.width, candidates)
+        mine = recording.source_of(run.id, names, found.width)
         self.ids.append(str(info.model_id))
         if mine is None and run.id not in self._recorder.wishes:
             return
@@ -87,7 +89,10 @@ class Logged:
             flavor=models.flavor_of(model) if model is not None else None,
             input_names=found.names,
             signature=signature,
+            width=found.width,
         )
+        if mine is not None and mine.run_id != run.id:
+            recording.link(run, mine.id, "columns")
         self.link(str(info.model_id), [mine] if mine else [], "columns")
         for version in self._early.pop(str(info.model_id), []):
             self._tag(version, str(info.model_id), tracking_uri)
@@ -102,6 +107,7 @@ class Logged:
             flavor=seen.flavor,
             input_names=seen.input_names,
             signature=seen.signature,
+            width=seen.width,
             retrievals=retrievals,
             linked_by=by if retrievals else None,
             cell=self._recorder.cells.current,

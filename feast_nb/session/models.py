@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import frames
-from ..errors import FeastNbError, ModelError, nearest
+from ..errors import FeastNbError, ModelError, UsageError, nearest
 from ..recording import RunRef
 from ..records import ModelVersion, Retrieval
 from ..runs import models
@@ -17,6 +18,7 @@ from .recorder import Recorder
 FLAVORS = models.FLAVORS
 flavor_named = models.flavor_named
 
+_ANSI = re.compile("\x1b\\[[0-9;]*m")
 _DEPTH = 3  # how deep a pipeline or search may hold another candidate
 
 
@@ -33,6 +35,15 @@ def look(namespace: Mapping[str, Any]) -> Before:
     values = {k: id(v) for k, v in namespace.items() if not k.startswith("_")}
     unfitted = {k for k in values if is_model(namespace[k]) and not models.is_fitted(namespace[k])}
     return Before(values, frozenset(unfitted))
+
+
+def check_alias(alias: str) -> None:
+    """Raise `UsageError` for an alias that MLflow would refuse after the training."""
+    if not re.fullmatch(r"[\w-]+", alias) or re.fullmatch(r"(?i)v\d+|latest", alias):
+        raise UsageError(
+            f"--alias {alias} is none that MLflow takes; use letters, digits, _ and -, and "
+            "neither v1 nor latest."
+        )
 
 
 def is_model(value: Any) -> bool:
@@ -102,14 +113,17 @@ def the_one(found: Sequence[str]) -> str | None:
 def example(inputs: models.Inputs, retrieval: Retrieval | None, at_hand: Sequence[Any]) -> Any:
     """The columns a model was fitted on, in its order, from a frame at hand; None if unknown.
 
-    A model that knows neither names nor their number is taken to use what was retrieved.
+    A model that knows neither names nor their number is taken to use what was retrieved. One of
+    a bare array gets a bare array: names in its signature would be our guess, and MLflow would
+    put columns in that order without a word.
     """
     names = inputs.names
     if names is None and retrieval is not None and inputs.width in (None, len(retrieval.refs)):
         names = tuple(retrieval.columns())
     for frame in at_hand if names else ():
         if frames.is_pandas(frame) and set(names or ()) <= set(frame.columns) and len(frame):
-            return frame[list(names or ())]
+            found = frame[list(names or ())]
+            return found if inputs.names or inputs.width is None else found.to_numpy()
     return None
 
 
@@ -134,16 +148,20 @@ def log(
     inputs = models.inputs_of(model)
     mine = frames.of_model(inputs.names, inputs.width, retrievals)
     frame = example(inputs, mine, at_hand)
+    recorder.models.guessing = inputs.names is None
     try:
         logged = models.log(run.tracking_uri, run.id, model, kind, frame)
     except FeastNbError:
         raise
     except Exception as problem:  # a flavour's own trouble with the user's model: said with a way
-        text = " ".join(str(problem).split())[:300]
+        text = _ANSI.sub("", " ".join(str(problem).split()))[:300]
+        again = f"%feast_log {variable}" if variable else "session.log_model(model)"
         raise ModelError(
-            f"{variable or 'the model'} could not be logged as {kind} ({text}); it is still in "
-            f"the notebook: %feast_log {variable or 'VAR'} tries again."
+            f"{variable or 'the model'} could not be logged as {kind} ({text}); it is still "
+            f"there: {again} tries again."
         ) from problem
+    finally:
+        recorder.models.guessing = False
     contract = recorder.recording.contracts.get(logged.model_id)
     if declared and retrievals:
         recorder.models.link(logged.model_id, retrievals, "declared")

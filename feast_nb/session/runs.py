@@ -108,6 +108,7 @@ class Runs:
         if status not in ENDINGS:
             raise UsageError(f"no status {status}; say one of {', '.join(ENDINGS)}.")
         self._recorder.models.run_ends(opened.ref.id, status)
+        self.last = opened.ref
         if self._innermost is opened:
             self._innermost = opened.outer
         try:

@@ -33,12 +33,16 @@ def features_used(
                     input=order.get(ref),
                 ),
             )
+    for version in made:
+        for n, item in enumerate(version.contract.inputs if version.contract else (), 1):
+            if item.ref is None:
+                used[f"input {n}"] = FeatureUse("", item.name, item.dtype, input=n)
     return tuple(used.values())
 
 
-def cautions(retrievals: Sequence[Retrieval]) -> list[str]:
+def cautions(retrievals: Sequence[Retrieval], made: Sequence[ModelVersion]) -> list[str]:
     """What the reader of a summary should know before trusting it."""
-    said = []
+    said = _of_models(made, any(r.kind == "historical" for r in retrievals))
     for r in retrievals:
         result, entity = r.result, r.entity
         if result is not None and result.dropped:
@@ -50,7 +54,8 @@ def cautions(retrievals: Sequence[Retrieval]) -> list[str]:
                 if why
                 else f"{abs(result.dropped):,} rows were {verb}."
             )
-        if entity.reason and entity.reason != "archiving is off" and r.kind == "historical":
+        kept = entity.reason is None or entity.reason.startswith(("it is kept", "archiving is off"))
+        if not kept and r.kind == "historical":
             said.append(f"the entity frame is not archived: {entity.reason}; its fingerprint is.")
         if result is not None:
             empty = [c.name for c in result.columns if c.nulls == result.rows and result.rows]
@@ -63,5 +68,28 @@ def cautions(retrievals: Sequence[Retrieval]) -> list[str]:
             said.append(
                 f"the list of features is that of several services ({', '.join(r.services)}); "
                 "none is recorded. Pass the service itself."
+            )
+    return said
+
+
+def _of_models(made: Sequence[ModelVersion], retrieved: bool) -> list[str]:
+    if not made:
+        return ["no model was found here; assign it to a variable, or log one: %feast_log VAR"]
+    said = []
+    for version in made:
+        contract = version.contract
+        name = version.variable or version.model_id
+        if contract is None or not contract.retrievals:
+            if retrieved:
+                said.append(f"{name} could not be linked to any retrieval.")
+        elif contract.order == "assumed":
+            said.append(
+                f"{name} was fitted on an array: the order of its inputs is taken to be that of "
+                "the features asked for. Fit it on a frame, and it knows their names."
+            )
+        elif contract.order == "unknown":
+            said.append(
+                f"{name} was fitted on an array: which features it takes, and in which order, "
+                "cannot be known. Fit it on a frame."
             )
     return said

@@ -58,6 +58,8 @@ class Plan:
             raise UsageError("--service and --features need --entity-df VAR, or --start and --end.")
         if not self.retrieves and (self.entity_df is not None or ranged):
             raise UsageError("--entity-df needs --service NAME or --features REF….")
+        for alias in self.aliases:
+            models.check_alias(alias)
         if self.entity_df is not None and ranged:
             raise UsageError("--entity-df and --start/--end exclude each other; give one.")
 
@@ -180,7 +182,8 @@ class Training:
         `name` says which variable; else it is the one candidate. Several are a question, which
         is asked when the run has ended: the training itself went well.
         """
-        self.at_hand += [v for k, v in namespace.items() if k in notebook.names_stored(source)]
+        made = [v for k, v in namespace.items() if k in notebook.names_stored(source)]
+        self.at_hand = [*made, *self.at_hand]  # what the cell made of a frame is what it fitted
         try:
             if name is None and not self.has_logged:
                 stored = notebook.names_stored(source)
@@ -200,6 +203,8 @@ class Training:
             features = catalog.service_named(store, plan.service)
         else:
             catalog.check_refs(store, plan.features)
+            if not plan.full_feature_names:
+                catalog.check_collisions(plan.features)
         refs = catalog.refs_of(store, features)
         views = catalog.views_of(store, features, refs).values()
         self._reach = {
@@ -277,12 +282,14 @@ class Training:
             recorder.wishes[self.run.ref.id] = self._wish_before
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
+        failed = problem is not None or self._question is not None
+        said = [] if failed else summary.cautions(retrievals, self.made)
         self.summary = TrainingSummary(
             run=replace(record, retrievals=()),
             features=summary.features_used(retrievals, self.made),
             retrievals=tuple(retrievals),
             models=tuple(self.made),
             metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},
-            warnings=(*summary.cautions(retrievals), *record.warnings),
+            warnings=(*said, *record.warnings),
             seconds=round(time.perf_counter() - self._started, 2),
         )

@@ -16,6 +16,18 @@ SOURCES = """
 """
 
 
+READ = """
+sources => {
+  const { content, context } = window.jupyterapp?.shell.currentWidget ?? {};
+  if (!context?.isReady || !content?.activeCell) {
+    return false;
+  }
+  const found = [...content.model.cells].map(cell => cell.sharedModel.getSource());
+  return JSON.stringify(found) === JSON.stringify(sources);
+}
+"""
+
+
 def open_notebook(page: Page, lab: Lab, *sources: str) -> None:
     """Write a notebook of code cells and open it, its first cell active."""
     # Without a kernel's name the lab asks for one, in a dialog over everything.
@@ -27,7 +39,8 @@ def open_notebook(page: Page, lab: Lab, *sources: str) -> None:
     nbformat.write(notebook, lab.root / "commands.ipynb")
     page.goto(lab.tree("commands.ipynb"))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell .cm-content")
-    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content?.activeCell")
+    # The notebook has an empty cell before its file has been read: an active cell is too early.
+    page.wait_for_function(READ, arg=list(sources))
 
 
 def test_insert_load_writes_the_cell_below_the_active_one(lab_server: Lab, page: Page) -> None:

@@ -87,6 +87,8 @@ def test_mlflow_disabled(notebook, tmp_path, drivers) -> None:
         ("--service activity --entity-df keyless", "keyless has no join key driver_id; did you mean driver?"),
         ("--service activity --entity-df drivers --target z", "drivers has no target column z"),
         ("--service activity --start yesterday", "yesterday is no date"),
+        ("--features hourly:trips,hourly:tripz --entity-df drivers", "view hourly has no feature tripz; did you mean trips?"),
+        ("--features hourly:trips other:trips --entity-df drivers", "no feature view other for other:trips"),
     ],
 )  # fmt: skip
 def test_wrong_features_and_frames(book, client, line, expected) -> None:
@@ -105,6 +107,10 @@ def test_wrong_features_and_frames(book, client, line, expected) -> None:
     ("cell", "expected"),
     [
         ("%%feast_train v1 --alias a\n1", "--alias needs --register NAME"),
+        ("%%feast_train v1 --register m --alias v1\n1", "--alias v1 is none that MLflow takes"),
+        ("%%feast_train v1 --register m --alias 'a b'\n1", "--alias a b is none that MLflow takes"),
+        ("%%feast_train v1 --into 1x\n1", "--into 1x is no name for a variable"),
+        ("%feast_train v1", "%%feast_train is a cell's first line"),
         ("%%feast_train v1 --service activity\n1", "need --entity-df VAR, or --start and --end"),
         ("%%feast_train v1 --entity-df drivers\n1", "--entity-df needs --service NAME"),
         (
@@ -154,8 +160,24 @@ def test_a_tracking_server_that_is_not_there_is_answered_at_once(book, cell) -> 
 
 
 def test_help_is_shown_and_runs_nothing(book) -> None:
-    for magic in ("%feast_store", "%feast_run", "%feast_log"):
+    for magic in ("%feast_store", "%feast_run", "%feast_log", "%feast_train"):
         assert "Examples" in repr(book.run(f"{magic} --help"))
     shown = repr(book.run("%%feast_train --help\nran = True"))
     assert "--service S" in shown
     assert "ran" not in book.space
+
+
+def test_one_name_in_two_views_needs_full_names(book) -> None:
+    from feast import FeatureView, Field
+    from feast.types import Int64
+
+    store = book.space["store"]
+    twin = FeatureView(
+        name="twin", entities=[store.get_entity("driver")], schema=[Field(name="trips", dtype=Int64)],
+        source=store.get_feature_view("hourly").batch_source,
+    )  # fmt: skip
+    store.apply([twin])
+    line = "%%feast_train v1 --features hourly:trips twin:trips --entity-df drivers"
+
+    assert "add --full-feature-names" in one_line(book.fails(f"{line}\n1"))
+    book.run(f"{line} --full-feature-names\n1")

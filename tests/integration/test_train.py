@@ -242,21 +242,94 @@ def test_a_python_model_is_logged(book) -> None:
     assert (summary.models[0].variable, summary.models[0].flavor) == ("mean", "pyfunc")
 
 
-def test_an_array_model_has_an_order_that_is_called_assumed(book) -> None:
+ARRAY = """%%feast_train v1 --service activity --entity-df drivers
+from sklearn.linear_model import LogisticRegression
+columns = {columns}
+model = LogisticRegression().fit(training_df[columns].to_numpy(), training_df["y"])
+"""
+
+
+def test_an_array_model_has_an_order_that_is_called_assumed_and_no_names(book) -> None:
+    """Names in its signature would be our guess, and MLflow would reorder by them in silence."""
+    import mlflow
+
+    summary = book.run(ARRAY.format(columns=["trips", "acc_rate", "conv_rate"]))
+
+    contract = summary.models[0].contract
+    assert contract.order == "assumed"
+    assert "order of its inputs is taken to be" in summary.warnings[0]
+    signature = mlflow.models.get_model_info(summary.models[0].uri).signature
+    assert not signature.inputs.has_input_names()
+
+
+def test_an_array_model_of_another_width_has_unknown_inputs(book) -> None:
+    summary = book.run(ARRAY.format(columns=["trips", "acc_rate"]))
+
+    assert (summary.models[0].contract.order, summary.models[0].contract.inputs) == ("unknown", ())
+    assert "cannot be known" in summary.warnings[0]
+
+
+def test_a_column_that_the_cell_made_is_an_input_that_is_no_feature(book) -> None:
     summary = book.run(
         "%%feast_train v1 --service activity --entity-df drivers\n"
         "from sklearn.linear_model import LogisticRegression\n"
-        "features = ['conv_rate', 'acc_rate', 'trips']\n"
-        "model = LogisticRegression().fit(training_df[features].to_numpy(), training_df['y'])"
+        "frame = training_df.assign(ratio=training_df.trips / 2)\n"
+        "model = LogisticRegression().fit(frame[['ratio', 'trips']], frame['y'])"
     )
 
-    contract = summary.models[0].contract
-    assert contract.order in ("assumed", "signature")
-    assert [i.ref for i in contract.inputs] == [
-        "hourly:conv_rate",
-        "hourly:acc_rate",
-        "hourly:trips",
-    ]
+    assert [(i.name, i.ref) for i in summary.models[0].contract.inputs] == [
+        ("ratio", None), ("trips", "hourly:trips"),
+    ]  # fmt: skip
+    shown = book.shell.display_formatter.format(summary)[0]
+    assert "ratio (not asked for)" in shown["text/plain"]
+    assert "ratio" in shown["text/html"]
+
+
+def test_a_model_fitted_before_keeps_what_it_was_trained_on(book) -> None:
+    """`--model` names one of an earlier cell: its retrieval covers more of it than this one's."""
+    book.run(
+        "early = store.get_historical_features(drivers, ['hourly:trips', 'profile:age']).to_df()\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "m = LogisticRegression().fit(early[['trips', 'age']].fillna(0), early['y'])"
+    )
+    summary = book.run("%%feast_train v1 --service activity --entity-df drivers --model m\n1")
+
+    assert [i.ref for i in summary.models[0].contract.inputs] == ["hourly:trips", "profile:age"]
+
+
+def test_feast_log_goes_to_the_run_that_made_the_models_frame(book) -> None:
+    outer = book.run("%feast_run outer")
+    book.run(
+        "frame = store.get_historical_features(drivers, ['hourly:trips']).to_df()\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "m = LogisticRegression().fit(frame[['trips']], frame['y'])"
+    )
+    book.run("%feast_run inner --nested")
+    book.run("%feast_run --end")
+    book.run("%feast_run --end")
+    logged = book.run("%feast_log m")
+
+    assert logged.run_id == outer.id
+    assert [i.ref for i in logged.contract.inputs] == ["hourly:trips"]
+
+
+def test_a_cell_that_drops_rows_has_a_signature_all_the_same(book) -> None:
+    import warnings
+
+    import mlflow
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        summary = book.run(
+            "%%feast_train v1 --features hourly:trips profile:age --entity-df drivers\n"
+            "import numpy as np\n"
+            "from sklearn.linear_model import LogisticRegression\n"
+            "training_df.loc[0, 'age'] = np.nan\n"
+            "training_df = training_df.dropna()\n"
+            "model = LogisticRegression().fit(training_df[['trips', 'age']], training_df['y'])"
+        )
+
+    assert mlflow.models.get_model_info(summary.models[0].uri).signature.outputs is not None
 
 
 def test_a_failing_cell_shows_one_traceback_and_the_run_failed(book, client) -> None:
@@ -373,7 +446,7 @@ def test_large_entity_frames_are_not_archived_and_it_is_said(book, repo, client)
     entity = summary.retrievals[0].entity
     assert entity.artifact is None
     assert entity.fingerprint
-    assert "6 rows above entity_df_max_rows (5)" in summary.warnings[0]
+    assert "6 rows above entity_df_max_rows (5)" in " ".join(summary.warnings)
     assert "entity_df.parquet" not in artifacts(client, summary.run.id)
     tags = client.get_run(summary.run.id).data.tags
     assert tags["feast_nb.entity_archived"].startswith("false: 6 rows above")

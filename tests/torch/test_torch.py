@@ -39,7 +39,7 @@ def test_a_module_is_logged_with_the_order_called_assumed(book, client) -> None:
         "hourly:acc_rate",
         "hourly:trips",
     ]
-    assert model.contract.order in ("assumed", "signature")
+    assert model.contract.order == "assumed"
 
 
 def test_the_logged_module_predicts_as_the_one_in_the_notebook(book) -> None:
