@@ -6,7 +6,6 @@ import ast
 import hashlib
 import json
 import os
-import symtable
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,10 +111,42 @@ def _only_holder(source: str) -> str | None:
 def names_stored(source: str) -> set[str]:
     """The variables that a cell's code binds in the notebook, however deep in its blocks."""
     try:
-        table = symtable.symtable(source, "cell", "exec")
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return set()
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    found = _Bound()
+    found.visit(tree)
+    return found.names
+
+
+class _Bound(ast.NodeVisitor):
+    """The names bound in the scope of a cell. (`symtable` differs: Python 3.12 inlines some.)"""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.names.add(node.id)
+
+    def visit_alias(self, node: ast.alias) -> None:
+        self.names.add(node.asname or node.name.partition(".")[0])
+
+    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        self.names.add(node.name)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """Its own scope."""
+
+    def _comprehension(self, node: ast.AST) -> None:
+        """A scope of its own, but for `:=`, which binds outside."""
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.NamedExpr):
+                self.visit(inner.target)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 
 
 def names_loaded(source: str) -> set[str]:
