@@ -30,8 +30,8 @@ test: $(VENV)/.test node_modules/.installed lint types  ## every test that most 
 test-python: $(VENV)/.test  ## the Python tests alone, for another version: PYTHON=python3.13 VENV=.venv313
 	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks --ignore tests/torch
 
-test-torch: $(VENV)/.test  ## PyTorch models, with the CPU build
-	$(PIP) "torch==2.13.0"
+test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of PyTorch
+	$(PIP) "torch==2.13.0" keras
 	$(BIN)/python -m pytest tests/torch
 
 bench: $(VENV)/.test  ## the benchmarks: ratios within one run

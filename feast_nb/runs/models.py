@@ -28,6 +28,7 @@ _FLAVORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pytorch": ("torch.nn", ("Module",)),
 }
 FLAVORS = tuple(_FLAVORS)
+_OF_TENSORS = ("tensorflow", "keras", "pytorch")
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ def log(
     trouble = None
     with plain_errors(), _active(uri, run_id), quiet():
         if example is not None:
-            if flavor == "pytorch":  # traced with an array; its signature has no names to lose
+            if flavor in _OF_TENSORS:  # their signatures have no names to lose
                 example = np.asarray(example, dtype="float32")
             arguments["signature"], trouble = _signature(model, example)
-            arguments["input_example"] = example[:5]
+            if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
+                arguments["input_example"] = example[:5]
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
     if trouble is not None:

@@ -1,4 +1,4 @@
-"""PyTorch models, in a tier of their own: `make test-torch`, with the CPU build."""
+"""PyTorch and Keras models, in a tier of their own: `make test-torch`, with the CPU build."""
 
 from __future__ import annotations
 
@@ -54,3 +54,26 @@ def test_the_logged_module_predicts_as_the_one_in_the_notebook(book) -> None:
     )
 
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_keras_model_is_logged(book, monkeypatch) -> None:
+    """Keras 3 on PyTorch: its own flavour, and what it predicts is what was logged."""
+    import mlflow
+
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "import keras\n"
+        "inputs = ['conv_rate', 'acc_rate', 'trips']\n"
+        "x = training_df[inputs].to_numpy(dtype='float32')\n"
+        "net = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])\n"
+        "net.compile(loss='mse')\n"
+        "_ = net.fit(x, training_df['y'].to_numpy(dtype='float32'), verbose=0)"
+    )
+
+    (model,) = summary.models
+    assert (model.variable, model.flavor) == ("net", "keras")
+    assert model.contract.order == "assumed"
+    expected = book.run("net.predict(x, verbose=0)").ravel()
+    found = mlflow.pyfunc.load_model(model.uri).predict(book.space["x"])
+    assert found.ravel() == pytest.approx(expected, rel=1e-5)
