@@ -352,7 +352,7 @@ def test_an_interrupt_leaves_the_run_killed(book, client) -> None:
 
 
 def test_a_syntax_error_stops_before_anything_is_retrieved(book, client) -> None:
-    said = book.fails("%%feast_train v1 --service activity --entity-df drivers\nx = (")
+    said = book.fails("%%feast_train v1 --service activity --entity-df drivers\nx = )")
 
     assert "SyntaxError" in said
     assert "feast_nb" not in said
