@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from .records import Cell, Contract, Input, Retrieval
+from .records import Cell, Contract, Input, LinkedBy, Retrieval
 
 
 def build(
@@ -17,7 +17,7 @@ def build(
     input_names: Sequence[str] | None,
     signature: Mapping[str, str] | None,
     retrievals: Sequence[Retrieval],
-    linked_by: Literal["attrs", "name", "columns", "declared"] | None,
+    linked_by: LinkedBy | None,
     width: int | None = None,
     cell: Cell | None = None,
 ) -> Contract:
@@ -28,12 +28,16 @@ def build(
     a model of another `width` than those has inputs of which nothing is known.
     """
     columns: dict[str, str] = {}
+    beside: dict[str, str] = {}
     dtypes: dict[str, str] = {}
     for retrieval in retrievals:
         for column, ref in retrieval.columns().items():
             columns.setdefault(column, ref)
+        for column, ref in retrieval.beside.items():
+            beside.setdefault(column, ref)
         for known in retrieval.result.columns if retrieval.result else ():
             dtypes.setdefault(known.name, known.dtype)
+    sources = {**beside, **columns}
     names, order = _ordered(input_names, signature, tuple(columns), width)
     first = retrievals[0] if retrievals else None
     refs = tuple(dict.fromkeys(ref for r in retrievals for ref in r.refs))
@@ -45,7 +49,7 @@ def build(
         name=name,
         flavor=flavor,
         inputs=tuple(
-            Input(n, columns.get(n), dtypes.get(n) or (signature or {}).get(n)) for n in names
+            Input(n, sources.get(n), dtypes.get(n) or (signature or {}).get(n)) for n in names
         ),
         order=order,
         retrievals=tuple(r.id for r in retrievals),

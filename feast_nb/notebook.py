@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from . import code
+from .patches import door
 from .records import Cell
 
 UNKNOWN = "notebook"
 _LOOKS = 20  # cells after which an unknown notebook stays unknown
 
 
+class Executed(NamedTuple):
+    """A cell as it ran: which one, its text, and when (seconds since 1970)."""
+
+    cell: Cell
+    source: str
+    at: float
+
+
 class Cells:
-    """The cell that is running, told by IPython's events; outside IPython there is none."""
+    """The cells that run, told by IPython's events; outside IPython there is none.
+
+    `before` is called when a cell starts, `after` when it has ended; cells that a magic runs do
+    not count: the outer one is the user's.
+    """
 
     def __init__(self) -> None:
         self.current: Cell | None = None
         self.source = ""
         self.notebook: str | None = None
+        self.executed: list[Executed] = []
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
         self._shell: Any = None
         self._looks = 0
 
     def watch(self, shell: Any) -> None:
         self._shell = shell
         shell.events.register("pre_run_cell", self._started)
+        shell.events.register("post_run_cell", self._ended)
 
     def unwatch(self) -> None:
         if self._shell is not None:
             self._shell.events.unregister("pre_run_cell", self._started)
+            self._shell.events.unregister("post_run_cell", self._ended)
             self._shell = None
+
+    @property
+    def namespace(self) -> Mapping[str, Any]:
+        """The notebook's variables; none outside of one."""
+        return self._shell.user_ns if self._shell is not None else {}
+
+    @property
+    def code(self) -> str:
+        """The Python of the running cell, without its magics."""
+        plain = code.without_magic(self.source)
+        return str(self._shell.transform_cell(plain)) if self._shell is not None else plain
+
+    @property
+    def history(self) -> list[str]:
+        """The text of every cell that ran in this kernel, in the order in which they ran."""
+        if self._shell is None:
+            return []
+        return [str(text) for text in self._shell.history_manager.input_hist_raw[1:]]
 
     def _started(self, info: Any) -> None:
         if not info.store_history:  # a cell run by a magic: the outer one is the user's
@@ -50,7 +88,17 @@ class Cells:
             number=len(self._shell.history_manager.input_hist_raw),
             notebook=self.notebook,
             digest=text_digest(self.source),
+            id=getattr(info, "cell_id", None),
         )
+        self.executed.append(Executed(self.current, self.source, time.time()))
+        with door("looking at what a cell reads"):
+            self.before()
+
+    def _ended(self, result: Any) -> None:
+        if result is None or not result.info.store_history:
+            return
+        with door("looking at what a cell made"):
+            self.after()
 
 
 def text_digest(source: str) -> str:
@@ -106,53 +154,3 @@ def _only_holder(source: str) -> str | None:
         if wanted in texts:
             holders.append(str(path.resolve()))
     return holders[0] if len(holders) == 1 else None
-
-
-def names_stored(source: str) -> set[str]:
-    """The variables that a cell's code binds in the notebook, however deep in its blocks."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return set()
-    found = _Bound()
-    found.visit(tree)
-    return found.names
-
-
-class _Bound(ast.NodeVisitor):
-    """The names bound in the scope of a cell. (`symtable` differs: Python 3.12 inlines some.)"""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Store):
-            self.names.add(node.id)
-
-    def visit_alias(self, node: ast.alias) -> None:
-        self.names.add(node.asname or node.name.partition(".")[0])
-
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        self.names.add(node.name)
-
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        """Its own scope."""
-
-    def _comprehension(self, node: ast.AST) -> None:
-        """A scope of its own, but for `:=`, which binds outside."""
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.NamedExpr):
-                self.visit(inner.target)
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
-
-
-def names_loaded(source: str) -> set[str]:
-    """The variables that a cell's code reads."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return set()
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}

@@ -56,14 +56,17 @@ class Outbox:
         self._troubled = troubled
         self._parcels: dict[str, Parcel] = {}
         self._changed = threading.Condition()
-        self._busy: str | None = None
-        self._thread: threading.Thread | None = None
+        self._busy: set[str] = set()
+        self._threads: dict[str, threading.Thread] = {}
         self._closing = False
         self._file: int | None = None
         self.path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
 
-    def put(self, run_id: str, tracking_uri: str, entry: Entry) -> None:
-        """Keep an entry for a run: on disk when this returns, in MLflow soon."""
+    def put(self, run_id: str, tracking_uri: str, entry: Entry, soon: bool = True) -> None:
+        """Keep an entry for a run: on disk when this returns, in MLflow soon.
+
+        One that is not for `soon` goes with the next that is, with `hurry` or with `flush`.
+        """
         line = {"run": run_id, "uri": tracking_uri, "entry": entry}
         with self._changed:
             parcel = self._parcels.setdefault(run_id, Parcel(run_id, tracking_uri))
@@ -71,9 +74,20 @@ class Outbox:
             self._write(line)
             parcel.entries.append(entry)
             parcel.final = parcel.finished = False
-            parcel.due = parcel.due or time.monotonic() + _SETTLE
-            self._start()
-            self._changed.notify_all()
+            if soon:
+                self._hurry(parcel)
+
+    def hurry(self, run_id: str) -> None:
+        """Send what is kept for a run soon."""
+        with self._changed:
+            parcel = self._parcels.get(run_id)
+            if parcel is not None and parcel.pending:
+                self._hurry(parcel)
+
+    def _hurry(self, parcel: Parcel) -> None:
+        parcel.due = parcel.due or time.monotonic() + _SETTLE
+        self._start(parcel)
+        self._changed.notify_all()
 
     def flush(self, run_id: str | None = None, seconds: float = 10.0, final: bool = False) -> bool:
         """Wait until MLflow has everything (of one run), at most `seconds`; whether it has."""
@@ -86,7 +100,7 @@ class Outbox:
                 parcel.final = parcel.final or final
                 parcel.failures = 0
                 parcel.trouble = None
-            self._start()
+                self._start(parcel)
             self._changed.notify_all()
             while not all(self._settled(p) for p in parcels):
                 left = deadline - time.monotonic()
@@ -106,8 +120,8 @@ class Outbox:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(1.0 if done else 0.1)
+        for thread in list(self._threads.values()):
+            thread.join(1.0 if done else 0.1)
         with self._changed:
             if not self.pending():
                 self._remove_file()
@@ -151,7 +165,7 @@ class Outbox:
             mine.adopted, mine.finished = True, False
         self._put_on_disk(mine)
         mine.due = time.monotonic()
-        self._start()
+        self._start(mine)
         self._changed.notify_all()
 
     def _put_on_disk(self, parcel: Parcel) -> None:
@@ -174,7 +188,7 @@ class Outbox:
             self._file = None
 
     def _settled(self, parcel: Parcel) -> bool:
-        return not parcel.pending and not parcel.due and self._busy != parcel.run_id
+        return not parcel.pending and not parcel.due and parcel.run_id not in self._busy
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._file is None:
@@ -185,14 +199,19 @@ class Outbox:
         while data:  # near a full disk the system may take less than it is given
             data = data[os.write(self._file, data) :]
 
-    def _start(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
+    def _start(self, parcel: Parcel) -> None:
+        """Each server has a thread of its own: one that does not answer holds up no other."""
+        uri = parcel.tracking_uri
+        if uri not in self._threads or not self._threads[uri].is_alive():
             self._closing = False
-            self._thread = threading.Thread(target=self._work, name="feast_nb outbox", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(
+                target=self._work, args=(uri,), name="feast_nb outbox", daemon=True
+            )
+            self._threads[uri] = thread
+            thread.start()
 
-    def _work(self) -> None:
-        while (parcel := self._next()) is not None:
+    def _work(self, uri: str) -> None:
+        while (parcel := self._next(uri)) is not None:
             upto, final = len(parcel.entries), parcel.final
             try:
                 self._deliver(parcel)
@@ -201,22 +220,23 @@ class Outbox:
             else:
                 self._done(parcel, upto, final)
 
-    def _next(self) -> Parcel | None:
-        """Wait for a run that is due; None when the outbox closes."""
+    def _next(self, uri: str) -> Parcel | None:
+        """Wait for a run of a server that is due; None when the outbox closes."""
         with self._changed:
             while not self._closing:
-                waiting = sorted((p for p in self._parcels.values() if p.due), key=lambda p: p.due)
+                mine = (p for p in self._parcels.values() if p.due and p.tracking_uri == uri)
+                waiting = sorted(mine, key=lambda p: p.due)
                 now = time.monotonic()
                 if waiting and waiting[0].due <= now:
                     waiting[0].due = 0.0
-                    self._busy = waiting[0].run_id
+                    self._busy.add(waiting[0].run_id)
                     return waiting[0]
                 self._changed.wait(waiting[0].due - now if waiting else None)
             return None
 
     def _done(self, parcel: Parcel, upto: int, final: bool) -> None:
         with self._changed:
-            self._busy = None
+            self._busy.discard(parcel.run_id)
             parcel.delivered, parcel.failures, parcel.trouble = upto, 0, None
             parcel.finished = final and upto == len(parcel.entries)
             self._write_delivered(parcel)
@@ -230,7 +250,7 @@ class Outbox:
 
     def _failed(self, parcel: Parcel, problem: BaseException) -> None:
         with self._changed:
-            self._busy = None
+            self._busy.discard(parcel.run_id)
             parcel.due = time.monotonic() + _RETRY[min(parcel.failures, len(_RETRY) - 1)]
             parcel.failures += 1
             parcel.trouble = problem

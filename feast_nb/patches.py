@@ -5,9 +5,12 @@ Nothing is imported for it: a finder of ours waits for the modules and steps asi
 
 from __future__ import annotations
 
+import _thread
 import importlib.abc
 import importlib.machinery
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -117,3 +120,30 @@ def door(doing: str) -> Iterator[None]:
     except Exception as problem:  # the door of every hook: it warns in the open
         message = f"feast_nb, {doing}: {type(problem).__name__}: {problem}. Your call is untouched."
         warnings.warn(message, Warned, stacklevel=3)
+
+
+@contextmanager
+def kept(doing: str) -> Iterator[None]:
+    """As `door`, and Ctrl-C waits until the caller has what the call gave.
+
+    For bookkeeping of a moment only. The interrupt comes just after it, so that the cell stops
+    with the result in its variable.
+    """
+    with _interrupts_later(), door(doing):
+        yield
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            threading.Timer(0.02, _thread.interrupt_main).start()

@@ -1,24 +1,24 @@
 """From calls noticed to retrievals recorded: nothing here waits for MLflow.
 
-What needs Feast or MLflow comes in as callables. A frame's hash and archive are made by a thread
-of our own, from a copy of the entity frame and from the Arrow table that Feast itself made, so
-that the cell goes on at once and may change its frames as it likes.
+What needs Feast or MLflow comes in as callables. What takes longer than a moment (hashes, copies,
+a look at the sources) is done by a thread of our own, from a copy of the entity frame and from
+the Arrow table that Feast itself made, so that the cell goes on at once and may change its frames
+as it likes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from . import fingerprint, frames
+from . import archive, fingerprint, frames
 from .outbox import Outbox
-from .records import Cell, Column, Contract, Loss, Result, Retrieval, Seconds
+from .records import Cell, Contract, EntityFrame, LinkedBy, Loss, Result, Retrieval, Seconds, Write
 
 
 class RunRef(NamedTuple):
@@ -30,12 +30,17 @@ class RunRef(NamedTuple):
 
 @dataclass
 class Pending:
-    """A retrieval on its way: what is needed until its job has run."""
+    """A retrieval on its way: what is needed until its job has run.
+
+    `look` completes the record with what takes longer to find out; `explain` says why rows asked
+    for did not come back; `keep_rows` keeps the entity rows that a query or date range gave.
+    """
 
     id: str
     entity: Any = None
     types: Mapping[str, Any] = field(default_factory=dict)
     explain: Callable[[Any, Any], tuple[Loss, ...]] | None = None
+    keep_rows: bool = False
     started: bool = False
 
 
@@ -53,65 +58,103 @@ class Recording:
         self.outbox = outbox
         self.retrievals: dict[str, Retrieval] = {}
         self.contracts: dict[str, Contract] = {}
-        self._linked: dict[str, dict[str, Retrieval]] = {}
+        self._made: dict[str, dict[str, None]] = {}
+        self._used: dict[str, dict[str, LinkedBy]] = {}
+        self._users: dict[str, set[str]] = {}
+        self._written: dict[str, list[Write]] = {}
+        self._same: dict[tuple[Any, ...], str] = {}
         self._uris: dict[str, str] = {}
-        self._archived: dict[tuple[str, str], str] = {}
+        self._archived: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
         self._run_of_call = run_of_call
         self._cell = cell
         self._spool = spool
         self._warn = warn
         self._lock = threading.RLock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._work: set[Future[None]] = set()
+        self._background = archive.Background(warn)
 
     # ------------------------------------------------------------------ what happens
 
     def submitted(
-        self, draft: Retrieval, entity: Any = None, archive: bool = False, max_rows: int = 0
+        self,
+        draft: Retrieval,
+        entity: Any = None,
+        archive: bool = False,
+        max_rows: int = 0,
+        look: Callable[[Retrieval], Retrieval] | None = None,
+        run: RunRef | None = None,
     ) -> str:
-        """Keep a retrieval whose job was made, with the run active now; returns its id.
+        """Keep a retrieval whose job was made, with its `run` or the one active now; its id.
 
-        A pandas `entity` is copied here, hashed and (where `archive` says so and it has at most
-        `max_rows` rows) archived in the background.
+        A pandas `entity` must be a copy: it is hashed and (where `archive` says so and it has at
+        most `max_rows` rows) archived in the background. `look` completes the record there.
         """
-        run = self._run_of_call()
+        run = run or self._run_of_call()
         retrieval = replace(
             draft,
             id=draft.id or f"r-{uuid4().hex[:12]}",
             cell=draft.cell or self._cell(),
             run_id=run.id if run else None,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            at=_now(),
         )
         if retrieval.kind == "online" and (same := self._same_call(retrieval)):
             retrieval = replace(same, count=same.count + 1, last=retrieval.at)
         if run:
             self._uris[run.id] = run.tracking_uri
         self._keep(retrieval)
-        if frames.is_pandas(entity) and retrieval.count == 1:
-            copy = entity.copy()
-            copy.attrs = {}
-            self._later(self._hash_entity, retrieval.id, copy, archive, max_rows)
+        if retrieval.count > 1:
+            return retrieval.id
+        if look is not None:
+            self._later(self._look, retrieval.id, look)
+        if frames.is_pandas(entity):
+            self._later(self._hash_entity, retrieval.id, entity, archive, max_rows)
         return retrieval.id
 
-    def ran(self, pending: Pending, seconds: float, result: Any) -> None:
-        """Keep what came back: an Arrow table, or a pandas frame (which is copied here)."""
+    def ran(self, pending: Pending, seconds: float, result: Any, kept: str | None = None) -> None:
+        """Keep what came back: an Arrow table, a pandas frame (copied here), or how to get one."""
         self._adopt_run(pending.id)
-        self._update(pending.id, state="ran", run_seconds=seconds)
+        self._update(pending.id, state="ran", run_seconds=seconds, kept=kept)
+        if self.retrievals[pending.id].count > 1:
+            self._send(pending.id)
+            return
         held = result.copy() if frames.is_pandas(result) else result
         self._later(self._hash_result, pending, held)
 
-    def counted(self, pending: Pending, seconds: float, rows: int | None) -> None:
+    def counted(
+        self, pending: Pending, seconds: float, rows: int | None, kept: str | None = None
+    ) -> None:
         """Keep a job that ran where no frame can be had from it (it was written elsewhere)."""
         self._adopt_run(pending.id)
-        self._update(pending.id, state="ran", run_seconds=seconds)
+        self._update(pending.id, state="ran", run_seconds=seconds, kept=kept)
         if rows is not None:
             self._set(pending.id, result=Result(rows=rows))
+        self._send(pending.id)
 
     def failed(self, pending: Pending, seconds: float, error: BaseException) -> None:
         """Keep a job that raised, as just that."""
         self._adopt_run(pending.id)
         self._update(pending.id, state="failed", run_seconds=seconds)
         self._set(pending.id, error=f"{type(error).__name__}: {error}"[:500])
+        self._send(pending.id)
+
+    def named(self, id: str, kept: str) -> None:
+        """Say where the result of a retrieval was written to, once that has a name."""
+        self._set(id, kept=kept)
+        self._send(id)
+
+    def wrote(self, write: Write, frame: Any = None) -> None:
+        """Keep that features were written; `frame` (a copy) is hashed in the background."""
+        run = self._run_of_call()
+        if run is None:
+            return
+        self._uris[run.id] = run.tracking_uri
+        made = replace(
+            write, id=f"w-{uuid4().hex[:12]}", cell=self._cell(), run_id=run.id, at=_now()
+        )
+        with self._lock:
+            self._written.setdefault(run.id, []).append(made)
+        self.put(run, {"kind": "write", "write": made.to_dict()}, soon=frame is None)
+        if frame is not None:
+            self._later(self._hash_write, run, made, frame)
 
     def modelled(self, run: RunRef, contract: Contract) -> None:
         """Keep the contract of a model that was logged."""
@@ -120,119 +163,182 @@ class Recording:
             self._uris[run.id] = run.tracking_uri
         self.put(run, {"kind": "contract", "contract": contract.to_dict()})
 
-    def link(self, run: RunRef, id: str, linked_by: frames.LinkedBy) -> Retrieval:
-        """Write a retrieval that was made elsewhere (another cell, another run) to this run too.
+    def link(
+        self, run: RunRef, id: str, by: LinkedBy, inherited_from: str | None = None
+    ) -> Retrieval:
+        """Say that a run uses what a retrieval gave, and how that is known; the surest way stays.
 
-        The run's copy says how it was linked, so that a match is never read as a fact.
+        A retrieval that was made elsewhere (another cell, another run) is written to this run
+        too, as a copy that says how it was linked, so that a match is never read as a fact.
         """
         with self._lock:
-            original = self.retrievals[id]
-            entity = original.entity
-            if entity.artifact:  # the copy is another run's
-                where = f"runs:/{original.run_id}/{entity.artifact}"
-                entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
-            linked = replace(original, run_id=run.id, linked_by=linked_by, entity=entity)
-            self._linked.setdefault(run.id, {})[id] = linked
+            known = self._used.setdefault(run.id, {})
+            if frames.surer(by, known.get(id)):
+                known[id] = by
             self._uris[run.id] = run.tracking_uri
-        self.put(run, {"kind": "retrieval", "retrieval": linked.to_dict()})
+            original = self.retrievals[id]
+            if original.run_id == run.id:
+                return original
+            self._users.setdefault(id, set()).add(run.id)
+            linked = self._copy_for(run.id, id)
+        entry: dict[str, Any] = {"kind": "retrieval", "retrieval": linked.to_dict()}
+        if inherited_from:
+            entry["inherited_from"] = inherited_from
+        self.put(run, entry)
         return linked
 
-    def put(self, run: RunRef, entry: dict[str, Any]) -> None:
+    def put(self, run: RunRef, entry: dict[str, Any], soon: bool = True) -> None:
         """Send an entry of another kind (tags, metrics, the end of a run) on its way."""
-        self.outbox.put(run.id, run.tracking_uri, entry)
+        self.outbox.put(run.id, run.tracking_uri, entry, soon)
 
     # ------------------------------------------------------------------ what is known
 
     def of_run(self, run_id: str) -> list[Retrieval]:
         """The retrievals of a run: those linked to it, then those made in it, in order."""
-        made = [r for r in list(self.retrievals.values()) if r.run_id == run_id]
-        linked = self._linked.get(run_id, {})
-        return [*linked.values(), *(r for r in made if r.id not in linked)]
+        with self._lock:
+            made = self._made.get(run_id, {})
+            linked = [i for i in self._used.get(run_id, {}) if i not in made]
+            return [
+                *(self._copy_for(run_id, i) for i in linked),
+                *(self.retrievals[i] for i in made),
+            ]
 
-    def source_of(
-        self, run_id: str, names: Sequence[str] | None, width: int | None
-    ) -> Retrieval | None:
-        """The retrieval a model was trained on: one of its run, or an older one that covers more.
+    def contracts_of(self, run_id: str) -> list[Contract]:
+        """The contracts of the models that a run logged."""
+        return [c for c in list(self.contracts.values()) if c.run_id == run_id]
 
-        Of equals the run's own is taken, and of those the latest.
+    def written_in(self, run_id: str) -> list[Write]:
+        """What a run wrote, in order."""
+        return list(self._written.get(run_id, ()))
+
+    def link_of(self, run_id: str, id: str) -> LinkedBy | None:
+        """How it is known that a run uses a retrieval, if it is."""
+        return self._used.get(run_id, {}).get(id)
+
+    def sources_of(
+        self,
+        run_id: str,
+        names: Sequence[str] | None,
+        width: int | None,
+        used: Mapping[str, Any] | None = None,
+    ) -> tuple[Retrieval, ...]:
+        """The retrievals a model was trained on: of its run, or an older one that covers more.
+
+        `used` are those whose frames the cell reads. Of equals the run's own is taken, and of
+        those the latest.
         """
         own = self.of_run(run_id)
-        if names:
-            ids = {r.id for r in own}
+        if not names:
+            return frames.of_model(names, width, own, used)
+        ids = {r.id for r in own}
+        with self._lock:
             older = [r for r in self.retrievals.values() if r.id not in ids]
-            return frames.of_model(names, width, [*older, *own])
-        return frames.of_model(names, width, own)
+        mine = frames.of_model(names, width, own, used)
+        best = frames.of_model(names, width, [*older, *own], used)[:1]
+        if not best or best[0].id in ids:
+            return mine
+        left = [n for n in names if n not in best[0].columns()]
+        return (*best, *(frames.of_model(left, None, own, used) if left else ()))
 
     def settle(self, seconds: float = 60.0) -> bool:
         """Wait for hashes and archives under way, at most `seconds`; whether all are done."""
-        return not wait(list(self._work), timeout=seconds).not_done
+        return self._background.settle(seconds)
 
     def close(self) -> None:
         self.settle()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
+        self._background.close()
 
     # ------------------------------------------------------------------ in the background
 
-    def _hash_entity(self, id: str, frame: Any, archive: bool, max_rows: int) -> None:
+    def _later(self, task: Callable[..., None], *args: Any) -> None:
+        self._background.later(task, *args)
+
+    def _look(self, id: str, look: Callable[[Retrieval], Retrieval]) -> None:
+        before = self.retrievals[id]
+        found = look(before)
+        changed = {
+            f: getattr(found, f) for f in _LOOKED_UP if getattr(found, f) != getattr(before, f)
+        }
+        if changed:
+            self._set(id, **changed)
+
+    def _hash_entity(self, id: str, frame: Any, keep: bool, max_rows: int) -> None:
+        stamp = self.retrievals[id].entity.timestamp
+        if stamp is not None and stamp.column in frame.columns:
+            stamp = archive.span(frame, stamp.column)
         digest = fingerprint.of(frame).digest
-        retrieval = self.retrievals[id]
-        artifact, reason = None, None
-        if not archive:
-            reason = "archiving is off"
-        elif max_rows and len(frame) > max_rows:
-            reason = f"{len(frame):,} rows above entity_df_max_rows ({max_rows:,})"
-        elif retrieval.run_id:
-            artifact, reason = self._archive(retrieval.run_id, id, digest, frame)
-        else:
-            reason = "no run was open when it was asked for"
-        entity = replace(
-            self.retrievals[id].entity, fingerprint=digest, artifact=artifact, reason=reason
-        )
-        self._set(id, entity=entity)
+        kept = self._archive(id, digest, frame, keep, max_rows)
+        self._set_entity(id, timestamp=stamp, fingerprint=digest, **kept)
 
     def _archive(
-        self, run_id: str, id: str, digest: str, frame: Any
-    ) -> tuple[str | None, str | None]:
+        self, id: str, digest: str, frame: Any, keep: bool, max_rows: int
+    ) -> dict[str, Any]:
         """Write a frame beside the outbox and send it; each distinct frame of a run goes once.
 
-        The first one takes the name by which Feast's `get_training_entity_df` finds it.
+        The first one takes the name by which Feast's `get_training_entity_df` finds it. Returns
+        where it is kept, or why it is not.
         """
-        if (run_id, digest) in self._archived:
-            return self._archived[run_id, digest], None
-        first = self._is_first(run_id, id)
-        artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
-        path = self._spool / f"{id}.parquet"
-        try:
-            self._spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-            frame.to_parquet(path, index=False)
-        except OSError as problem:
-            return None, f"it could not be written to {self._spool} ({problem.strerror})"
-        except Exception as problem:  # Arrow's many; the reason is recorded and shown
-            text = " ".join(str(problem).split())[:200]
-            return None, f"Parquet cannot hold it: {text}"
-        self._archived[run_id, digest] = artifact
-        entry = {"kind": "file", "path": str(path), "artifact": artifact}
-        self.put(RunRef(run_id, self._uris[run_id]), entry)
-        return artifact, None
+        run_id = self.retrievals[id].run_id
+        if not keep:
+            return {"reason": "archiving is off"}
+        if max_rows and len(frame) > max_rows:
+            return {"reason": f"{len(frame):,} rows above entity_df_max_rows ({max_rows:,})"}
+        if not run_id:
+            return {"reason": "no run was open when it was asked for"}
+        if (run_id, digest) not in self._archived:
+            first = self._is_first(run_id, id) and frames.is_pandas(frame)
+            artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
+            path = self._spool / f"{id}.parquet"
+            written, reason, changed = archive.write(frame, path)
+            if not written:
+                return {"reason": reason}
+            self._archived[run_id, digest] = artifact, changed
+            entry = {"kind": "file", "path": str(path), "artifact": artifact}
+            self.put(RunRef(run_id, self._uris[run_id]), entry, soon=False)
+        artifact, changed = self._archived[run_id, digest]
+        return {"artifact": artifact, "changed": changed, "reason": None}
 
     def _hash_result(self, pending: Pending, held: Any) -> None:
-        found = fingerprint.of(held, pending.types)
-        asked = self.retrievals[pending.id].entity.rows
-        dropped = asked - len(held) if asked is not None else 0
-        losses: tuple[Loss, ...] = ()
-        if dropped and pending.explain and pending.entity is not None:
-            losses = self._explained(pending, held)
-        result = Result(
-            rows=len(held),
-            dropped=dropped,
-            losses=losses,
-            columns=columns_of(held, pending.types),
-            fingerprint=found.digest,
-            row_order=found.row_order,
+        try:
+            before = self.retrievals[pending.id]
+            table = held() if callable(held) else held
+            if isinstance(table, Result):
+                self._set(pending.id, result=table)
+                return
+            result = archive.result_of(table, pending.types, before.entity.rows)
+            if result.dropped and pending.explain and pending.entity is not None:
+                result = replace(result, losses=self._explained(pending, table))
+            self._set(pending.id, result=result)
+            if before.entity.kind in ("sql", "range"):
+                self._entity_rows(pending, table)
+            pending.entity = None
+        finally:
+            self._send(pending.id)
+
+    def _entity_rows(self, pending: Pending, table: Any) -> None:
+        """What a query or a date range really asked for: the result without its features."""
+        retrieval = self.retrievals[pending.id]
+        given = {*retrieval.columns(), *retrieval.beside}
+        names = [c.name for c in retrieval.result.columns] if retrieval.result else []
+        entity = [n for n in names if n not in given]
+        rows = archive.part_of(table, entity)
+        digest = fingerprint.of(rows).digest
+        kept = self._archive(pending.id, digest, rows, pending.keep_rows, 0)
+        self._set_entity(
+            pending.id, rows=len(rows), columns=tuple(entity), fingerprint=digest, **kept
         )
-        self._set(pending.id, result=result)
-        pending.entity = None
+
+    def _hash_write(self, run: RunRef, write: Write, frame: Any) -> None:
+        done = replace(
+            write,
+            rows=len(frame),
+            columns=archive.columns_of(frame, {}),
+            fingerprint=fingerprint.of(frame).digest,
+        )
+        with self._lock:
+            mine = self._written[run.id]
+            mine[mine.index(write)] = done
+        self.put(run, {"kind": "write", "write": done.to_dict()})
 
     def _explained(self, pending: Pending, held: Any) -> tuple[Loss, ...]:
         assert pending.explain is not None
@@ -246,38 +352,37 @@ class Recording:
         """Whether a frame takes the name that Feast's tools look for: that of the tags does."""
         if any(run == run_id for run, _ in self._archived):
             return False
-        made = [r for r in self.of_run(run_id) if r.kind == "historical" and r.linked_by is None]
-        ids = [r.id for r in made]
-        earlier = made[: ids.index(id)] if id in ids else []
-        return all(r.entity.kind == "dataframe" for r in earlier)
-
-    def _later(self, task: Callable[..., None], *args: Any) -> None:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="feast_nb hash")
-            future = self._pool.submit(self._guarded, task, *args)
-            self._work.add(future)
-        future.add_done_callback(self._work.discard)
-
-    def _guarded(self, task: Callable[..., None], *args: Any) -> None:
-        try:
-            task(*args)
-        except Exception as problem:  # the background thread's door: it warns
-            self._warn(f"a frame could not be hashed ({type(problem).__name__}: {problem}).")
+        for other in self._made.get(run_id, {}):
+            if other == id:
+                return True
+            before = self.retrievals[other]
+            if before.kind == "historical" and before.entity.kind != "dataframe":
+                return False
+        return True
 
     # ------------------------------------------------------------------ keeping
 
     def _same_call(self, new: Retrieval) -> Retrieval | None:
         """An online call of this run and cell that asked for the same features of as many keys."""
-
-        def asked(r: Retrieval) -> tuple[Any, ...]:
-            cell = r.cell.number if r.cell else None
-            return r.kind, r.run_id, r.project, r.refs, r.service, r.full_feature_names, cell
-
-        for old in reversed(list(self.retrievals.values())):
-            if asked(old) == asked(new) and old.entity == new.entity and old.state == "ran":
+        cell = new.cell.number if new.cell else None
+        key = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
+               new.entity)  # fmt: skip
+        with self._lock:
+            old = self.retrievals.get(self._same.get(key, ""))
+            if old is not None and old.state == "ran":
                 return old
+            self._same[key] = new.id
         return None
+
+    def _copy_for(self, run_id: str, id: str) -> Retrieval:
+        """A retrieval as a run that did not make it has it."""
+        original = self.retrievals[id]
+        entity = original.entity
+        if entity.artifact:  # the copy is another run's
+            where = f"runs:/{original.run_id}/{entity.artifact}"
+            entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
+        return replace(original, run_id=run_id, linked_by=self._used[run_id][id], entity=entity,
+                       origin=original.run_id)  # fmt: skip
 
     def _adopt_run(self, id: str) -> None:
         """A job made outside any run belongs to the run in which it runs."""
@@ -285,42 +390,48 @@ class Recording:
             self._uris[run.id] = run.tracking_uri
             self._set(id, run_id=run.id)
 
-    def _update(self, id: str, state: str, run_seconds: float) -> None:
+    def _update(self, id: str, state: str, run_seconds: float, kept: str | None = None) -> None:
         before = self.retrievals[id]
         seconds = Seconds(before.seconds.submit, round(run_seconds, 6))
-        self._set(id, state=state, seconds=seconds, error=None)
+        self._set(id, state=state, seconds=seconds, error=None, kept=kept or before.kept)
+
+    def _set_entity(self, id: str, **changes: Any) -> None:
+        with self._lock:
+            entity: EntityFrame = replace(self.retrievals[id].entity, **changes)
+            self._set(id, entity=entity)
 
     def _set(self, id: str, **changes: Any) -> None:
         with self._lock:
             self._keep(replace(self.retrievals[id], **changes))
 
     def _keep(self, retrieval: Retrieval) -> None:
+        """Write a retrieval to disk for each run that it belongs to; `_send` sends it."""
         with self._lock:
             self.retrievals[retrieval.id] = retrieval
             if retrieval.run_id:
-                run = RunRef(retrieval.run_id, self._uris[retrieval.run_id])
-                self.put(run, {"kind": "retrieval", "retrieval": retrieval.to_dict()})
+                self._made.setdefault(retrieval.run_id, {})[retrieval.id] = None
+            self._put_all(retrieval.id, soon=False)
+
+    def _send(self, id: str) -> None:
+        """What is known of a retrieval is complete: MLflow may have it."""
+        with self._lock:
+            for run_id in self._runs_of(id):
+                self.outbox.hurry(run_id)
+
+    def _put_all(self, id: str, soon: bool) -> None:
+        retrieval = self.retrievals[id]
+        for run_id in self._runs_of(id):
+            mine = retrieval if run_id == retrieval.run_id else self._copy_for(run_id, id)
+            entry = {"kind": "retrieval", "retrieval": mine.to_dict()}
+            self.put(RunRef(run_id, self._uris[run_id]), entry, soon)
+
+    def _runs_of(self, id: str) -> list[str]:
+        own = self.retrievals[id].run_id
+        return [*([own] if own else []), *sorted(self._users.get(id, set()) - {own})]
 
 
-def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
-    """Name, type and missing values of each column of an Arrow table or pandas frame."""
-    if frames.is_pandas(held):
-        nulls = held.isna().sum()
-        return tuple(
-            Column(str(name), str(types.get(str(name), held.dtypes.iloc[i])), int(nulls.iloc[i]))
-            for i, name in enumerate(held.columns)
-        )
-    return tuple(
-        Column(name, str(array.type), _missing(array))
-        for name, array in zip(held.column_names, held.columns, strict=True)
-    )
+_LOOKED_UP = ("service", "service_basis", "services", "sources")
 
 
-def _missing(array: Any) -> int:
-    """Nulls of an Arrow column, and for floats the NaNs that stand for nulls in pandas."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_floating(array.type):
-        return int(array.null_count)
-    return int(pc.sum(pc.is_null(array, nan_is_null=True)).as_py() or 0)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal, Self
 
 SCHEMA_VERSION = "1.0"
 
+LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
+
 
 class Record:
     """A frozen dataclass of plain values that turns into a dictionary and back."""
@@ -127,7 +129,9 @@ class Span(Record):
 class EntityFrame(Record):
     """The keys and timestamps that were asked for.
 
-    `artifact` is where the run keeps a copy; without one, `reason` says why.
+    `artifact` is where the run keeps a copy; without one, `reason` says why. `changed` says what
+    the copy does not give back as it was (an index, say). For SQL and date ranges `rows` and
+    `fingerprint` are those of the entity rows that came back.
     """
 
     kind: Literal["dataframe", "sql", "range", "spark", "rows"]
@@ -141,6 +145,7 @@ class EntityFrame(Record):
     fingerprint: str | None = None
     artifact: str | None = None
     reason: str | None = None
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,22 +187,32 @@ class Seconds(Record):
 
 @dataclass(frozen=True)
 class Source(Record):
-    """What identifies a data source at the time it was read."""
+    """What identifies a data source at the time it was read.
+
+    `path` of files and objects (`files` counts those of a folder), `table` of databases; `rows`
+    and `newest` (its last event) where a Parquet footer tells them.
+    """
 
     name: str
     kind: str
     path: str | None = None
     size: int | None = None
     modified: str | None = None
+    etag: str | None = None
+    files: int | None = None
+    rows: int | None = None
+    newest: str | None = None
+    table: str | None = None
 
 
 @dataclass(frozen=True)
 class Cell(Record):
-    """The cell that did it: its number in this kernel, its notebook, a hash of its text."""
+    """The cell that did it: its number in this kernel, its notebook, its id, a hash of its text."""
 
     number: int | None = None
     notebook: str | None = None
     digest: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,14 @@ class Retrieval(Record):
 
     `refs` are complete and in the order asked. `service` is set only where it is true: given to
     the call, or exactly equal to what was asked (`service_basis`). `count` is how many identical
-    online calls this record stands for.
+    online calls this record stands for. `registry` hashes every definition of the project,
+    `kept` says where the result was written to, if it was; `beside` names columns that came
+    unasked, those that on-demand views compute from, with their references.
+
+    A run that trained on a frame retrieved elsewhere has a copy: `linked_by` says how the two
+    were brought together (the frame's own mark, the variables that the cell reads, matching
+    columns, the user's word, or the parent run that a nested run inherits from), and `origin` in
+    which run it was made, if in one.
     """
 
     id: str
@@ -225,7 +247,11 @@ class Retrieval(Record):
     full_feature_names: bool = False
     cell: Cell | None = None
     run_id: str | None = None
-    linked_by: Literal["attrs", "name", "columns", "declared"] | None = None
+    linked_by: LinkedBy | None = None
+    origin: str | None = None
+    registry: str | None = None
+    kept: str | None = None
+    beside: dict[str, str] = field(default_factory=dict)
     count: int = 1
     at: str | None = None
     last: str | None = None
@@ -242,12 +268,53 @@ class Retrieval(Record):
 
 
 @dataclass(frozen=True)
+class Write(Record):
+    """Features that a run wrote: by a push, or straight to the online or offline store."""
+
+    id: str
+    call: Literal["push", "write_to_online_store", "write_to_offline_store"]
+    to: Literal["online", "offline", "online_and_offline"]
+    project: str
+    name: str
+    views: tuple[str, ...] = ()
+    state: Literal["ran", "failed"] = "ran"
+    rows: int | None = None
+    columns: tuple[Column, ...] = ()
+    fingerprint: str | None = None
+    seconds: float | None = None
+    cell: Cell | None = None
+    run_id: str | None = None
+    at: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class Retrievals(Document):
-    """Every retrieval of a run, whole and in order: `feast/retrievals.json`."""
+    """Every retrieval of a run, whole and in order, and what it wrote: `feast/retrievals.json`."""
 
     kind: ClassVar[str] = "retrievals"
     run_id: str
     retrievals: tuple[Retrieval, ...] = ()
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin(Document):
+    """Where a run came from: notebook or script, commit, packages. `feast/notebook.json`.
+
+    `cautions` say which of the cells that the run depends on were edited, deleted or run out of
+    order.
+    """
+
+    kind: ClassVar[str] = "origin"
+    notebook: str | None = None
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool | None = None
+    python: str | None = None
+    platform: str | None = None
+    packages: dict[str, str] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -276,7 +343,7 @@ class Contract(Document):
     inputs: tuple[Input, ...] = ()
     order: Literal["named", "signature", "assumed", "unknown"] = "unknown"
     retrievals: tuple[str, ...] = ()
-    linked_by: Literal["attrs", "name", "columns", "declared"] | None = None
+    linked_by: LinkedBy | None = None
     service: str | None = None
     refs: tuple[str, ...] = ()
     join_keys: tuple[str, ...] = ()
@@ -324,6 +391,7 @@ class TrackedRun(Document):
     cell: Cell | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     retrievals: tuple[Retrieval, ...] = ()
+    writes: tuple[Write, ...] = ()
     models: tuple[ModelVersion, ...] = ()
     warnings: tuple[str, ...] = ()
     pending: int = 0
@@ -365,6 +433,7 @@ class TrainingSummary(Document):
     run: TrackedRun
     features: tuple[FeatureUse, ...] = ()
     retrievals: tuple[Retrieval, ...] = ()
+    writes: tuple[Write, ...] = ()
     models: tuple[ModelVersion, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from ..records import (
     Contract,
     Document,
     ModelVersion,
+    Origin,
     Repository,
     Retrieval,
     Retrievals,
@@ -51,6 +52,7 @@ def _training(it: TrainingSummary) -> list[str]:
         shown = "  ".join(f"{k} {words.number(v)}" for k, v in sorted(it.metrics.items()))
         lines.append(f"  {shown}")
     lines += _retrievals(it.retrievals)
+    lines += [f"  {words.write(w)}" for w in it.writes]
     if it.features:
         rows = [
             (
@@ -75,6 +77,7 @@ def _retrievals(retrievals: Sequence[Retrieval]) -> list[str]:
             f"  {r.kind}{times}: {words.service(r)}, {words.count(len(r.refs), 'feature')}, "
             f"rows {words.asked_and_given(r)}, {words.seconds(r.seconds.run)}, "
             f"fingerprint {words.short(r.result.fingerprint if r.result else None)}"
+            + (f", from {words.cell(r)}" if r.linked_by else "")
         )
         if r.entity.timestamp and r.entity.timestamp.min:
             lines.append(f"    {r.entity.timestamp.column} {words.reach(r)}")
@@ -84,7 +87,8 @@ def _retrievals(retrievals: Sequence[Retrieval]) -> list[str]:
 def _run(it: TrackedRun) -> list[str]:
     lines = [f"{it.name}  {words.status(it.status)}  {it.experiment}  run {it.id}"]
     lines += [f"  ! {w}" for w in it.warnings]
-    lines += _retrievals(it.retrievals) or ["  nothing retrieved yet"]
+    done = [*_retrievals(it.retrievals), *(f"  {words.write(w)}" for w in it.writes)]
+    lines += done or ["  nothing retrieved yet"]
     if it.pending:
         lines.append(f"  {words.count(it.pending, 'record')} on the way to MLflow")
     return lines + ([it.url] if it.url else [])
@@ -109,7 +113,13 @@ def _contract(it: Contract) -> list[str]:
 
 
 def _kept(it: Retrievals) -> list[str]:
-    return [f"run {it.run_id}", *(_retrievals(it.retrievals) or ["  nothing retrieved"])]
+    kept = [*_retrievals(it.retrievals), *(f"  {words.write(w)}" for w in it.writes)]
+    return [f"run {it.run_id}", *(kept or ["  nothing retrieved"])]
+
+
+def _origin(it: Origin) -> list[str]:
+    head = f"{it.notebook or 'no notebook'}  {words.commit(it)}  Python {it.python or '–'}"
+    return [head, *(f"  ! {w}" for w in it.cautions)]
 
 
 def _inputs(contract: Contract | None) -> list[str]:
@@ -147,5 +157,6 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "model_version": _model,
     "contract": _contract,
     "retrievals": _kept,
+    "origin": _origin,
     "repository": _repository,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ..records import ModelVersion, Retrieval
+from ..records import ModelVersion, Origin, Retrieval, Write
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
@@ -86,16 +86,44 @@ def service(retrieval: Retrieval) -> str:
     return "list of references"
 
 
+LINKS = {
+    "declared": "you said so",
+    "attrs": "the frame says so",
+    "name": "by the variables read",
+    "parent": "its parent run's",
+    "columns": "only its columns match",
+}
+
+
 def cell(retrieval: Retrieval) -> str:
-    """The cell that retrieved."""
-    if retrieval.cell and retrieval.cell.number is not None:
-        return f"cell {retrieval.cell.number}"
-    return "–"
+    """The cell that retrieved, and how it is known where the run did not do so itself."""
+    known = retrieval.cell and retrieval.cell.number is not None
+    where = f"cell {retrieval.cell.number}" if known and retrieval.cell else "–"
+    if retrieval.linked_by:
+        return f"{where}, {LINKS[retrieval.linked_by]}"
+    return where
+
+
+def write(it: Write) -> str:
+    """`pushed 3 rows to the online store of hourly`, as it ended."""
+    rows = count(it.rows, "row") if it.rows is not None else "rows"
+    views = ", ".join(it.views) or it.name
+    done = f"wrote {rows} to the {it.to.replace('_', ' ')} store of {views}"
+    source = f" through {it.name}" if it.call == "push" else ""
+    return done + source + (f", failed: {it.error}" if it.state == "failed" else "")
 
 
 def version(model: ModelVersion) -> str:
     """`arrival_delay/2`, or that it is not registered."""
     return f"{model.name}/{model.version}" if model.name else "not registered"
+
+
+def commit(it: Origin) -> str:
+    """`main at 1a2b3c4d, with changes not committed`."""
+    if not it.commit:
+        return "no git commit"
+    where = f"{it.branch} at {it.commit[:8]}" if it.branch else it.commit[:8]
+    return where + (", with changes not committed" if it.dirty else "")
 
 
 STATUS = {"FINISHED": "✓", "RUNNING": "●", "FAILED": "✗", "KILLED": "✗"}

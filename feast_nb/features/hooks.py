@@ -1,4 +1,4 @@
-"""Notice every retrieval of every store, and keep Feast's own auto-logging from writing it twice.
+"""Notice every call that reads or writes features, and keep Feast from logging it a second time.
 
 Feast's calls, signatures and results stay what they are. `Hooks.remove` puts all of it back.
 """
@@ -7,38 +7,31 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
-from ..patches import Patches, door
+from ..patches import Patches, door, kept
+from . import client, jobs
 from .store import mend_paths
 
 # Inside a call that is recorded here, `store.mlflow` is None: Feast's auto-log then neither
 # writes nor imports mlflow (1.1–1.6 s in a process that has no run). A context variable, since
 # switching the store's own setting leaks between threads.
 _quiet: ContextVar[bool] = ContextVar("feast_nb_quiet", default=False)
+# A push writes to the online store: the outermost call is the one that was made.
+_writing: ContextVar[bool] = ContextVar("feast_nb_writing", default=False)
 
-_JOB_METHODS = (
-    "to_df",
-    "to_feast_df",
-    "to_arrow",
-    "to_tensor",
-    "to_ray_dataset",
-    "to_spark_df",
-    "persist",
-    "to_remote_storage",
-)
+_WRITES = ("push", "push_async", "write_to_online_store", "write_to_online_store_async",
+           "write_to_offline_store")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of Feast's, as it was made."""
+    """One call of Feast's that reads features, as it was made; `owner` is what `entering` gave."""
 
     store: Any
     features: Any
@@ -47,39 +40,45 @@ class Call:
     end: Any = None
     full_feature_names: bool = False
     seconds: float = 0.0
+    owner: Any = None
 
 
-class Listener(Protocol):
+@dataclass(frozen=True)
+class WriteCall:
+    """One call of Feast's that writes features: to a view, or by a push source."""
+
+    store: Any
+    call: str
+    name: str
+    frame: Any
+    to: str
+    seconds: float
+    error: BaseException | None = None
+
+
+class Listener(client.Listener, jobs.Listener):
     """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
     def opened(self, store: Any) -> None: ...
 
     def last_store(self) -> Any: ...
 
+    def entering(self) -> Any: ...
+
     def historical(self, call: Call) -> Any: ...
 
     def online(self, call: Call, response: Any) -> None: ...
 
-    def ran(self, token: Any, seconds: float, result: Any, table: Any) -> None: ...
+    def wrote(self, call: WriteCall) -> None: ...
 
-    def failed(self, token: Any, seconds: float, error: BaseException) -> None: ...
-
-    def before_reading(self) -> None: ...
-
-    def experiment_of_next_run(self, store: Any) -> str | None: ...
-
-    def resuming(self, run_id: str) -> AbstractContextManager[str]: ...
-
-    def version_tagged(self, version: Any) -> None: ...
-
-    def why_no_frame(self, run_id: str) -> str | None: ...
+    def saved(self, token: Any, name: str, storage: Any) -> None: ...
 
 
 class Hooks:
     """Feast's calls, noticed from its import (past or future) until `remove`."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Any) -> None:
+        self._listener: Listener = listener
         self._patches = Patches()
 
     def install(self) -> None:
@@ -95,17 +94,16 @@ class Hooks:
         replace = self._patches.replace
         replace(store, "get_historical_features", self._historical)
         replace(store, "get_online_features", self._online)
+        replace(store, "get_online_features_async", self._online_async)
+        replace(store, "create_saved_dataset", self._saved_dataset)
+        for name in _WRITES:
+            if hasattr(store, name):
+                replace(store, name, self._write)
         replace(store, "mlflow", _quiet_property)
         replace(store, "__init__", self._opened)
 
     def _follow_client(self, module: ModuleType) -> None:
-        client = module.FeastMlflowClient
-        readers = ("log_model", "load_model", "resolve_features")
-        for name in readers:
-            self._patches.replace(client, name, self._after_flush)
-        self._patches.replace(client, "register_model", self._register)
-        self._patches.replace(client, "get_training_entity_df", self._frame_or_reason)
-        self._patches.replace(client, "start_run", self._start_run)
+        client.Calls(self._listener, self._patches).follow(module.FeastMlflowClient)
 
     def _follow_drop_in(self, module: ModuleType) -> None:
         """Bind `feast.mlflow` to the open store: unbound, it raises on any attribute asked of it.
@@ -134,7 +132,7 @@ class Hooks:
             if not self._patches.active:
                 return original(store, *args, **kwargs)
             job, seconds = _timed(original, store, *args, **kwargs)
-            with door("recording a historical retrieval"):
+            with kept("recording a historical retrieval"):
                 asked = signature.bind(store, *args, **kwargs).arguments
                 token = self._listener.historical(
                     Call(
@@ -148,7 +146,7 @@ class Hooks:
                     )
                 )
                 if token is not None:
-                    _watch(job, token, self._listener)
+                    jobs.follow(job, token, self._listener)
             return job
 
         return get_historical_features
@@ -161,83 +159,124 @@ class Hooks:
             if not self._patches.active:
                 return original(store, *args, **kwargs)
             response, seconds = _timed(original, store, *args, **kwargs)
-            with door("recording an online retrieval"):
+            with kept("recording an online retrieval"):
                 asked = signature.bind(store, *args, **kwargs).arguments
-                call = Call(
-                    store=store,
-                    features=asked["features"],
-                    entity=asked["entity_rows"],
-                    full_feature_names=asked.get("full_feature_names", False),
-                    seconds=seconds,
-                )
-                self._listener.online(call, response)
+                self._listener.online(_online_call(asked, seconds), response)
             return response
 
         return get_online_features
 
-    def _after_flush(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Feast reads back the tags of a run: ours must have arrived by then."""
+    def _online_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """As its twin; whose run it is, is asked before the await: another task may open one."""
+        signature = inspect.signature(original)
 
         @functools.wraps(original)
-        def reading(*args: Any, **kwargs: Any) -> Any:
-            if self._patches.active:
-                with door("sending records ahead of a read"):
-                    self._listener.before_reading()
-            return original(*args, **kwargs)
-
-        return reading
-
-    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Feast tags a version with its run's service; the model's own has the last word."""
-        reading = self._after_flush(original)
-
-        @functools.wraps(original)
-        def register_model(*args: Any, **kwargs: Any) -> Any:
-            version = reading(*args, **kwargs)
-            if self._patches.active:
-                with door("tagging a version"):
-                    self._listener.version_tagged(version)
-            return version
-
-        return register_model
-
-    def _frame_or_reason(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Feast advises what is done already where a run has no entity frame: say the reason."""
-        reading = self._after_flush(original)
-
-        @functools.wraps(original)
-        def get_training_entity_df(client: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
+        async def get_online_features_async(store: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._patches.active:
+                return await original(store, *args, **kwargs)
+            owner = None
+            with door("looking up the open run"):
+                owner = self._listener.entering()
+            quiet = _quiet.set(True)
+            started = time.perf_counter()
             try:
-                return reading(client, run_id, *args, **kwargs)
-            except Exception as problem:  # Feast's own error goes on, with a note
-                if self._patches.active and (reason := self._listener.why_no_frame(run_id)):
-                    problem.add_note(f"feast_nb: the entity frame was not archived: {reason}")
-                raise
+                response = await original(store, *args, **kwargs)
+            finally:
+                _quiet.reset(quiet)
+            with kept("recording an online retrieval"):
+                asked = signature.bind(store, *args, **kwargs).arguments
+                call = _online_call(asked, time.perf_counter() - started, owner)
+                self._listener.online(call, response)
+            return response
 
-        return get_training_entity_df
+        return get_online_features_async
 
-    def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Respect an experiment chosen before, as Feast's docstring promises.
-
-        Feast is told the experiment each time: what it would set globally is not the user's
-        choice, and stands in the way of later runs on other servers.
-        """
+    def _saved_dataset(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
 
         @functools.wraps(original)
-        def start_run(client: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._patches.active or "experiment_id" in kwargs:
-                return original(client, *args, **kwargs)
-            if client._tracking_uri:
-                client._mlflow.set_tracking_uri(client._tracking_uri)
-            if run_id := kwargs.get("run_id"):
-                with self._listener.resuming(run_id) as experiment:
-                    return original(client, *args, experiment_id=experiment, **kwargs)
-            with door("looking up the chosen experiment"):
-                if chosen := self._listener.experiment_of_next_run(client._store):
-                    kwargs["experiment_id"] = chosen
-            return original(client, *args, **kwargs)
+        def create_saved_dataset(store: Any, *args: Any, **kwargs: Any) -> Any:
+            dataset = original(store, *args, **kwargs)
+            if self._patches.active:
+                with kept("recording a saved dataset"):
+                    asked = signature.bind(store, *args, **kwargs).arguments
+                    token = jobs.token_of(asked["from_"])
+                    if token is not None:
+                        self._listener.saved(token, asked["name"], asked["storage"])
+            return dataset
 
-        return start_run
+        return create_saved_dataset
+
+    def _write(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A call that writes features; those it makes itself on the way do not count."""
+        signature = inspect.signature(original)
+
+        def tell(args: Any, kwargs: Any, started: float, error: BaseException | None) -> None:
+            with kept("recording a write"):
+                asked = signature.bind(*args, **kwargs).arguments
+                seconds = time.perf_counter() - started
+                self._listener.wrote(_write_call(original.__name__, asked, seconds, error))
+
+        @functools.wraps(original)
+        def write(*args: Any, **kwargs: Any) -> Any:
+            if not self._patches.active or _writing.get():
+                return original(*args, **kwargs)
+            inner, started = _writing.set(True), time.perf_counter()
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                tell(args, kwargs, started, error)
+                raise
+            finally:
+                _writing.reset(inner)
+            tell(args, kwargs, started, None)
+            return result
+
+        @functools.wraps(original)
+        async def write_async(*args: Any, **kwargs: Any) -> Any:
+            if not self._patches.active or _writing.get():
+                return await original(*args, **kwargs)
+            inner, started = _writing.set(True), time.perf_counter()
+            try:
+                result = await original(*args, **kwargs)
+            except BaseException as error:
+                tell(args, kwargs, started, error)
+                raise
+            finally:
+                _writing.reset(inner)
+            tell(args, kwargs, started, None)
+            return result
+
+        return write_async if inspect.iscoroutinefunction(original) else write
+
+
+def _online_call(asked: dict[str, Any], seconds: float, owner: Any = None) -> Call:
+    return Call(
+        store=asked["self"],
+        features=asked["features"],
+        entity=asked["entity_rows"],
+        full_feature_names=asked.get("full_feature_names", False),
+        seconds=seconds,
+        owner=owner,
+    )
+
+
+def _write_call(
+    name: str, asked: dict[str, Any], seconds: float, error: BaseException | None
+) -> WriteCall:
+    call = name.removesuffix("_async")
+    to = {"write_to_online_store": "online", "write_to_offline_store": "offline"}.get(call)
+    mode = asked.get("to")
+    frame = asked.get("df")
+    return WriteCall(
+        store=asked["self"],
+        call=call,
+        name=asked.get("push_source_name") or asked.get("feature_view_name") or "",
+        frame=frame if frame is not None else asked.get("inputs"),
+        to=to or (mode.name.lower() if mode is not None else "online"),
+        seconds=seconds,
+        error=error,
+    )
 
 
 def _quiet_property(original: property) -> property:
@@ -260,42 +299,3 @@ def _timed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, fl
         return call(*args, **kwargs), time.perf_counter() - started
     finally:
         _quiet.reset(token)
-
-
-def _watch(job: Any, token: Any, listener: Listener) -> None:
-    """Time the job when it runs, on the instance: its class, and other jobs, stay as they are.
-
-    Methods of a job call each other (`to_df` → `to_arrow`): only the outermost call counts, and
-    the Arrow table made inside it is the result, since nobody can change it afterwards.
-    """
-    inside = threading.local()
-
-    def watched(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            if getattr(inside, "depth", 0):
-                result = original(*args, **kwargs)
-                if name == "to_arrow":
-                    inside.table = result
-                return result
-            inside.depth, inside.table = 1, None
-            started = time.perf_counter()
-            try:
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                with door("recording a retrieval that failed"):
-                    listener.failed(token, time.perf_counter() - started, error)
-                raise
-            finally:
-                inside.depth = 0
-            table = result if name == "to_arrow" else inside.table
-            inside.table = None
-            with door("recording what a retrieval gave"):
-                listener.ran(token, time.perf_counter() - started, result, table)
-            return result
-
-        return run
-
-    for name in _JOB_METHODS:
-        if callable(getattr(job, name, None)):
-            setattr(job, name, watched(name, getattr(job, name)))

@@ -19,7 +19,9 @@ from ..patches import Patches, door
 class Listener(Protocol):
     """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
-    def run_started(self, run_id: str, tracking_uri: str, name: str | None) -> None: ...
+    def run_started(
+        self, run_id: str, tracking_uri: str, name: str | None, parent_id: str | None
+    ) -> None: ...
 
     def run_ends(self, run_id: str, status: str) -> None: ...
 
@@ -76,8 +78,8 @@ class Hooks:
             run = original(*args, **kwargs)
             if self._patches.active:
                 with door("noting that a run started"):
-                    info = run.info
-                    self._listener.run_started(info.run_id, _tracking_uri(), info.run_name)
+                    info, parent = run.info, run.data.tags.get("mlflow.parentRunId")
+                    self._listener.run_started(info.run_id, _tracking_uri(), info.run_name, parent)
             return run
 
         return start_run
@@ -85,14 +87,17 @@ class Hooks:
     def _end_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def end_run(*args: Any, **kwargs: Any) -> Any:
-            if self._patches.active:
-                with door("sending the records of a run that ends"):
-                    import mlflow
+            try:
+                if self._patches.active:
+                    with door("sending the records of a run that ends"):
+                        import mlflow
 
-                    if run := mlflow.active_run():
-                        status = str(args[0] if args else kwargs.get("status", "FINISHED"))
-                        self._listener.run_ends(run.info.run_id, status)
-            return original(*args, **kwargs)
+                        if run := mlflow.active_run():
+                            status = str(args[0] if args else kwargs.get("status", "FINISHED"))
+                            self._listener.run_ends(run.info.run_id, status)
+            finally:  # Ctrl-C while the records are sent: the run ends all the same
+                ended = original(*args, **kwargs)
+            return ended
 
         return end_run
 

@@ -14,13 +14,17 @@ def of(retrievals: Sequence[Retrieval]) -> tuple[dict[str, str], dict[str, float
 
     Historical ones that ran count; online ones only where there are none, and those linked from
     elsewhere only where the run made none itself. References and views
-    are the union in first-seen order, the service is set only where it is that whole union.
+    are the union in first-seen order, the service is set only where it is that whole union. Where
+    a run retrieved from several projects, the tags are those of the first, and name the others:
+    a reference means nothing without its project.
     """
     ran = [r for r in retrievals if r.state == "ran"]
     ran = [r for r in ran if r.linked_by is None] or ran
     counted = [r for r in ran if r.kind == "historical"] or ran
     if not counted:
         return {}, {}
+    projects = union([r.project] for r in counted)
+    counted = [r for r in counted if r.project == projects[0]]
     refs = union(r.refs for r in counted)
     views = sorted({ref.split(":")[0] for ref in refs if ":" in ref})
     shown, missing = whole(refs)
@@ -35,6 +39,8 @@ def of(retrievals: Sequence[Retrieval]) -> tuple[dict[str, str], dict[str, float
     }
     if service := _service(counted, refs):
         tags["feast.feature_service"] = service
+    if len(projects) > 1:
+        tags["feast_nb.projects"] = whole(projects)[0]
     if missing:
         tags["feast_nb.refs_missing"] = str(missing)
     seconds = {"feast.job_submission_sec": round(sum(r.seconds.submit for r in counted), 4)}
@@ -86,6 +92,8 @@ def _entity_tags(training: Retrieval) -> dict[str, str]:
         tags["feast.entity_df_type"] = "range"
         tags |= {"feast.start_date": entity.start} if entity.start else {}
         tags |= {"feast.end_date": entity.end} if entity.end else {}
+    if entity.timestamp and entity.timestamp.column != "event_timestamp":
+        tags["feast_nb.timestamp_column"] = entity.timestamp.column
     if entity.artifact:
         tags["feast_nb.entity_archived"] = "true"
     elif entity.reason:

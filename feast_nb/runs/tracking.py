@@ -199,15 +199,30 @@ def in_its_experiment(uri: str, run_id: str) -> Iterator[str]:
         fluent._active_experiment_id = chosen
 
 
-def tag_of(uri: str, run_id: str, key: str) -> str | None:
-    """One tag of a run; None where run or tag is not there."""
+def tags_of(uri: str, run_id: str) -> dict[str, str]:
+    """The tags of a run; none where there is no such run."""
     from mlflow.exceptions import MlflowException
 
     try:
-        value = client(uri).get_run(run_id).data.tags.get(key)
+        return dict(client(uri).get_run(run_id).data.tags)
     except MlflowException:
-        return None
-    return str(value) if value is not None else None
+        return {}
+
+
+@contextmanager
+def at(uri: str | None) -> Iterator[None]:
+    """MLflow's fluent calls go to a server meanwhile; to that of an open run, where one is."""
+    import mlflow
+
+    if not uri or mlflow.active_run() is not None:
+        yield
+        return
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def end(uri: str, run_id: str, status: str) -> None:

@@ -144,7 +144,7 @@ class Session:
         return tuple(
             replace(
                 run,
-                retrievals=earlier(uri, run.id),
+                retrievals=earlier(uri, run.id).retrievals,
                 models=tuple(models.versions_of_run(uri, run.id)),
                 url=self.runs.url(run),
             )
@@ -190,9 +190,10 @@ class Session:
         if self.runs.innermost is not None:
             return self.runs.innermost.ref
         inputs = models.inputs_of(model)
-        source = self.recorder.recording.source_of("", inputs.names, inputs.width)
-        if source is not None and source.run_id:
-            return RunRef(source.run_id, self.runs.uri)
+        used = self.recorder.reading.now
+        for source in self.recorder.recording.sources_of("", inputs.names, inputs.width, used):
+            if source.run_id:
+                return RunRef(source.run_id, self.runs.uri)
         if self.runs.last is not None:
             return self.runs.last
         raise ModelError("no run to log the model to; start one with %feast_run NAME.")

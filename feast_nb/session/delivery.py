@@ -7,42 +7,67 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from .. import __version__
+from .. import __version__, origin
 from ..outbox import Entry, Parcel
-from ..records import Contract, Retrieval, Retrievals
-from ..runs import models, tags, tracking, writing
+from ..records import Contract, Origin, Retrieval, Retrievals, Write
+from ..runs import datasets, models, tags, tracking, writing
 
 RETRIEVALS = "feast/retrievals.json"
+CELLS = "feast/cells.ipynb"
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
+INCOMPLETE = "feast_nb.incomplete"
 
 
 @dataclass
 class Book:
-    """What a run's entries add up to."""
+    """What a run's entries add up to; later ones take the place of earlier ones."""
 
+    read: int = 0
     retrievals: dict[str, Retrieval] = field(default_factory=dict)
+    writes: dict[str, Write] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
+    origin: Origin | None = None
+    cells: Path | None = None
+    inherited_from: str | None = None
     resumed: bool = False
     ended: str | None = None
 
-
-def fold(entries: Sequence[Entry]) -> Book:
-    """Later entries for the same retrieval or model take the place of earlier ones."""
-    book = Book()
-    for entry in entries:
+    def add(self, entry: Entry) -> None:
         kind = entry["kind"]
         if kind == "retrieval":
             retrieval = Retrieval.from_dict(entry["retrieval"])
-            book.retrievals[retrieval.id] = retrieval
+            self.retrievals[retrieval.id] = retrieval
+            self.inherited_from = entry.get("inherited_from") or self.inherited_from
+        elif kind == "write":
+            write = Write.from_dict(entry["write"])
+            self.writes[write.id] = write
         elif kind == "contract":
             contract = Contract.from_dict(entry["contract"])
-            book.contracts[contract.model_id] = contract
+            self.contracts[contract.model_id] = contract
+        elif kind == "origin":
+            self.origin = Origin.from_dict(entry["origin"])
+        elif kind == "cells":
+            self.cells = Path(entry["path"])
         elif kind == "opened":
-            book.resumed = book.resumed or entry.get("resumed", False)
-            book.ended = None
+            self.resumed = self.resumed or entry.get("resumed", False)
+            self.ended = None
         elif kind == "ended":
-            book.ended = entry["status"]
+            self.ended = entry["status"]
+        self.read += 1
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether the run has anything to do with Feast: others are left as they are."""
+        return bool(self.retrievals or self.writes or self.contracts)
+
+
+def fold(entries: Sequence[Entry]) -> Book:
+    """What entries add up to."""
+    book = Book()
+    for entry in entries:
+        book.add(entry)
     return book
 
 
@@ -50,9 +75,11 @@ def fold(entries: Sequence[Entry]) -> Book:
 class Sent:
     """What MLflow has of a run already, so that it is not sent again."""
 
+    book: Book = field(default_factory=Book)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    earlier: tuple[Retrieval, ...] | None = None
+    earlier: Retrievals | None = None
+    datasets: set[str] = field(default_factory=set)
     written: float = 0.0
 
 
@@ -65,42 +92,58 @@ class Delivery:
     def deliver(self, parcel: Parcel) -> None:
         """Write what is new to MLflow; raises where the server is away or refuses."""
         uri, run_id = parcel.tracking_uri, parcel.run_id
-        book = fold(parcel.entries)
         sent = self._sent.setdefault(run_id, Sent())
+        book = self._book(parcel, sent)
         if (book.resumed or parcel.adopted) and sent.earlier is None:
             sent.earlier = earlier(uri, run_id)
-            sent.tags = _tags(sent.earlier)[0]
-        retrievals = _merged(sent.earlier or (), book)
+            sent.tags = {**_tags(sent.earlier.retrievals, book)[0], INCOMPLETE: "true"}
+        document = _merged(run_id, sent.earlier, book)
+        retrievals = document.retrievals
         new = parcel.entries[parcel.delivered :]
+        done = parcel.final or book.ended is not None
+        due = done or not sent.written or time.monotonic() - sent.written > _EVERY
         files = [(Path(e["path"]), e["artifact"]) for e in new if e["kind"] == "file"]
         there = [(path, artifact) for path, artifact in files if path.exists()]
-        texts = self._texts(run_id, book, retrievals, new, parcel.final)
-        all_tags, metrics = _tags(retrievals)
+        all_tags, metrics = _tags(retrievals, book)
+        if not done and book.holds_something:
+            all_tags[INCOMPLETE] = "true"
         writing.write(
             uri,
             run_id,
             {k: v for k, v in all_tags.items() if sent.tags.get(k) != v},
             {k: v for k, v in metrics.items() if sent.metrics.get(k) != v},
-            [*there, *texts],
+            [*there, *self._texts(uri, book, document, new, due, done)],
         )
         stale = {k: v for k, v in sent.tags.items() if k not in all_tags}
         if stale:  # a service that was true of the first retrieval, say, and is not of both
             writing.untag(uri, run_id, stale)
         sent.tags, sent.metrics = all_tags, metrics
-        if any(artifact == RETRIEVALS for _, artifact in texts):
-            sent.written = time.monotonic()
+        if due:
+            self._datasets(uri, run_id, sent, retrievals)
+            sent.written = time.monotonic() if retrievals else 0.0
         self._models(uri, book, new, all_tags)
         self._endings(uri, run_id, new)
         for path, _ in there:
             path.unlink(missing_ok=True)
+        if done and book.cells is not None and (parcel.adopted or book.ended):
+            book.cells.unlink(missing_ok=True)
+
+    def _book(self, parcel: Parcel, sent: Sent) -> Book:
+        """The run's entries added up: only new ones are read, but where a parcel starts anew."""
+        if parcel.delivered == 0 or sent.book.read > len(parcel.entries):
+            sent.book = Book()
+        for entry in parcel.entries[sent.book.read :]:
+            sent.book.add(entry)
+        return sent.book
 
     def _texts(
         self,
-        run_id: str,
+        uri: str,
         book: Book,
-        retrievals: Sequence[Retrieval],
+        document: Retrievals,
         new: Sequence[Entry],
-        final: bool,
+        due: bool,
+        done: bool,
     ) -> list[tuple[Path | str, str]]:
         """The artifacts that are written as text, where they are due."""
         texts: list[tuple[Path | str, str]] = []
@@ -108,14 +151,28 @@ class Delivery:
             if entry["kind"] == "contract":
                 model_id = entry["contract"]["model_id"]
                 texts.append((_json(entry["contract"]), f"feast/contracts/{model_id}.json"))
-        sent = self._sent[run_id]
-        due = time.monotonic() - sent.written > _EVERY or not sent.written
-        if retrievals and (final or book.ended or due):
-            document = Retrievals(run_id, tuple(retrievals)).to_dict()
-            texts.append((_json(document), RETRIEVALS))
-            if refs := _training_refs(book, retrievals):
+        if due and (document.retrievals or document.writes):
+            texts.append((_json(document.to_dict()), RETRIEVALS))
+            if refs := _training_refs(book, document.retrievals):
                 texts.append((json.dumps(refs), "feast_features.json"))
+        if done and book.holds_something:
+            if book.cells is not None and book.cells.exists():
+                texts.append((_cells(uri, document.run_id, book), CELLS))
+            if book.origin is not None:
+                texts.append((_json(book.origin.to_dict()), "feast/notebook.json"))
         return texts
+
+    def _datasets(self, uri: str, run_id: str, sent: Sent, retrievals: Sequence[Retrieval]) -> None:
+        """Training frames as dataset inputs, each once."""
+        new = [
+            r
+            for r in retrievals
+            if r.kind == "historical" and r.state == "ran" and r.result
+            and r.result.fingerprint and r.result.fingerprint not in sent.datasets
+        ]  # fmt: skip
+        if new:
+            datasets.log(uri, run_id, new)
+            sent.datasets |= {str(r.result.fingerprint) for r in new if r.result}
 
     def _models(
         self, uri: str, book: Book, new: Sequence[Entry], run_tags: Mapping[str, str]
@@ -157,14 +214,24 @@ def _ids(contract: Contract) -> str:
     return tags.whole(contract.retrievals)[0]
 
 
-def earlier(uri: str, run_id: str) -> tuple[Retrieval, ...]:
-    """What MLflow has of a run's retrievals, whole and in order."""
+def _cells(uri: str, run_id: str, book: Book) -> str:
+    """The cells that ran; those of earlier kernels first, where the run was resumed."""
+    assert book.cells is not None
+    text = book.cells.read_text(encoding="utf-8")
+    before = writing.read_text(uri, run_id, CELLS) if book.resumed else None
+    return _json(origin.continued(json.loads(before), json.loads(text))) if before else text
+
+
+def earlier(uri: str, run_id: str) -> Retrievals:
+    """What MLflow has of a run's retrievals and writes, whole and in order."""
     text = writing.read_text(uri, run_id, RETRIEVALS)
-    return Retrievals.from_dict(json.loads(text)).retrievals if text else ()
+    return Retrievals.from_dict(json.loads(text)) if text else Retrievals(run_id)
 
 
-def _merged(earlier: Sequence[Retrieval], book: Book) -> list[Retrieval]:
-    return list(({r.id: r for r in earlier} | book.retrievals).values())
+def _merged(run_id: str, before: Retrievals | None, book: Book) -> Retrievals:
+    retrievals = {r.id: r for r in (before.retrievals if before else ())} | book.retrievals
+    writes = {w.id: w for w in (before.writes if before else ())} | book.writes
+    return Retrievals(run_id, tuple(retrievals.values()), tuple(writes.values()))
 
 
 def _training_refs(book: Book, retrievals: Sequence[Retrieval]) -> list[str] | None:
@@ -178,15 +245,28 @@ def _training_refs(book: Book, retrievals: Sequence[Retrieval]) -> list[str] | N
     return list(historical[0].refs) if historical else None
 
 
-def _tags(retrievals: Sequence[Retrieval]) -> tuple[dict[str, str], dict[str, float]]:
+def _tags(retrievals: Sequence[Retrieval], book: Book) -> tuple[dict[str, str], dict[str, float]]:
     all_tags, metrics = tags.of(retrievals)
-    if retrievals:
-        all_tags["feast_nb.version"] = __version__
-        cells = [r.cell for r in retrievals if r.cell]
-        if cells and cells[0].notebook:
-            all_tags["feast_nb.notebook"] = cells[0].notebook
-        if cells and cells[0].number is not None:
-            all_tags["feast_nb.cell"] = str(cells[0].number)
+    done: list[Any] = [*retrievals, *book.writes.values()]
+    if not done:
+        return all_tags, metrics
+    all_tags["feast_nb.version"] = __version__
+    cells = [r.cell for r in done if r.cell]
+    if cells and cells[0].notebook:
+        all_tags["feast_nb.notebook"] = cells[0].notebook
+    if cells and cells[0].number is not None:
+        all_tags["feast_nb.cell"] = str(cells[0].number)
+    if book.inherited_from:
+        all_tags["feast_nb.inherited_from"] = book.inherited_from
+    if book.writes:
+        written = tags.union(w.views for w in book.writes.values() if w.state == "ran")
+        all_tags["feast_nb.views_written"] = tags.whole(written)[0]
+        all_tags.setdefault("feast.project", next(iter(book.writes.values())).project)
+    if book.origin is not None and book.origin.commit:
+        all_tags["mlflow.source.git.commit"] = book.origin.commit
+        if book.origin.branch:
+            all_tags["mlflow.source.git.branch"] = book.origin.branch
+        all_tags["feast_nb.git_dirty"] = str(bool(book.origin.dirty)).lower()
     return all_tags, metrics
 
 

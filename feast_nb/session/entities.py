@@ -56,7 +56,7 @@ def timestamp_column(entity: Any) -> str | None:
 
 
 def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = None) -> EntityFrame:
-    """The record of what was asked for; its fingerprint and archive come later."""
+    """The record of what was asked for; its reach, fingerprint and archive come later."""
     if isinstance(entity, str):
         return EntityFrame("sql", query=entity, join_keys=tuple(keys))
     if entity is None:
@@ -71,17 +71,8 @@ def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = Non
         rows=len(entity),
         columns=tuple(str(c) for c in entity.columns),
         join_keys=tuple(keys),
-        timestamp=_span(entity, column) if column else None,
+        timestamp=Span(column) if column else None,
     )
-
-
-def _span(entity: Any, column: str) -> Span:
-    import pandas as pd
-
-    moments = pd.to_datetime(entity[column], utc=True, errors="coerce")
-    if moments.dropna().empty:
-        return Span(column)
-    return Span(column, moments.min().isoformat(), moments.max().isoformat())
 
 
 def describe_rows(rows: Any, keys: Sequence[str]) -> EntityFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import contract, frames
 from ..features.store import sqlite_file
 from ..recording import RunRef
-from ..records import Retrieval
+from ..records import LinkedBy, Retrieval
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -39,11 +39,15 @@ class Logged:
         self.guessing = False  # whether a signature being logged is of our own guess
         self._early: dict[str, list[Any]] = {}
 
-    def run_started(self, run_id: str, tracking_uri: str, name: str | None) -> None:
+    def run_started(
+        self, run_id: str, tracking_uri: str, name: str | None, parent_id: str | None = None
+    ) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
         run = RunRef(run_id, tracking_uri)
         self._recorder.open[run_id] = run
         self._recorder.inherit(run)
+        if parent_id is not None:
+            self._recorder.parents[run_id] = parent_id
         if self._recorder.interactive:
             from . import recorder
 
@@ -56,6 +60,8 @@ class Logged:
             self._recorder.recording.put(
                 run, {"kind": "opened", "notebook": notebook, "name": name}
             )
+            self._recorder.origins.opened(run)
+        self._recorder.reading.link(run)
 
     def run_ends(self, run_id: str, status: str) -> None:
         """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""
@@ -63,10 +69,24 @@ class Logged:
         self._recorder.wishes.pop(run_id, None)
         if run is None:
             return
-        if self._recorder.recording.of_run(run_id) or self._recorder.interactive:
-            self._recorder.recording.settle()
-            self._recorder.recording.put(run, {"kind": "ended", "status": status})
+        self._inherit(run)
+        recording = self._recorder.recording
+        found = recording.of_run(run_id)
+        if found or self._recorder.interactive:
+            recording.settle()
+            used = [r.cell for r in found] + [c.cell for c in recording.contracts_of(run_id)]
+            self._recorder.origins.ends(run, used)
+            recording.put(run, {"kind": "ended", "status": status})
         self._recorder.flush(run_id, final=True)
+
+    def _inherit(self, run: RunRef) -> None:
+        """A nested run that retrieved nothing itself worked on what its parent retrieved."""
+        recording, outer = self._recorder.recording, self._recorder.parents.get(run.id)
+        while outer is not None and not recording.of_run(run.id):
+            for retrieval in recording.of_run(outer):
+                if retrieval.kind == "historical":
+                    recording.link(run, retrieval.id, "parent", outer)
+            outer = self._recorder.parents.get(outer)
 
     def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
         """Give every model that is logged in a run its contract, whoever logged it."""
@@ -79,9 +99,13 @@ class Logged:
         signature = None if self.guessing else _signature(info)
         recording = self._recorder.recording
         names = found.names or (tuple(signature) if signature else None)
-        mine = recording.source_of(run.id, names, found.width)
+        used = self._recorder.reading.now
+        mine = recording.sources_of(run.id, names, found.width, used)
+        if not mine:
+            self._inherit(run)
+            mine = recording.sources_of(run.id, names, found.width, used)
         self.ids.append(str(info.model_id))
-        if mine is None and run.id not in self._recorder.wishes:
+        if not mine and run.id not in self._recorder.wishes:
             return
         self._seen[str(info.model_id)] = Seen(
             run=run,
@@ -91,13 +115,19 @@ class Logged:
             signature=signature,
             width=found.width,
         )
-        if mine is not None and mine.run_id != run.id:
-            recording.link(run, mine.id, "columns")
-        self.link(str(info.model_id), [mine] if mine else [], "columns")
+        for retrieval in mine:
+            by = used.get(retrieval.id, "columns")
+            recording.link(run, retrieval.id, by, self._recorder.inherited_from(run, retrieval.id))
+        self.link(str(info.model_id), mine, self._least_sure(run, mine))
         for version in self._early.pop(str(info.model_id), []):
             self._tag(version, str(info.model_id), tracking_uri)
 
-    def link(self, model_id: str, retrievals: Sequence[Retrieval], by: frames.LinkedBy) -> None:
+    def _least_sure(self, run: RunRef, retrievals: Sequence[Retrieval]) -> LinkedBy:
+        """How it is known what a model was trained on: no surer than the weakest of its links."""
+        known = [self._recorder.recording.link_of(run.id, r.id) or "columns" for r in retrievals]
+        return max(known, key=frames.SUREST.index, default="columns")
+
+    def link(self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy) -> None:
         """Say which retrievals a logged model was trained on, and how that is known."""
         seen = self._seen[model_id]
         built = contract.build(

@@ -110,7 +110,7 @@ def the_one(found: Sequence[str]) -> str | None:
     return found[0] if found else None
 
 
-def example(inputs: models.Inputs, retrieval: Retrieval | None, at_hand: Sequence[Any]) -> Any:
+def example(inputs: models.Inputs, retrievals: Sequence[Retrieval], at_hand: Sequence[Any]) -> Any:
     """The columns a model was fitted on, in its order, from a frame at hand; None if unknown.
 
     A model that knows neither names nor their number is taken to use what was retrieved. One of
@@ -118,8 +118,9 @@ def example(inputs: models.Inputs, retrieval: Retrieval | None, at_hand: Sequenc
     put columns in that order without a word.
     """
     names = inputs.names
-    if names is None and retrieval is not None and inputs.width in (None, len(retrieval.refs)):
-        names = tuple(retrieval.columns())
+    columns = tuple(c for r in retrievals for c in r.columns())
+    if names is None and columns and inputs.width in (None, len(columns)):
+        names = columns
     for frame in at_hand if names else ():
         if frames.is_pandas(frame) and set(names or ()) <= set(frame.columns) and len(frame):
             found = frame[list(names or ())]
@@ -146,7 +147,8 @@ def log(
             "flavour with --flavor, or wrap it in mlflow.pyfunc.PythonModel."
         )
     inputs = models.inputs_of(model)
-    mine = frames.of_model(inputs.names, inputs.width, retrievals)
+    used = recorder.reading.now
+    mine = frames.of_model(inputs.names, inputs.width, retrievals, used)
     frame = example(inputs, mine, at_hand)
     recorder.models.guessing = inputs.names is None
     try:

@@ -21,6 +21,8 @@ from ..outbox import Entry, Outbox, Parcel
 from ..recording import Recording, RunRef
 from ..runs import hooks as mlflow_hooks
 from .logged import Logged
+from .origins import Origins
+from .reading import Reading
 from .retrieved import Retrieved
 
 _inherited: ContextVar[RunRef | None] = ContextVar("feast_nb_run", default=None)
@@ -28,9 +30,13 @@ _inherited: ContextVar[RunRef | None] = ContextVar("feast_nb_run", default=None)
 
 @dataclass(frozen=True)
 class Wish:
-    """What an explicit magic or call asked of the recording while it is open."""
+    """What an explicit magic or call asked of the recording while it is open.
+
+    `rows`: keep the entity rows of SQL queries and date ranges too.
+    """
 
     archive: bool = True
+    rows: bool = False
 
 
 class Recorder:
@@ -39,6 +45,7 @@ class Recorder:
     def __init__(self) -> None:
         folder = state_folder()
         self.cells = Cells()
+        self.cells.before, self.cells.after = self._cell_starts, self._cell_ended
         self.delivery: Any = None
         self.outbox = Outbox(folder / "outbox", self._deliver, self._troubled)
         self.recording = Recording(
@@ -52,8 +59,11 @@ class Recorder:
         self.interactive = False
         self.wishes: dict[str, Wish] = {}
         self.open: dict[str, RunRef] = {}
+        self.parents: dict[str, str] = {}
         self.feast = Retrieved(self)
         self.models = Logged(self)
+        self.reading = Reading(self)
+        self.origins = Origins(self, folder / "spool")
         self.notices: list[str] = []
         self._said: set[str] = set()
         self._feast_hooks = feast_hooks.Hooks(self.feast)
@@ -98,6 +108,30 @@ class Recorder:
         if inherited is not None and inherited.id in self.open:
             return inherited
         return next(iter(self.open.values())) if len(self.open) == 1 else None
+
+    def records(self, run: RunRef) -> bool:
+        """Whether a run is recorded: one that a magic opened always, others as `auto_log` says."""
+        if self.paused:
+            return False
+        return run.id in self.wishes or self.feast.auto_log
+
+    def inherited_from(self, run: RunRef, id: str) -> str | None:
+        """The outer run of a nested one that made a retrieval, if one did."""
+        made_in = self.recording.retrievals[id].run_id
+        outer = self.parents.get(run.id)
+        while outer is not None and outer != made_in:
+            outer = self.parents.get(outer)
+        return outer
+
+    def _cell_starts(self) -> None:
+        """Before a cell: the open run uses what it reads."""
+        if self.open and (run := self.run_of_call()):
+            self.reading.link(run)
+
+    def _cell_ended(self) -> None:
+        self.reading.learn()
+        self._cell_starts()
+        self.origins.cell_ended()
 
     def inherit(self, run: RunRef) -> None:
         """Threads and tasks started from here on belong to this run."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from .. import frames
-from ..features.hooks import Call
+from .. import archive, frames
+from ..features import sources
+from ..features.hooks import Call, WriteCall
+from ..features.jobs import Ran
 from ..features.store import settings_of
-from ..recording import Pending
-from ..records import Retrieval, Seconds
+from ..recording import Pending, RunRef
+from ..records import EntityFrame, Retrieval, Seconds, Write, public_uri
 from . import entities
 
 if TYPE_CHECKING:
+    from ..features.definitions import Asked
     from .recorder import Recorder, Wish
 
 
@@ -26,70 +32,126 @@ class Retrieved:
         self.stores: list[Any] = []
 
     def opened(self, store: Any) -> None:
+        """Bind `feast.mlflow` to the store opened last, as its documentation says."""
         module = sys.modules.get("feast.mlflow")
-        if module is not None and module._registered_store is None and settings_of(store):
-            module._register_store(store)
+        if module is not None and settings_of(store):
+            module.init(store)
         self.stores = [*[s for s in self.stores if s is not store][-4:], store]
 
     def last_store(self) -> Any:
         """The store that was opened last, if MLflow is enabled for it."""
         return next((s for s in reversed(self.stores) if settings_of(s)), None)
 
+    @property
+    def auto_log(self) -> bool:
+        """Whether any open store records in runs that nobody asked it for."""
+        return any(s.auto_log for s in map(settings_of, self.stores) if s is not None)
+
+    def entering(self) -> tuple[Any, Any]:
+        """Whose call is about to be made: asked before an await."""
+        return self._recorder.run_of_call(), self._recorder.cells.current
+
     def historical(self, call: Call) -> Pending | None:
         if not self._wanted(call.store):
             return None
-        from ..features import catalog, losses
+        from ..features import definitions, losses
 
-        draft, views = self._draft(call, "historical")
-        entity = entities.describe(call.entity, draft.entity.join_keys, call.start, call.end)
+        asked = definitions.asked(call.store, call.features)
+        entity = entities.describe(call.entity, asked.join_keys, call.start, call.end)
         wish = self._wish()
         settings = settings_of(call.store)
+        copy = archive.copied(call.entity) if frames.is_pandas(call.entity) else None
         id = self._recorder.recording.submitted(
-            replace(draft, entity=entity),
-            call.entity,
+            self._draft(call, asked, "historical", entity),
+            copy,
             archive=self._archives(settings, wish),
             max_rows=settings.entity_df_max_rows,
+            look=_look(call, asked),
         )
         column = entity.timestamp.column if entity.timestamp else None
-        is_frame = frames.is_pandas(call.entity) and column
+        is_frame = copy is not None and column
 
-        def explain(asked: Any, given: Any) -> Any:
-            keys = entity.join_keys
-            return losses.explain(asked, given, keys, str(column), list(views.values()))
+        def explain(wanted: Any, given: Any) -> Any:
+            views = list(asked.views.values())
+            return losses.explain(wanted, given, entity.join_keys, str(column), views)
 
         return Pending(
             id,
-            entity=call.entity.copy() if is_frame else None,
-            types=catalog.types_of(views, draft.refs, call.full_feature_names),
+            entity=copy if is_frame else None,
+            types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
             explain=explain if is_frame else None,
+            keep_rows=wish is not None and wish.rows,
         )
 
     def online(self, call: Call, response: Any) -> None:
-        if not self._wanted(call.store):
+        if not self._wanted(call.store, call.owner):
             return
-        from ..features import catalog
+        from ..features import definitions
 
-        draft, views = self._draft(call, "online")
-        entity = entities.describe_rows(call.entity, draft.entity.join_keys)
-        id = self._recorder.recording.submitted(replace(draft, entity=entity))
-        types = catalog.types_of(views, draft.refs, call.full_feature_names)
-        frame = _online_frame(response, draft)
-        self._recorder.recording.ran(Pending(id, types=types), call.seconds, frame)
+        asked = definitions.asked(call.store, call.features)
+        entity = entities.describe_rows(call.entity, asked.join_keys)
+        draft = self._draft(call, asked, "online", entity)
+        recording = self._recorder.recording
+        run, cell = call.owner or (None, None)
+        draft = replace(draft, cell=cell)
+        id = recording.submitted(draft, look=_look(call, asked), run=run)
+        types = definitions.types_of(asked.views, asked.refs, call.full_feature_names)
+        recording.ran(
+            Pending(id, types=types), call.seconds, lambda: _online_frame(response, draft)
+        )
         _mark_online(response, id)
 
-    def ran(self, token: Pending, seconds: float, result: Any, table: Any) -> None:
-        if not token.started:
+    def ran(self, token: Pending, ran: Ran) -> None:
+        recording = self._recorder.recording
+        where = _where(ran)
+        if token.started:
+            if where:
+                recording.named(token.id, where)
+        else:
             token.started = True
-            held = table if table is not None else result
+            held = ran.table if ran.table is not None else ran.result
             if frames.is_pandas(held) or hasattr(held, "column_names"):
-                self._recorder.recording.ran(token, seconds, held)
+                recording.ran(token, ran.seconds, held, where)
+            elif (file := _file_of(ran)) is not None:
+                read = functools.partial(archive.result_of_file, file, token.types)
+                recording.ran(token, ran.seconds, read, where)
             else:
-                self._recorder.recording.counted(token, seconds, None)
-        frames.mark(result, token.id)
+                recording.counted(token, ran.seconds, None, where)
+        frames.mark(ran.result, token.id)
 
     def failed(self, token: Pending, seconds: float, error: BaseException) -> None:
         if not token.started:
             self._recorder.recording.failed(token, seconds, error)
+
+    def saved(self, token: Pending, name: str, storage: Any) -> None:
+        """A job's result is a saved dataset now."""
+        where = sources.address_of(storage)
+        self._recorder.recording.named(token.id, f"saved dataset {name} in {where}")
+
+    def wrote(self, call: WriteCall) -> None:
+        """Features were written, by a push or straight to a store."""
+        if not self._wanted(call.store) or self._recorder.run_of_call() is None:
+            return
+        from ..features import definitions
+
+        frame = archive.copied(call.frame) if frames.is_pandas(call.frame) else None
+        if isinstance(call.frame, dict):
+            frame = archive.frame_of(call.frame)
+        failed = call.error is not None
+        self._recorder.recording.wrote(
+            Write(
+                id="",
+                call=call.call,  # type: ignore[arg-type]
+                to=call.to,  # type: ignore[arg-type]
+                project=call.store.project,
+                name=call.name,
+                views=definitions.views_written(call.store, call.call, call.name),
+                state="failed" if failed else "ran",
+                seconds=round(call.seconds, 6),
+                error=f"{type(call.error).__name__}: {call.error}"[:500] if failed else None,
+            ),
+            frame,
+        )
 
     def before_reading(self) -> None:
         """Feast is about to read a run's tags back: everything goes first."""
@@ -118,22 +180,43 @@ class Retrieved:
             version, str(version.source), tracking.address(None)
         )
 
-    def why_no_frame(self, run_id: str) -> str | None:
-        """Why a run of ours keeps no copy of its entity frame, where it says so."""
+    def entity_frame_of(self, run_id: str) -> tuple[str | None, str | None]:
+        """A recorded run's timestamp column, and why it keeps no entity frame where it says so."""
         from ..runs import tracking
 
-        said = tracking.tag_of(tracking.address(None), run_id, "feast_nb.entity_archived")
-        return said.removeprefix("false: ") if said and said.startswith("false") else None
+        tags = tracking.tags_of(tracking.address(None), run_id)
+        said = tags.get("feast_nb.entity_archived", "")
+        reason = said.removeprefix("false: ") if said.startswith("false") else None
+        return tags.get("feast_nb.timestamp_column"), reason
 
-    def _wanted(self, store: Any) -> bool:
+    def server_of(self, store: Any) -> AbstractContextManager[None]:
+        """The repository's tracking server, for a call of Feast's that would not choose it."""
+        from ..runs import tracking
+
+        settings = settings_of(store)
+        return tracking.at(settings.get_tracking_uri() if settings else None)
+
+    def say(self, message: str) -> None:
+        self._recorder.say(message)
+
+    def _wanted(self, store: Any, owner: Any = None) -> bool:
         """`auto_log: false` records only what a magic or a session asked for."""
         settings = settings_of(store)
         if settings is None or self._recorder.paused:
             return False
-        if settings.auto_log:
-            return True
-        run = self._recorder.run_of_call()
-        return run is not None and run.id in self._recorder.wishes
+        run = owner[0] if owner else self._recorder.run_of_call()
+        if run is not None:
+            self._warn_of_another_server(store, settings, run)
+        return settings.auto_log or (run is not None and run.id in self._recorder.wishes)
+
+    def _warn_of_another_server(self, store: Any, settings: Any, run: RunRef) -> None:
+        mine = settings.get_tracking_uri()
+        if mine and mine.rstrip("/") != run.tracking_uri.rstrip("/"):
+            self._recorder.say(
+                f"run {run.id[:8]} is on {public_uri(run.tracking_uri)}, and the repository "
+                f"{store.project} names {public_uri(mine)}; what is retrieved is recorded with the "
+                "run."
+            )
 
     def _wish(self) -> Wish | None:
         run = self._recorder.run_of_call()
@@ -145,34 +228,74 @@ class Retrieved:
             return bool(settings.auto_log_entity_df) and (wish is None or wish.archive)
         return wish.archive
 
-    def _draft(self, call: Call, kind: Any) -> tuple[Retrieval, dict[str, Any]]:
-        from ..features import catalog
+    def _draft(
+        self, call: Call, asked: Asked, kind: Literal["historical", "online"], entity: EntityFrame
+    ) -> Retrieval:
+        from ..features import definitions
 
         store = call.store
-        refs = catalog.refs_of(store, call.features)
-        service, basis, fitting = catalog.service_of(store, call.features, refs)
-        views = catalog.views_of(store, call.features, refs)
-        keys = catalog.join_keys_of(store, views.values())
-        draft = Retrieval(
+        return Retrieval(
             id="",
             kind=kind,
             project=store.project,
-            refs=refs,
-            service=service,
-            service_basis=basis,
-            services=fitting,
-            views=catalog.view_records(views),
-            entity=entities.describe(None, keys),
+            refs=asked.refs,
+            service=asked.service,
+            service_basis=asked.basis,
+            services=asked.fitting,
+            views=asked.records,
+            entity=entity,
             seconds=Seconds(round(call.seconds, 6)),
-            sources=catalog.sources_of(views.values(), store.repo_path),
+            sources=sources.of(asked.views.values(), store.repo_path),
             full_feature_names=call.full_feature_names,
+            registry=asked.registry,
+            beside=definitions.unasked(asked, call.full_feature_names),
         )
-        return draft, views
+
+
+def _look(call: Call, asked: Asked) -> Callable[[Retrieval], Retrieval]:
+    """What takes longer to find out: a service that was just applied, what the sources hold."""
+
+    def look(retrieval: Retrieval) -> Retrieval:
+        from ..features import definitions
+
+        if retrieval.service_basis != "given":
+            service, basis, fitting = definitions.service_now(call.store, asked.refs)
+            retrieval = replace(retrieval, service=service, service_basis=basis, services=fitting)
+        if retrieval.kind == "online":
+            return retrieval
+        by_source = {
+            v.batch_source.name: v for v in asked.views.values() if getattr(v, "batch_source", None)
+        }
+        repo = call.store.repo_path
+        found = (sources.looked_into(s, by_source[s.name], repo) for s in retrieval.sources)
+        return replace(retrieval, sources=tuple(found))
+
+    return look
+
+
+def _where(ran: Ran) -> str | None:
+    """Where a job's result was written to, if it was."""
+    if ran.storage is not None:
+        return sources.address_of(ran.storage)
+    if ran.method == "to_remote_storage" and ran.result:
+        return public_uri(str(ran.result[0]))
+    return None
+
+
+def _file_of(ran: Ran) -> Path | None:
+    """A local file or folder that a job wrote, and from which its result can be read."""
+    where = _where(ran)
+    if where is None or "://" in where.removeprefix("file://"):
+        return None
+    path = Path(where.removeprefix("file://"))
+    if ran.method == "to_remote_storage" and path.is_file():
+        path = path.parent if len(ran.result) > 1 else path
+    return path if path.exists() else None
 
 
 def _online_frame(response: Any, draft: Retrieval) -> Any:
     """An online answer as a frame in the order asked: Feast's own order changes by process."""
-    frame = response.to_df()
+    frame = type(response).to_df(response)
     wanted = [c for c in draft.columns() if c in frame.columns]
     rest = sorted(c for c in frame.columns if c not in wanted)
     return frame[[*rest, *wanted]]

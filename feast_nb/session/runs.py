@@ -140,6 +140,7 @@ class Runs:
         return replace(
             record,
             retrievals=tuple(self._recorder.recording.of_run(opened.ref.id)),
+            writes=tuple(self._recorder.recording.written_in(opened.ref.id)),
             pending=self._recorder.outbox.pending(opened.ref.id),
             url=self.url(record),
         )

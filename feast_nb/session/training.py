@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .. import frames, notebook
+from .. import code
 from ..errors import FeastNbError, ModelError, TrackingError, UsageError
-from ..features import catalog
-from ..records import ModelVersion, Retrieval, TrainingSummary
+from ..features import catalog, definitions
+from ..records import LinkedBy, ModelVersion, Retrieval, TrainingSummary
 from . import entities, models, summary
 from .recorder import Wish
 from .runs import OpenRun
@@ -111,7 +111,8 @@ class Training:
         self._first = len(recorder.recording.retrievals)
         self._logged_before = len(recorder.models.ids)
         for frame in plan.sources:
-            self._link(frame, "declared")
+            for id in self._session.recorder.reading.of(frame):
+                self._link(id, "declared")
         if plan.retrieves:
             try:
                 self._retrieve(features)
@@ -159,20 +160,16 @@ class Training:
 
     def use(self, namespace: Mapping[str, Any], source: str) -> None:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
-        loaded = notebook.names_loaded(source)
+        loaded = code.names_loaded(source)
         self.at_hand += [namespace[n] for n in sorted(loaded) if n in namespace]
-        for frame in self.at_hand:
-            self._link(frame, "attrs")
+        for id, by in self._session.recorder.reading.of_code(source, namespace).items():
+            self._link(id, by)
 
-    def _link(self, frame: Any, linked_by: frames.LinkedBy) -> None:
-        recording = self._session.recorder.recording
-        mark = frames.mark_of(frame)
-        known = recording.retrievals.get(mark or "")
-        if known is None or known.id in self._linked or known.run_id == self.run.ref.id:
-            return
-        recording.settle()  # the copy for this run should hold its fingerprint
-        recording.link(self.run.ref, known.id, linked_by)
-        self._linked.add(known.id)
+    def _link(self, id: str, by: LinkedBy) -> None:
+        recorder, run = self._session.recorder, self.run.ref
+        recorder.recording.link(run, id, by, recorder.inherited_from(run, id))
+        if recorder.recording.retrievals[id].run_id != run.id:
+            self._linked.add(id)
 
     def choose(
         self, namespace: Mapping[str, Any], before: models.Before, source: str, name: str | None
@@ -182,11 +179,12 @@ class Training:
         `name` says which variable; else it is the one candidate. Several are a question, which
         is asked when the run has ended: the training itself went well.
         """
-        made = [v for k, v in namespace.items() if k in notebook.names_stored(source)]
+        made = [v for k, v in namespace.items() if k in code.names_stored(source)]
+        self._session.recorder.reading.learn_from(source, namespace)
         self.at_hand = [*made, *self.at_hand]  # what the cell made of a frame is what it fitted
         try:
             if name is None and not self.has_logged:
-                stored = notebook.names_stored(source)
+                stored = code.names_stored(source)
                 name = models.the_one(models.candidates(namespace, before, stored))
             if name is not None:
                 self.variable, self.model = name, models.named(namespace, name)
@@ -205,15 +203,18 @@ class Training:
             catalog.check_refs(store, plan.features)
             if not plan.full_feature_names:
                 catalog.check_collisions(plan.features)
-        refs = catalog.refs_of(store, features)
-        views = catalog.views_of(store, features, refs).values()
+        refs = definitions.refs_of(store, features)
+        views = definitions.views_of(store, features, refs).values()
         self._reach = {
             name: entities.moment(text)
             for name, text in (("start_date", plan.start), ("end_date", plan.end))
             if text is not None
         }
         if plan.entity_df is not None:
-            keys, wanted = catalog.join_keys_of(store, views), catalog.request_fields_of(views)
+            keys, wanted = (
+                definitions.join_keys_of(store, views),
+                definitions.request_fields_of(views),
+            )
             entities.check(plan.entity_df, plan.entity_name, keys, wanted, plan.target)
         return features
 
@@ -253,7 +254,7 @@ class Training:
                 flavor=plan.flavor,
                 at_hand=self.at_hand,
                 retrievals=self.retrievals,
-                declared=any(frames.mark_of(f) for f in plan.sources),
+                declared=any(self._session.recorder.reading.of(f) for f in plan.sources),
             )
             self.made.append(logged)
         if plan.register:
@@ -270,6 +271,12 @@ class Training:
         self.made[-1] = version
         self._session.learn(name, self.plan.aliases)
 
+    def _cautions(self, retrievals: list[Retrieval]) -> tuple[str, ...]:
+        """What to know of the cells that this training depends on."""
+        recorder = self._session.recorder
+        cells = [*(r.cell for r in retrievals), recorder.cells.current]
+        return recorder.origins.cautions(cells)
+
     def _close(self, problem: BaseException | None) -> None:
         """End the run if it is ours, and sum up, whatever happened."""
         runs = self._session.runs
@@ -285,11 +292,12 @@ class Training:
         failed = problem is not None or self._question is not None
         said = [] if failed else summary.cautions(retrievals, self.made)
         self.summary = TrainingSummary(
-            run=replace(record, retrievals=()),
+            run=replace(record, retrievals=(), writes=()),
+            writes=record.writes,
             features=summary.features_used(retrievals, self.made),
             retrievals=tuple(retrievals),
             models=tuple(self.made),
             metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},
-            warnings=(*said, *record.warnings),
+            warnings=(*said, *self._cautions(retrievals), *record.warnings),
             seconds=round(time.perf_counter() - self._started, 2),
         )

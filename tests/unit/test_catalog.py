@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from feast_nb.errors import FeatureError
-from feast_nb.features import catalog
+from feast_nb.features import catalog, definitions, sources
 
 from ..conftest import define, make_repository
 
@@ -64,7 +64,7 @@ def on_demand(
 
 def changed(one: Any, other: Any) -> set[str]:
     """The parts in which two definitions differ."""
-    mine, theirs = (catalog.hashes_of(v.to_proto().spec) for v in (one, other))
+    mine, theirs = (definitions.hashes_of(v.to_proto().spec) for v in (one, other))
     assert set(mine) == set(theirs) == PARTS
     return {part for part in PARTS if mine[part] != theirs[part]}
 
@@ -195,7 +195,7 @@ def view_of(source: Any) -> Any:
 
 def test_hashes_are_those_ever_stored() -> None:
     """A change of these numbers makes every stored contract look redefined."""
-    assert catalog.hashes_of(view().to_proto().spec) == GOLDEN
+    assert definitions.hashes_of(view().to_proto().spec) == GOLDEN
 
 
 GOLDEN = {
@@ -235,17 +235,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_list_of_references_is_kept_in_its_order(store) -> None:
     asked = ["profile:age", "hourly:trips", "hourly:conv_rate"]
 
-    assert catalog.refs_of(store, asked) == tuple(asked)
+    assert definitions.refs_of(store, asked) == tuple(asked)
 
 
 def test_a_services_references_are_in_its_order(store) -> None:
     service = store.get_feature_service("everything")
 
-    assert catalog.refs_of(store, service) == catalog.service_refs(service)
+    assert definitions.refs_of(store, service) == definitions.service_refs(service)
 
 
 def service_of(store: Any, features: Any) -> Any:
-    return catalog.service_of(store, features, catalog.refs_of(store, features))
+    return definitions.service_of(store, features, definitions.refs_of(store, features))
 
 
 def test_a_service_that_was_given_is_the_one(store) -> None:
@@ -276,9 +276,9 @@ def test_a_list_that_two_services_hold_is_neithers_and_names_both(store) -> None
 
 def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
     service = store.get_feature_service("renamed")
-    refs = catalog.refs_of(store, service)
-    views = catalog.views_of(store, service, refs)
-    (record,) = catalog.view_records(views)
+    refs = definitions.refs_of(store, service)
+    views = definitions.views_of(store, service, refs)
+    (record,) = definitions.view_records(views)
 
     assert refs == ("recent:trips",)
     assert (record.name, record.view, record.kind) == ("recent", "hourly", "batch")
@@ -288,18 +288,18 @@ def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
 def test_views_are_in_first_seen_order_and_each_once(store) -> None:
     refs = ("profile:age", "hourly:trips", "profile:age")
 
-    assert list(catalog.views_of(store, list(refs), refs)) == ["profile", "hourly"]
+    assert list(definitions.views_of(store, list(refs), refs)) == ["profile", "hourly"]
 
 
 def test_an_on_demand_view_says_so(store) -> None:
     refs = ("doubled:twice",)
-    (record,) = catalog.view_records(catalog.views_of(store, list(refs), refs))
+    (record,) = definitions.view_records(definitions.views_of(store, list(refs), refs))
 
     assert record.kind == "on_demand"
 
 
 def keys(store: Any, *refs: str) -> tuple[str, ...]:
-    return catalog.join_keys_of(store, catalog.views_of(store, list(refs), refs).values())
+    return definitions.join_keys_of(store, definitions.views_of(store, list(refs), refs).values())
 
 
 def test_join_keys_are_those_of_the_views(store) -> None:
@@ -312,21 +312,21 @@ def test_an_on_demand_view_needs_the_keys_of_what_it_reads(store) -> None:
 
 def test_a_projection_with_another_key_needs_that_key(store) -> None:
     service = store.get_feature_service("renamed")
-    views = catalog.views_of(store, service, catalog.refs_of(store, service))
+    views = definitions.views_of(store, service, definitions.refs_of(store, service))
 
-    assert catalog.join_keys_of(store, views.values()) == ("best_driver",)
+    assert definitions.join_keys_of(store, views.values()) == ("best_driver",)
 
 
 def test_request_fields_are_what_the_caller_gives(store) -> None:
-    views = catalog.views_of(store, ["doubled:twice"], ["doubled:twice", "hourly:trips"])
+    views = definitions.views_of(store, ["doubled:twice"], ["doubled:twice", "hourly:trips"])
 
-    assert catalog.request_fields_of(views.values()) == ("amount",)
+    assert definitions.request_fields_of(views.values()) == ("amount",)
 
 
 @pytest.mark.parametrize("full", [False, True])
 def test_types_are_those_that_feast_declares(store, full: bool) -> None:
     refs = ("hourly:trips", "hourly:conv_rate", "doubled:twice")
-    found = catalog.types_of(catalog.views_of(store, list(refs), refs), refs, full)
+    found = definitions.types_of(definitions.views_of(store, list(refs), refs), refs, full)
     start = "hourly__" if full else ""
 
     assert found[f"{start}trips"] == pa.int64()
@@ -335,8 +335,8 @@ def test_types_are_those_that_feast_declares(store, full: bool) -> None:
 
 
 def test_a_file_source_is_identified_by_size_and_time(store) -> None:
-    views = catalog.views_of(store, ["hourly:trips"], ["hourly:trips"])
-    (source,) = catalog.sources_of(views.values(), Path(store.repo_path))
+    views = definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
+    (source,) = sources.of(views.values(), Path(store.repo_path))
     file = Path(store.repo_path) / "stats.parquet"
 
     assert (source.name, source.kind, source.size) == ("stats", "FileSource", file.stat().st_size)
@@ -345,7 +345,7 @@ def test_a_file_source_is_identified_by_size_and_time(store) -> None:
 
 
 def test_a_source_that_is_gone_has_a_path_and_no_size() -> None:
-    (source,) = catalog.sources_of([view(source={"path": "/gone.parquet"})], None)
+    (source,) = sources.of([view(source={"path": "/gone.parquet"})], None)
 
     assert (source.path, source.size, source.modified) == ("/gone.parquet", None, None)
 
@@ -353,11 +353,11 @@ def test_a_source_that_is_gone_has_a_path_and_no_size() -> None:
 def test_a_relative_source_lies_beside_the_repository(tmp_path: Path) -> None:
     (tmp_path / "stats.parquet").write_bytes(b"1234")
 
-    assert catalog.sources_of([view()], tmp_path)[0].size == 4
+    assert sources.of([view()], tmp_path)[0].size == 4
 
 
 def test_a_view_without_a_source_has_none() -> None:
-    assert catalog.sources_of([on_demand()], None) == ()
+    assert sources.of([on_demand()], None) == ()
 
 
 def test_what_a_repository_holds(store) -> None:
@@ -406,4 +406,4 @@ def test_reading_a_definition_runs_none_of_its_code(make: Callable[[], Any], mon
     spec = make().to_proto().spec
     monkeypatch.setattr(dill, "loads", lambda *_: pytest.fail("stored code was loaded"))
 
-    assert catalog.hashes_of(spec)
+    assert definitions.hashes_of(spec)

@@ -29,6 +29,7 @@ from feast_nb.records import (
     FeatureUse,
     Input,
     ModelVersion,
+    Origin,
     Repository,
     Result,
     Retrieval,
@@ -204,6 +205,7 @@ DOCUMENT_KINDS = [
 MINIMAL: dict[type[Document], Document] = {
     Contract: Contract("m-1", None, "p"),
     ModelVersion: ModelVersion("m-1"),
+    Origin: Origin("nb.ipynb", "1a2b", "main", True, cautions=("cell 3 was edited.",)),
     Repository: Repository("p", "/r"),
     Retrievals: Retrievals("r", (retrieval(),)),
     RunState: RunState(),

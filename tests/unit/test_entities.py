@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from feast_nb import archive
 from feast_nb.errors import FeatureError
 from feast_nb.records import EntityFrame, Span
 from feast_nb.session.entities import check, describe, describe_rows, moment, timestamp_column
@@ -139,9 +140,7 @@ def test_a_frame_is_described() -> None:
         rows=2,
         columns=("driver_id", "event_timestamp", "y"),
         join_keys=("driver_id",),
-        timestamp=Span(
-            "event_timestamp", "2024-01-10T12:00:00+00:00", "2024-01-11T12:00:00+00:00"
-        ),
+        timestamp=Span("event_timestamp"),
     )  # fmt: skip
 
 
@@ -149,16 +148,15 @@ def test_a_frame_is_described() -> None:
     "values", [["2024-01-10T12:00:00Z"] * 2, [AT.tz_convert("Asia/Tokyo")] * 2, ["rubbish", AT]]
 )
 def test_the_span_is_in_utc_and_passes_over_what_is_no_moment(values: list[Any]) -> None:
-    span = describe(frame(event_timestamp=values), ["driver_id"]).timestamp
+    span = archive.span(frame(event_timestamp=values), "event_timestamp")
 
-    assert span is not None
     assert span.min == span.max == "2024-01-10T12:00:00+00:00"
 
 
 def test_a_frame_without_a_moment_has_a_column_and_no_span() -> None:
     entity = frame(event_timestamp=pd.to_datetime([None, None], utc=True))
 
-    assert describe(entity, ["driver_id"]).timestamp == Span("event_timestamp")
+    assert archive.span(entity, "event_timestamp") == Span("event_timestamp")
 
 
 def test_a_query_is_kept_whole() -> None:

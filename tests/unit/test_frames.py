@@ -96,22 +96,75 @@ def test_full_names_are_the_columns_where_so_asked() -> None:
 def test_a_model_is_of_a_historical_retrieval_only() -> None:
     historical, online = retrieval("h", "a"), retrieval("o", "a", kind="online")
 
-    assert frames.of_model(["a"], 1, [historical, online]) is historical
-    assert frames.of_model(None, None, [online]) is None
+    assert frames.of_model(["a"], 1, [historical, online]) == (historical,)
+    assert frames.of_model(None, None, [online]) == ()
 
 
 def test_a_model_without_names_is_told_by_its_width() -> None:
     one, two, last = retrieval("1", "a"), retrieval("2", "a", "b"), retrieval("3", "c")
 
-    assert frames.of_model(None, 2, [one, two, last]) is two
+    assert frames.of_model(None, 2, [one, two, last]) == (two,)
 
 
 @pytest.mark.parametrize("width", [None, 7])
 def test_a_model_that_tells_nothing_is_of_the_latest_retrieval(width: int | None) -> None:
     first, last = retrieval("1", "a"), retrieval("2", "b")
 
-    assert frames.of_model(None, width, [first, last]) is last
+    assert frames.of_model(None, width, [first, last]) == (last,)
 
 
 def test_a_model_whose_names_no_retrieval_has_is_of_none() -> None:
-    assert frames.of_model(["x"], 1, [retrieval("r", "a")]) is None
+    assert frames.of_model(["x"], 1, [retrieval("r", "a")]) == ()
+
+
+def test_a_model_of_a_frame_joined_from_several_is_of_them_all() -> None:
+    one, two, other = retrieval("1", "a", "b"), retrieval("2", "c"), retrieval("3", "d")
+
+    assert frames.of_model(["a", "b", "c", "y"], 4, [one, two, other]) == (one, two)
+
+
+def test_what_the_cell_reads_is_before_what_came_later() -> None:
+    read, later = retrieval("read", "a", "b"), retrieval("later", "a")
+
+    assert frames.of_model(["a"], 1, [read, later], {"read": "attrs"}) == (read,)
+    assert frames.of_model(None, None, [read, later], {"read": "attrs"}) == (read,)
+
+
+# ---------------------------------------------------------------------- kin
+
+
+def test_what_a_cell_makes_of_a_marked_frame_is_its_kin() -> None:
+    frame, kin = pd.DataFrame({"a": [1]}), frames.Kin()
+    frames.mark(frame, "r-1")
+    joined = frame.merge(pd.DataFrame({"a": [1], "b": [2]}))
+
+    assert kin.of(joined) == {}
+    kin.learn(joined, ["r-1"])
+
+    assert kin.of(frame) == kin.of(frame["a"]) == {"r-1": "attrs"}
+    assert kin.of(joined) == {"r-1": "name"}
+    kin.learn(joined, ["r-2"])
+    assert kin.of(joined) == {"r-1": "name", "r-2": "name"}
+
+
+def test_a_frame_that_is_gone_leaves_no_kin_behind() -> None:
+    """Python gives the number of a dead object to the next one."""
+    kin = frames.Kin()
+    for _ in range(100):
+        frame = pd.DataFrame({"a": [1]})
+        assert kin.of(frame) == {}
+        kin.learn(frame, ["r-1"])
+    del frame
+
+    assert kin._of == {}
+
+
+def test_arrays_and_lists_of_frames_are_looked_into() -> None:
+    frame, kin = pd.DataFrame({"a": [1, 2]}), frames.Kin()
+    array = frame.to_numpy().copy()
+    frames.mark(frame, "r-1")
+    kin.learn([array, 3, "x"], ["r-2"])
+
+    assert kin.of((frame, array)) == {"r-1": "attrs", "r-2": "name"}
+    assert kin.of({"train": array}) == {"r-2": "name"}
+    assert kin.of([1, "x", None]) == {}

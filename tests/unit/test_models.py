@@ -15,8 +15,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from feast_nb.code import names_stored
 from feast_nb.errors import ModelError
-from feast_nb.notebook import names_stored
 from feast_nb.records import Retrieval
 from feast_nb.runs.models import Inputs, flavor_named, flavor_of, inputs_of, is_fitted
 from feast_nb.session import models
@@ -250,7 +250,7 @@ def test_features_that_are_truly_called_f0_are_known() -> None:
 
 def test_an_example_has_the_models_columns_in_its_order() -> None:
     frame = X.assign(y=Y)[["y", "a", "b"]]
-    found = models.example(Inputs(("b", "a"), 2), None, ["no frame", X[["a"]], frame])
+    found = models.example(Inputs(("b", "a"), 2), (), ["no frame", X[["a"]], frame])
 
     assert list(found.columns) == ["b", "a"]
     assert len(found) == len(X)
@@ -259,14 +259,14 @@ def test_an_example_has_the_models_columns_in_its_order() -> None:
 def test_an_example_for_a_bare_array_is_one_of_the_retrievals_columns() -> None:
     retrieval = Retrieval("r", "historical", "p", ("v:b", "v:a"))
 
-    found = models.example(Inputs(None, 2), retrieval, [X])
+    found = models.example(Inputs(None, 2), (retrieval,), [X])
     assert (found == X[["b", "a"]].to_numpy()).all()
-    assert models.example(Inputs(None, 3), retrieval, [X]) is None
+    assert models.example(Inputs(None, 3), (retrieval,), [X]) is None
 
 
 @pytest.mark.parametrize("at_hand", [[], [X[["a"]]], [X.iloc[:0]], [np.zeros((2, 2))]])
 def test_without_a_fitting_frame_there_is_no_example(at_hand: list[Any]) -> None:
-    assert models.example(Inputs(("b", "a"), 2), None, at_hand) is None
+    assert models.example(Inputs(("b", "a"), 2), (), at_hand) is None
 
 
 def test_a_variable_that_is_not_there_is_told_with_the_nearest_model() -> None:

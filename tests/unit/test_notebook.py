@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from feast_nb import notebook
+from feast_nb import code, notebook
 
 
 class Shell:
@@ -21,15 +21,24 @@ class Shell:
         self.history_manager = SimpleNamespace(input_hist_raw=[""])
         self.callbacks: list[Any] = []
         self.events = SimpleNamespace(
-            register=lambda name, act: self.callbacks.append(act),
-            unregister=lambda name, act: self.callbacks.remove(act),
+            register=lambda name, act: self.callbacks.append((name, act)),
+            unregister=lambda name, act: self.callbacks.remove((name, act)),
         )
 
-    def run(self, source: str, *, store_history: bool = True) -> None:
-        for act in self.callbacks:
-            act(SimpleNamespace(raw_cell=source, store_history=store_history))
+    def transform_cell(self, source: str) -> str:
+        return source
+
+    def run(self, source: str, *, store_history: bool = True, cell_id: str | None = None) -> None:
+        info = SimpleNamespace(raw_cell=source, store_history=store_history, cell_id=cell_id)
+        self._tell("pre_run_cell", info)
         if store_history:  # IPython keeps the input after the event
             self.history_manager.input_hist_raw.append(source)
+        self._tell("post_run_cell", SimpleNamespace(info=info))
+
+    def _tell(self, event: str, what: Any) -> None:
+        for name, act in list(self.callbacks):
+            if name == event:
+                act(what)
 
 
 @pytest.fixture
@@ -168,7 +177,7 @@ def test_a_broken_notebook_nearby_is_passed_over(kernel, text: str) -> None:
     ],
 )
 def test_names_that_a_cell_binds(source: str, names: set[str]) -> None:
-    assert notebook.names_stored(source) == names
+    assert code.names_stored(source) == names
 
 
 @pytest.mark.parametrize(
@@ -177,13 +186,13 @@ def test_names_that_a_cell_binds(source: str, names: set[str]) -> None:
      "f = lambda: [model := 1]"],
 )  # fmt: skip
 def test_names_bound_in_a_scope_of_their_own_are_not_the_cells(source: str) -> None:
-    assert "model" not in notebook.names_stored(source)
+    assert "model" not in code.names_stored(source)
 
 
 def test_names_that_a_cell_reads() -> None:
-    assert notebook.names_loaded("a = f(b.c, d[e])") == {"f", "b", "d", "e"}
+    assert code.names_loaded("a = f(b.c, d[e])") == {"f", "b", "d", "e"}
 
 
 @pytest.mark.parametrize("source", ["a =", "%magic", "\0", "", "!ls", "x" * 10 + "("])
 def test_text_that_is_no_python_has_no_names(source: str) -> None:
-    assert notebook.names_stored(source) == notebook.names_loaded(source) == set()
+    assert code.names_stored(source) == code.names_loaded(source) == set()

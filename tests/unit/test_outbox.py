@@ -542,8 +542,8 @@ def die(box: Outbox) -> None:
     with box._changed:
         box._closing = True
         box._changed.notify_all()
-    if box._thread is not None:
-        box._thread.join(2)
+    for thread in box._threads.values():
+        thread.join(2)
     if box._file is not None:
         os.close(box._file)
         box._file = None

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from feast_nb import fingerprint
-from feast_nb.recording import Pending, Recording, RunRef, columns_of
+from feast_nb.archive import columns_of, copied
+from feast_nb.recording import Pending, Recording, RunRef
 from feast_nb.records import Cell, Contract, EntityFrame, Loss, Retrieval, Seconds
 
 RUN, OTHER = RunRef("run", "sqlite:///a.db"), RunRef("other", "http://b")
@@ -54,7 +55,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     sent: list[tuple[str, str, dict[str, Any]]] = []
     warned: list[str] = []
     world = SimpleNamespace(run=RUN, cell=Cell(3))
-    outbox = SimpleNamespace(put=lambda *entry: sent.append(entry))
+    outbox = SimpleNamespace(
+        put=lambda run, uri, entry, soon: sent.append((run, uri, entry)), hurry=lambda run: None
+    )
     recording = Recording(
         outbox,  # type: ignore[arg-type]
         run_of_call=lambda: world.run,
@@ -163,7 +166,7 @@ def test_what_the_user_does_to_the_entity_frame_later_does_not_matter(scene) -> 
     frame = entities()
     asked = fingerprint.of(frame).digest
     scene.hold_the_background()
-    id = scene.recording.submitted(draft(), frame, archive=True)
+    id = scene.recording.submitted(draft(), copied(frame), archive=True)
 
     frame.loc[0, "driver_id"] = 99
     frame["y"] = 1
@@ -189,7 +192,7 @@ def test_what_the_user_does_to_the_result_later_does_not_matter(scene) -> None:
 def test_the_users_frame_keeps_its_own_attributes(scene) -> None:
     frame = entities()
     frame.attrs["theirs"] = object()  # Parquet could not hold it
-    id = scene.recording.submitted(draft(), frame, archive=True)
+    id = scene.recording.submitted(draft(), copied(frame), archive=True)
 
     assert scene.settled(id).entity.artifact == "entity_df.parquet"
     assert list(frame.attrs) == ["theirs"]

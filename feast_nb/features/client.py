@@ -1,0 +1,151 @@
+"""`store.mlflow`: Feast's own calls on runs and models, on the server that the repository names."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from ..patches import Patches, door
+
+
+class Listener(Protocol):
+    """Who is told, and asked."""
+
+    def before_reading(self) -> None: ...
+
+    def server_of(self, store: Any) -> AbstractContextManager[None]: ...
+
+    def experiment_of_next_run(self, store: Any) -> str | None: ...
+
+    def resuming(self, run_id: str) -> AbstractContextManager[str]: ...
+
+    def version_tagged(self, version: Any) -> None: ...
+
+    def entity_frame_of(self, run_id: str) -> tuple[str | None, str | None]: ...
+
+    def say(self, message: str) -> None: ...
+
+
+class Calls:
+    """What is put around the methods of Feast's `FeastMlflowClient`."""
+
+    def __init__(self, listener: Listener, patches: Patches) -> None:
+        self._listener = listener
+        self._patches = patches
+
+    def follow(self, client: type) -> None:
+        replace = self._patches.replace
+        for name in ("log_model", "load_model"):
+            replace(client, name, self._on_its_server)
+        replace(client, "resolve_features", self._after_flush)
+        replace(client, "register_model", self._register)
+        replace(client, "get_training_entity_df", self._frame_or_reason)
+        replace(client, "start_run", self._start_run)
+
+    def _after_flush(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast reads back the tags of a run: ours must have arrived by then."""
+
+        @functools.wraps(original)
+        def reading(*args: Any, **kwargs: Any) -> Any:
+            if self._patches.active:
+                with door("sending records ahead of a read"):
+                    self._listener.before_reading()
+            return original(*args, **kwargs)
+
+        return reading
+
+    def _on_its_server(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast sets the tracking server in `start_run` only: in a fresh kernel these would go to
+        MLflow's default, a new database in the working folder.
+        """
+        reading = self._after_flush(original)
+
+        @functools.wraps(original)
+        def calling(client: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._patches.active:
+                return original(client, *args, **kwargs)
+            with self._listener.server_of(client._store):
+                return reading(client, *args, **kwargs)
+
+        return calling
+
+    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast tags a version with its run's service; the model's own has the last word.
+
+        MLflow's further options (`tags`, `await_registration_for`) are MLflow's to take.
+        """
+        reading = self._on_its_server(original)
+
+        @functools.wraps(original)
+        def register_model(client: Any, model_uri: str, name: str, **options: Any) -> Any:
+            if not self._patches.active:
+                return original(client, model_uri, name, **options)
+            if options:
+                with self._listener.server_of(client._store):
+                    version = client._mlflow.register_model(model_uri, name, **options)
+            else:
+                version = reading(client, model_uri, name)
+            with door("tagging a version"):
+                self._listener.version_tagged(version)
+            return version
+
+        return register_model
+
+    def _frame_or_reason(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast advises what is done already where a run has no entity frame: say the reason.
+
+        The timestamp column is the recorded one, where the caller names none.
+        """
+        reading = self._after_flush(original)
+
+        @functools.wraps(original)
+        def get_training_entity_df(client: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
+            column = reason = None
+            if self._patches.active:
+                with door("looking up the entity frame of a run"):
+                    self._listener.before_reading()
+                    column, reason = self._listener.entity_frame_of(run_id)
+            if column and not args and "timestamp_column" not in kwargs:
+                kwargs["timestamp_column"] = column
+            try:
+                return reading(client, run_id, *args, **kwargs)
+            except Exception as problem:  # Feast's own error goes on, with a note
+                if reason:
+                    problem.add_note(f"feast_nb: the entity frame was not archived: {reason}")
+                raise
+
+        return get_training_entity_df
+
+    def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Respect an experiment chosen before, as Feast's docstring promises.
+
+        Feast is told the experiment each time: what it would set globally is not the user's
+        choice, and stands in the way of later runs on other servers.
+        """
+
+        @functools.wraps(original)
+        def start_run(client: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._patches.active:
+                return original(client, *args, **kwargs)
+            name = args[0] if args else kwargs.get("run_name")
+            if isinstance(name, str) and re.fullmatch("[0-9a-f]{32}", name):
+                self._listener.say(
+                    f"store.mlflow.start_run takes a name first: a new run is called {name}. To go "
+                    f'on with a run, write start_run(run_id="{name}").'
+                )
+            if "experiment_id" in kwargs:
+                return original(client, *args, **kwargs)
+            if client._tracking_uri:
+                client._mlflow.set_tracking_uri(client._tracking_uri)
+            if run_id := kwargs.get("run_id"):
+                with self._listener.resuming(run_id) as experiment:
+                    return original(client, *args, experiment_id=experiment, **kwargs)
+            with door("looking up the chosen experiment"):
+                if chosen := self._listener.experiment_of_next_run(client._store):
+                    kwargs["experiment_id"] = chosen
+            return original(client, *args, **kwargs)
+
+        return start_run

@@ -1,0 +1,341 @@
+"""What a retrieval asked for, as the registry defined it at that moment: services, views, hashes.
+
+Definitions are compared by hashes of their parts, so that a moved file is no changed feature:
+`schema`, `entities`, `ttl`, `code`, `query` (what the source selects) and `location` (where the
+source lies). They are read from Feast's protos, whose on-demand code is never run here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
+
+from ..records import View
+
+
+class Asked(NamedTuple):
+    """Everything about a retrieval that follows from its features and the registry alone."""
+
+    refs: tuple[str, ...]
+    service: str | None
+    basis: Literal["given", "exact", "none"]
+    fitting: tuple[str, ...]
+    views: dict[str, Any]
+    records: tuple[View, ...]
+    join_keys: tuple[str, ...]
+    registry: str | None
+
+
+_known: WeakKeyDictionary[Any, tuple[Any, dict[Any, Asked]]] = WeakKeyDictionary()
+
+
+def asked(store: Any, features: Any) -> Asked:
+    """What a call of `store` with these `features` asked for.
+
+    Looked up once for each state of the registry: it costs milliseconds, on the cell's time.
+    """
+    state, key = _state_of(store.registry), _key_of(features)
+    before, found = _known.get(store, (None, {}))
+    if state is None or before != state:
+        found = {}
+        _known[store] = (state, found)
+    if key not in found:
+        found[key] = _looked_up(store, features)
+    return found[key]
+
+
+def _looked_up(store: Any, features: Any) -> Asked:
+    refs = refs_of(store, features)
+    views = views_of(store, features, refs)
+    return Asked(
+        refs,
+        *service_of(store, features, refs),
+        views,
+        view_records(views),
+        join_keys_of(store, views.values()),
+        registry_hash(store),
+    )
+
+
+def _state_of(registry: Any) -> Any:
+    """What changes whenever Feast's own copy of the registry does; None where it keeps none."""
+    proto = getattr(registry, "cached_registry_proto", None)
+    if proto is None:
+        return None
+    created = getattr(registry, "cached_registry_proto_created", None)
+    return id(proto), proto.version_id, proto.last_updated.ToNanoseconds(), created
+
+
+def _key_of(features: Any) -> Any:
+    projections = getattr(features, "feature_view_projections", None)
+    if projections is None:
+        return tuple(features)
+    parts = tuple(
+        (p.name, p.name_to_use(), tuple(sorted(p.join_key_map.items())), len(p.features))
+        for p in projections
+    )
+    return features.name, parts
+
+
+def registry_hash(store: Any) -> str | None:
+    """A hash of every definition in the store's copy of the registry, whenever it was applied."""
+    proto = getattr(store.registry, "cached_registry_proto", None)
+    if proto is None:
+        return None
+    specs = sorted(
+        f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
+        for field, items in proto.ListFields()
+        if field.message_type is not None and "spec" in field.message_type.fields_by_name
+        for item in items
+        if getattr(item.spec, "project", store.project) == store.project
+    )
+    return hashlib.blake2b(b"\0".join(specs), digest_size=8).hexdigest()
+
+
+def service_now(
+    store: Any, refs: Sequence[str]
+) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
+    """As `service_of` for a list, from the registry as it stands, not the store's copy of it.
+
+    Another process may have applied a service since; the store's own copy is left as it is.
+    """
+    registry = store.registry
+    if hasattr(registry, "_registry_store"):
+        proto = registry._registry_store.get_registry_proto()
+        specs = [s.spec for s in proto.feature_services if s.spec.project == store.project]
+        services = {spec.name: _refs_of_spec(spec) for spec in specs}
+    else:
+        found = registry.list_feature_services(store.project, allow_cache=False)
+        services = {s.name: service_refs(s) for s in found}
+    return _exactly(services, refs)
+
+
+def _refs_of_spec(spec: Any) -> tuple[str, ...]:
+    return tuple(
+        f"{p.feature_view_name_alias or p.feature_view_name}"
+        f"{f'@v{p.version_tag}' if p.HasField('version_tag') else ''}:{column.name}"
+        for p in spec.features
+        for column in p.feature_columns
+    )
+
+
+def _exactly(
+    services: Mapping[str, Sequence[str]], refs: Sequence[str]
+) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
+    fitting = tuple(sorted(n for n, theirs in services.items() if set(theirs) == set(refs)))
+    if len(fitting) == 1:
+        return fitting[0], "exact", fitting
+    return None, "none", fitting
+
+
+def refs_of(store: Any, features: Any) -> tuple[str, ...]:
+    """The references that `features` (a list, or a feature service) stands for, in its order."""
+    from feast import utils
+
+    return tuple(utils._get_features(store.registry, store.project, features, allow_cache=True))
+
+
+def service_of(
+    store: Any, features: Any, refs: Sequence[str]
+) -> tuple[str | None, Literal["given", "exact", "none"], tuple[str, ...]]:
+    """The service that a retrieval truly used, how that is known, and all that would fit.
+
+    A list of references is a service's only where it is exactly one service's; where two services
+    hold the same features it is neither's, and both are named.
+    """
+    from feast import FeatureService
+
+    if isinstance(features, FeatureService):
+        return features.name, "given", (features.name,)
+    services = store.registry.list_feature_services(store.project, allow_cache=True)
+    return _exactly({s.name: service_refs(s) for s in services}, refs)
+
+
+def service_refs(service: Any) -> tuple[str, ...]:
+    """A service's references, in its order."""
+    return tuple(
+        f"{p.name_to_use()}:{f.name}" for p in service.feature_view_projections for f in p.features
+    )
+
+
+def views_of(store: Any, features: Any, refs: Sequence[str]) -> dict[str, Any]:
+    """Feast's own view for each view name in `refs`, in first-seen order.
+
+    A service may rename a view (`with_name`) and its join keys; the name is the one in the
+    references.
+    """
+    projections = {
+        p.name_to_use(): p for p in getattr(features, "feature_view_projections", None) or ()
+    }
+    found: dict[str, Any] = {}
+    for ref in refs:
+        name = ref.partition(":")[0]
+        if name not in found:
+            projection = projections.get(name)
+            plain = projection.name if projection else name.partition("@")[0]
+            view = store.registry.get_any_feature_view(plain, store.project, allow_cache=True)
+            if projection is not None and projection.join_key_map:
+                view = view.with_join_key_map(projection.join_key_map)
+            found[name] = view
+    return found
+
+
+def view_records(views: Mapping[str, Any]) -> tuple[View, ...]:
+    """Feast's views as records, each under the name that the references use."""
+    return tuple(_view_record(name, view) for name, view in views.items())
+
+
+def _view_record(name: str, view: Any) -> View:
+    proto = view.to_proto()
+    kind: Literal["batch", "stream", "on_demand"] = "batch"
+    if type(view).__name__ == "OnDemandFeatureView":
+        kind = "on_demand"
+    elif type(view).__name__ == "StreamFeatureView":
+        kind = "stream"
+    number = getattr(proto.meta, "current_version_number", 0)
+    return View(name, view.name, kind, str(number) if number else None, hashes_of(proto.spec))
+
+
+def hashes_of(spec: Any) -> dict[str, str]:
+    """One hash for each part of a view's definition, from its proto's `spec`."""
+    present = {f.name for f in spec.DESCRIPTOR.fields}
+    where, query = [], []
+    for field in ("batch_source", "stream_source"):
+        if field in present and spec.HasField(field):
+            location, selection = _source_parts(getattr(spec, field))
+            where.append(location)
+            query.append(selection)
+    parts: dict[str, Any] = {
+        "schema": sorted(
+            # Feast keeps the fields of a struct in a tag
+            (f.name, f.value_type, f.vector_length, f.tags.get("feast:struct_schema", ""))
+            for f in spec.features
+        ),
+        "entities": [
+            sorted(spec.entities),
+            sorted((c.name, c.value_type) for c in spec.entity_columns),
+        ],
+        "ttl": spec.ttl.ToSeconds() if "ttl" in present else None,
+        "code": _code(spec, present),
+        "query": query,
+        "location": where,
+    }
+    return {name: _hash(value) for name, value in parts.items()}
+
+
+def _code(spec: Any, present: set[str]) -> list[str]:
+    """The text of a transformation and what it reads; compiled bodies differ between Pythons."""
+    code = []
+    if "feature_transformation" in present:
+        code.append(spec.feature_transformation.user_defined_function.body_text)
+        plan = spec.feature_transformation.substrait_transformation.substrait_plan
+        code.append(base64.b64encode(plan).decode())
+    if "user_defined_function" in present:
+        code.append(spec.user_defined_function.body_text)
+    if "mode" in present:
+        code.append(str(spec.mode))
+    if "aggregations" in present:
+        code += [str(a) for a in spec.aggregations]
+    if "sources" in present and spec.DESCRIPTOR.name == "OnDemandFeatureViewSpec":
+        for name in sorted(spec.sources):
+            projection = spec.sources[name].feature_view_projection
+            asked = spec.sources[name].request_data_source.request_data_options.schema
+            code.append(f"{name}:{sorted(f.name for f in projection.feature_columns)}")
+            code.append(f"{name}:{sorted((f.name, f.value_type) for f in asked)}")
+    return code
+
+
+def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A data source as (where it lies, what it selects)."""
+    from google.protobuf.json_format import MessageToDict
+
+    fields = MessageToDict(source, preserving_proto_field_name=True)
+    selection = {
+        key: fields.get(key)
+        for key in ("timestamp_field", "created_timestamp_column", "field_mapping")
+    }
+    options = fields.get(source.WhichOneof("options") or "", {})
+    if "configuration" in options:  # a custom source keeps its settings as JSON in bytes
+        try:
+            options = json.loads(base64.b64decode(options["configuration"]))
+        except ValueError:
+            pass
+    location = dict(options) if isinstance(options, dict) else {"options": options}
+    selection["query"] = location.pop("query", None)
+    return {"type": fields.get("type"), **location}, selection
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def join_keys_of(store: Any, views: Iterable[Any]) -> tuple[str, ...]:
+    """The entity keys that a retrieval needs, on-demand views' inputs included."""
+    keys: dict[str, None] = {}
+    for view in views:
+        for projection in getattr(view, "source_feature_view_projections", {}).values():
+            source = store.registry.get_any_feature_view(
+                projection.name, store.project, allow_cache=True
+            )
+            keys.update(dict.fromkeys(join_keys_of(store, [source])))
+        mapping = getattr(view.projection, "join_key_map", {})
+        for column in getattr(view, "entity_columns", ()):
+            if not column.name.startswith("__dummy"):
+                keys[mapping.get(column.name, column.name)] = None
+    return tuple(keys)
+
+
+def request_fields_of(views: Iterable[Any]) -> tuple[str, ...]:
+    """The columns that on-demand views take from the caller."""
+    fields: dict[str, None] = {}
+    for view in views:
+        if hasattr(view, "get_request_data_schema"):
+            fields.update(dict.fromkeys(view.get_request_data_schema()))
+    return tuple(fields)
+
+
+def types_of(
+    views: Mapping[str, Any], refs: Sequence[str], full_feature_names: bool
+) -> dict[str, Any]:
+    """Result column → the Arrow type that Feast declares for it, lists left as they come."""
+    from feast.type_map import feast_value_type_to_pa
+
+    types = {}
+    for ref in refs:
+        name, _, feature = ref.partition(":")
+        for declared in views[name].features:
+            if declared.name == feature:
+                column = f"{name.partition('@')[0]}__{feature}" if full_feature_names else feature
+                try:
+                    types[column] = feast_value_type_to_pa(declared.dtype.to_value_type())
+                except (KeyError, TypeError, AttributeError):
+                    continue  # a type without one Arrow twin (a struct, an image): as it comes
+    return types
+
+
+def unasked(asked: Asked, full_feature_names: bool) -> dict[str, str]:
+    """Column → reference of what comes unasked: the features that on-demand views compute from."""
+    wanted = set(asked.refs)
+    found = {}
+    for view in asked.views.values():
+        for projection in getattr(view, "source_feature_view_projections", {}).values():
+            name = projection.name_to_use()
+            for feature in projection.features:
+                if f"{name}:{feature.name}" not in wanted:
+                    plain = f"{name}__{feature.name}" if full_feature_names else feature.name
+                    found[plain] = f"{name}:{feature.name}"
+    return found
+
+
+def views_written(store: Any, call: str, name: str) -> tuple[str, ...]:
+    """The views that a write reaches: the one named, or all that a push source feeds."""
+    if call != "push":
+        return (name,)
+    views = store.registry.list_all_feature_views(store.project, allow_cache=True)
+    fed = [v.name for v in views if getattr(getattr(v, "stream_source", None), "name", "") == name]
+    return tuple(sorted(fed))

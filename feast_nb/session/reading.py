@@ -1,0 +1,73 @@
+"""What the running cell reads: frames that came from retrievals, here or in earlier cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import code, frames
+from ..recording import RunRef
+from ..records import LinkedBy
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+class Reading:
+    """Follows frames from the retrieval that gave them through the variables of a notebook."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._kin = frames.Kin()
+
+    def of(self, value: Any) -> dict[str, LinkedBy]:
+        """Retrieval → how it is known that a value came from it."""
+        known = self._recorder.recording.retrievals
+        return {id: by for id, by in self._kin.of(value).items() if id in known}
+
+    def of_code(self, source: str, namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
+        """What code reads now: by marks and variables, and frames of nobody's by their shape."""
+        found: dict[str, LinkedBy] = {}
+        strangers = []
+        for name in sorted(code.names_loaded(source)):
+            value = namespace.get(name)
+            mine = self.of(value)
+            if not mine and frames.is_pandas(value):
+                strangers.append(value)
+            for id, by in mine.items():
+                if frames.surer(by, found.get(id)):
+                    found[id] = by
+        retrievals = list(self._recorder.recording.retrievals.values())
+        for frame in strangers:
+            match = frames.of_shape(frame, retrievals)
+            if match is not None:
+                found.setdefault(match.id, "columns")
+        return found
+
+    @property
+    def now(self) -> dict[str, LinkedBy]:
+        """What the running cell reads, as its variables are now; nothing outside a notebook."""
+        cells = self._recorder.cells
+        if not cells.namespace or not self._recorder.recording.retrievals:
+            return {}
+        return self.of_code(cells.code, cells.namespace)
+
+    def link(self, run: RunRef) -> None:
+        """Link a run to everything that the running cell reads."""
+        if not self._recorder.records(run):
+            return
+        for id, by in self.now.items():
+            self._recorder.recording.link(run, id, by, self._recorder.inherited_from(run, id))
+
+    def learn(self) -> None:
+        """After a cell: what it made from frames of retrievals came from these too."""
+        cells = self._recorder.cells
+        if self._recorder.recording.retrievals:
+            self.learn_from(cells.code, cells.namespace)
+
+    def learn_from(self, source: str, namespace: Mapping[str, Any]) -> None:
+        """Follow the assignments of some code that has run."""
+        for changed, read in code.flows(source):
+            ids = {id for name in read for id in self.of(namespace.get(name))}
+            for name in changed if ids else ():
+                self._kin.learn(namespace.get(name), ids)
