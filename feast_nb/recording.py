@@ -8,6 +8,8 @@ as it likes.
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,6 +56,7 @@ class Recording:
         cell: Callable[[], Cell | None],
         spool: Path,
         warn: Callable[[str], None],
+        archives: Callable[[str], bool] = lambda run_id: True,
     ) -> None:
         self.outbox = outbox
         self.retrievals: dict[str, Retrieval] = {}
@@ -65,9 +68,12 @@ class Recording:
         self._same: dict[tuple[Any, ...], str] = {}
         self._uris: dict[str, str] = {}
         self._archived: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+        self._loose: dict[str, tuple[Path, tuple[str, ...]]] = {}
+        self._copies: dict[tuple[str, str], EntityFrame] = {}
+        self._archives = archives
         self._run_of_call = run_of_call
         self._cell = cell
-        self._spool = spool
+        self.spool = spool
         self._warn = warn
         self._lock = threading.RLock()
         self._background = archive.Background(warn)
@@ -179,12 +185,15 @@ class Recording:
             original = self.retrievals[id]
             if original.run_id == run.id:
                 return original
-            self._users.setdefault(id, set()).add(run.id)
+            new = run.id not in self._users.setdefault(id, set())
+            self._users[id].add(run.id)
             linked = self._copy_for(run.id, id)
         entry: dict[str, Any] = {"kind": "retrieval", "retrieval": linked.to_dict()}
         if inherited_from:
             entry["inherited_from"] = inherited_from
         self.put(run, entry)
+        if new and original.run_id is None and self._archives(run.id):
+            self._later(self._take_along, run, id)
         return linked
 
     def put(self, run: RunRef, entry: dict[str, Any], soon: bool = True) -> None:
@@ -197,7 +206,8 @@ class Recording:
         """The retrievals of a run: those linked to it, then those made in it, in order."""
         with self._lock:
             made = self._made.get(run_id, {})
-            linked = [i for i in self._used.get(run_id, {}) if i not in made]
+            linked = [i for i in self.retrievals if i in self._used.get(run_id, {})]
+            linked = [i for i in linked if i not in made]
             return [
                 *(self._copy_for(run_id, i) for i in linked),
                 *(self.retrievals[i] for i in made),
@@ -247,6 +257,7 @@ class Recording:
     def close(self) -> None:
         self.settle()
         self._background.close()
+        shutil.rmtree(self.spool / f"loose-{os.getpid()}", ignore_errors=True)
 
     # ------------------------------------------------------------------ in the background
 
@@ -283,20 +294,47 @@ class Recording:
             return {"reason": "archiving is off"}
         if max_rows and len(frame) > max_rows:
             return {"reason": f"{len(frame):,} rows above entity_df_max_rows ({max_rows:,})"}
-        if not run_id:
-            return {"reason": "no run was open when it was asked for"}
-        if (run_id, digest) not in self._archived:
-            first = self._is_first(run_id, id) and frames.is_pandas(frame)
-            artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
-            path = self._spool / f"{id}.parquet"
+        path = self.spool / f"{id}.parquet"
+        if not run_id:  # a run may come to use it
+            path = self.spool / f"loose-{os.getpid()}" / path.name
+        if run_id is None or (run_id, digest) not in self._archived:
             written, reason, changed = archive.write(frame, path)
             if not written:
                 return {"reason": reason}
-            self._archived[run_id, digest] = artifact, changed
-            entry = {"kind": "file", "path": str(path), "artifact": artifact}
-            self.put(RunRef(run_id, self._uris[run_id]), entry, soon=False)
+            if run_id is None:
+                self._loose[id] = path, changed
+                return {"reason": "no run was open when it was asked for"}
+            self._send_file(run_id, id, digest, path, changed, frames.is_pandas(frame))
         artifact, changed = self._archived[run_id, digest]
         return {"artifact": artifact, "changed": changed, "reason": None}
+
+    def _send_file(
+        self, run_id: str, id: str, digest: str, path: Path, changed: tuple[str, ...], named: bool
+    ) -> None:
+        first = named and self._is_first(run_id, id)
+        artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
+        self._archived[run_id, digest] = artifact, changed
+        entry = {"kind": "file", "path": str(path), "artifact": artifact}
+        self.put(RunRef(run_id, self._uris[run_id]), entry, soon=False)
+
+    def _take_along(self, run: RunRef, id: str) -> None:
+        """A run uses what was retrieved when none was open: it keeps the entity frame too."""
+        entity = self.retrievals[id].entity
+        if id not in self._loose or entity.fingerprint is None:
+            return
+        path, changed = self._loose[id]
+        if (run.id, entity.fingerprint) not in self._archived:
+            copy = self.spool / f"{run.id[:8]}-{id}.parquet"
+            shutil.copyfile(path, copy)
+            self._send_file(run.id, id, entity.fingerprint, copy, changed, True)
+        artifact, changed = self._archived[run.id, entity.fingerprint]
+        kept = replace(entity, artifact=artifact, changed=changed, reason=None)
+        with self._lock:
+            if self.retrievals[id].run_id == run.id:
+                self._set(id, entity=kept)
+            else:
+                self._copies[run.id, id] = kept
+                self._put_all(id, soon=True)
 
     def _hash_result(self, pending: Pending, held: Any) -> None:
         try:
@@ -377,8 +415,8 @@ class Recording:
     def _copy_for(self, run_id: str, id: str) -> Retrieval:
         """A retrieval as a run that did not make it has it."""
         original = self.retrievals[id]
-        entity = original.entity
-        if entity.artifact:  # the copy is another run's
+        entity = self._copies.get((run_id, id), original.entity)
+        if (run_id, id) not in self._copies and entity.artifact:  # the copy is another run's
             where = f"runs:/{original.run_id}/{entity.artifact}"
             entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
         return replace(original, run_id=run_id, linked_by=self._used[run_id][id], entity=entity,
@@ -389,6 +427,8 @@ class Recording:
         if self.retrievals[id].run_id is None and (run := self._run_of_call()):
             self._uris[run.id] = run.tracking_uri
             self._set(id, run_id=run.id)
+            if self._archives(run.id):
+                self._later(self._take_along, run, id)
 
     def _update(self, id: str, state: str, run_seconds: float, kept: str | None = None) -> None:
         before = self.retrievals[id]

@@ -54,6 +54,7 @@ class Recorder:
             cell=lambda: self.cells.current,
             spool=folder / "spool",
             warn=self.say,
+            archives=self.archives,
         )
         self.paused = False
         self.interactive = False
@@ -108,6 +109,11 @@ class Recorder:
         if inherited is not None and inherited.id in self.open:
             return inherited
         return next(iter(self.open.values())) if len(self.open) == 1 else None
+
+    def archives(self, run_id: str) -> bool:
+        """Whether a run keeps copies of entity frames."""
+        wish = self.wishes.get(run_id)
+        return self.feast.archives(wish)
 
     def records(self, run: RunRef) -> bool:
         """Whether a run is recorded: one that a magic opened always, others as `auto_log` says."""
@@ -173,6 +179,7 @@ class Recorder:
 
     def adopt(self) -> None:
         """Take over what dead processes left: send their records, close the runs left open."""
+        _sweep(self.recording.spool)
         left: dict[str, Entry] = {}
         for entry in self.outbox.adopt():
             if entry["kind"] == "opened" and not entry.get("resumed"):
@@ -187,6 +194,18 @@ class Recorder:
                 f"run {entry.get('name') or run.id[:8]} was left open{where} by a kernel that "
                 "died; it is being closed as KILLED."
             )
+
+
+def _sweep(spool: Path) -> None:
+    """Remove entity frames that no run came to use, of processes that are gone."""
+    import shutil
+
+    import psutil
+
+    for folder in spool.glob("loose-*"):
+        number = folder.name.removeprefix("loose-")
+        if not number.isdigit() or not psutil.pid_exists(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def state_folder() -> Path:

@@ -222,9 +222,19 @@ class Retrieved:
         run = self._recorder.run_of_call()
         return self._recorder.wishes.get(run.id) if run else None
 
+    def archives(self, wish: Wish | None) -> bool:
+        """Whether entity frames are kept, by the settings of the store opened last."""
+        store = self.last_store()
+        return store is not None and self._archives(settings_of(store), wish)
+
     def _archives(self, settings: Any, wish: Wish | None) -> bool:
-        """An explicit magic archives unless it, or the YAML in so many words, says not to."""
-        if wish is None or "auto_log_entity_df" in settings.model_fields_set:
+        """An explicit magic archives unless it, or the YAML in so many words, says not to.
+
+        What is retrieved with no run open is kept for one that may come to use it.
+        """
+        if wish is None and self._recorder.run_of_call() is None:
+            return settings.auto_log_entity_df or not _said(settings)
+        if wish is None or _said(settings):
             return bool(settings.auto_log_entity_df) and (wish is None or wish.archive)
         return wish.archive
 
@@ -250,6 +260,11 @@ class Retrieved:
             registry=asked.registry,
             beside=definitions.unasked(asked, call.full_feature_names),
         )
+
+
+def _said(settings: Any) -> bool:
+    """Whether the YAML says in so many words whether entity frames are kept."""
+    return "auto_log_entity_df" in settings.model_fields_set
 
 
 def _look(call: Call, asked: Asked) -> Callable[[Retrieval], Retrieval]:
