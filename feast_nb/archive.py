@@ -2,47 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
+from threading import Condition, Thread
 from typing import Any
 
 from . import fingerprint, frames
 from .records import Column, Result, Span
 
+_PAUSE, _LONGEST = 0.05, 0.5  # seconds without a new task before work begins, and at most
+_PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
+
 
 class Background:
-    """One thread that does what may take longer, in the order in which it was asked for."""
+    """One thread that does what may take longer, in the order in which it was asked for.
+
+    It begins when nothing was asked for a moment: what a call leaves behind waits until the cell
+    has the result, since Python runs one thread at a time.
+    """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
-        self._lock = RLock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._work: set[Future[None]] = set()
+        self._changed = Condition()
+        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._thread: Thread | None = None
+        self._busy = self._hurried = self._closing = False
+        self._first = self._last = 0.0
+        self._waiting_for = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Begin nothing while Feast works for the cell: it needs the processor more."""
+        with self._changed:
+            self._waiting_for += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiting_for -= 1
+                self._last = time.monotonic()
+                if self._queue:
+                    self._changed.notify_all()
 
     def later(self, task: Callable[..., None], *args: Any) -> None:
         """Do a task soon; what goes wrong in it is said, and stops nothing else."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="feast_nb hash")
-            future = self._pool.submit(self._guarded, task, *args)
-            self._work.add(future)
-        future.add_done_callback(self._work.discard)
+        with self._changed:
+            self._last = time.monotonic()
+            if not self._queue:
+                self._first = self._last
+            self._queue.append((task, args))
+            if self._thread is None or not self._thread.is_alive():
+                self._closing = False
+                self._thread = Thread(target=self._run, name="feast_nb hash", daemon=True)
+                self._thread.start()
+            elif not self._busy and len(self._queue) == 1:
+                self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
         """Wait for everything asked for so far, at most `seconds`; whether all is done."""
-        return not wait(list(self._work), timeout=seconds).not_done
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+            try:
+                while self._queue or self._busy:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return False
+                    self._changed.wait(left)
+            finally:
+                self._hurried = False
+        return True
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
 
-    def _guarded(self, task: Callable[..., None], *args: Any) -> None:
-        try:
-            task(*args)
-        except Exception as problem:  # the background thread's door: it warns
-            self._warn(f"a frame could not be hashed ({type(problem).__name__}: {problem}).")
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            task, args = work
+            try:
+                task(*args)
+            except Exception as problem:  # the background thread's door: it warns
+                self._warn(f"a frame could not be hashed ({type(problem).__name__}: {problem}).")
+            del work, task, args  # a frame is let go of as soon as it is hashed
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def _next(self) -> tuple[Callable[..., None], tuple[Any, ...]] | None:
+        with self._changed:
+            while not self._closing:
+                now = time.monotonic()
+                ready = min(self._last + _PAUSE, self._first + _LONGEST)
+                if self._waiting_for:
+                    ready = self._first + _PATIENCE
+                if self._queue and (self._hurried or now >= ready):
+                    self._busy = True
+                    return self._queue.popleft()
+                self._changed.wait(max(ready - now, 0.001) if self._queue else None)
+            return None
 
 
 def copied(frame: Any) -> Any:

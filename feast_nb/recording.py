@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,6 +250,10 @@ class Recording:
             return mine
         left = [n for n in names if n not in best[0].columns()]
         return (*best, *(frames.of_model(left, None, own, used) if left else ()))
+
+    def held(self) -> AbstractContextManager[None]:
+        """A time in which Feast works for the cell: nothing is begun in the background."""
+        return self._background.held()
 
     def settle(self, seconds: float = 60.0) -> bool:
         """Wait for hashes and archives under way, at most `seconds`; whether all are done."""

@@ -252,14 +252,15 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: _answers(f"{url}/health"), 90, f"MLflow: {folder / 'log'}")
+        wait_for(lambda: answers(f"{url}/health"), 90, f"MLflow: {folder / 'log'}")
         yield url
     finally:
         server.terminate()
         server.wait(timeout=20)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server answers at a URL."""
     try:
         with urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)

@@ -62,12 +62,17 @@ def _looked_up(store: Any, features: Any) -> Asked:
 
 
 def _state_of(registry: Any) -> Any:
-    """What changes whenever Feast's own copy of the registry does; None where it keeps none."""
+    """What changes whenever Feast's own copy of the registry does; None where it keeps none.
+
+    A file registry gives each writing a version of its own, and is read anew by every historical
+    retrieval.
+    """
     proto = getattr(registry, "cached_registry_proto", None)
     if proto is None:
         return None
-    created = getattr(registry, "cached_registry_proto_created", None)
-    return id(proto), proto.version_id, proto.last_updated.ToNanoseconds(), created
+    if proto.version_id:
+        return proto.version_id, proto.last_updated.ToNanoseconds()
+    return id(proto), getattr(registry, "cached_registry_proto_created", None)
 
 
 def _key_of(features: Any) -> Any:
@@ -104,14 +109,30 @@ def service_now(
     Another process may have applied a service since; the store's own copy is left as it is.
     """
     registry = store.registry
-    if hasattr(registry, "_registry_store"):
+    if not hasattr(registry, "_registry_store"):
+        found = registry.list_feature_services(store.project, allow_cache=False)
+        return _exactly({s.name: service_refs(s) for s in found}, refs)
+    written = _written(registry)
+    before, services = _now.get(store, (None, {}))
+    if written is None or before != written:
         proto = registry._registry_store.get_registry_proto()
         specs = [s.spec for s in proto.feature_services if s.spec.project == store.project]
         services = {spec.name: _refs_of_spec(spec) for spec in specs}
-    else:
-        found = registry.list_feature_services(store.project, allow_cache=False)
-        services = {s.name: service_refs(s) for s in found}
+        _now[store] = (written, services)
     return _exactly(services, refs)
+
+
+_now: WeakKeyDictionary[Any, tuple[Any, dict[str, tuple[str, ...]]]] = WeakKeyDictionary()
+
+
+def _written(registry: Any) -> tuple[int, int] | None:
+    """When a registry's file was written last, where it is a local one."""
+    path = getattr(registry, "_file_path", None)
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size) if found else None
 
 
 def _refs_of_spec(spec: Any) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +43,8 @@ class Ran:
 class Listener(Protocol):
     """Who is told of jobs."""
 
+    def at_work(self) -> AbstractContextManager[None]: ...
+
     def ran(self, token: Any, ran: Ran) -> None: ...
 
     def failed(self, token: Any, seconds: float, error: BaseException) -> None: ...
@@ -71,7 +74,8 @@ def follow(job: Any, token: Any, listener: Listener) -> None:
             inside.depth, inside.table = 1, None
             started = time.perf_counter()
             try:
-                result = original(*args, **kwargs)
+                with listener.at_work():
+                    result = original(*args, **kwargs)
             except BaseException as error:
                 with kept("recording a retrieval that failed"):
                     listener.failed(token, time.perf_counter() - started, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,13 @@ def looked_into(record: Source, view: Any, repo: Path | None) -> Source:
             return record
         own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}
         moment = own.get(source.timestamp_field, source.timestamp_field)
-        rows, newest = _footer(local, moment)
+        rows, newest = _footer(local, moment, local.stat().st_mtime_ns)
         return replace(record, rows=rows, newest=newest)
     return _object(record, path, getattr(source, "s3_endpoint_override", None))
 
 
-def _footer(path: Path, moment: str) -> tuple[int | None, str | None]:
+@lru_cache(maxsize=256)
+def _footer(path: Path, moment: str, changed: int) -> tuple[int | None, str | None]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

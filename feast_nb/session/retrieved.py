@@ -42,6 +42,10 @@ class Retrieved:
         """The store that was opened last, if MLflow is enabled for it."""
         return next((s for s in reversed(self.stores) if settings_of(s)), None)
 
+    def at_work(self) -> AbstractContextManager[None]:
+        """A time in which Feast works for the cell."""
+        return self._recorder.recording.held()
+
     @property
     def auto_log(self) -> bool:
         """Whether any open store records in runs that nobody asked it for."""
