@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,16 @@ def _services(store: Any) -> list[Any]:
 
 def _repository_warnings(store: Any) -> tuple[str, ...]:
     said = []
-    if settings_of(store) is None:
+    settings = settings_of(store)
+    if settings is not None and not _is_installed("mlflow"):
+        said.append("mlflow is not installed here: pip install 'feast[mlflow]'.")
+    if settings is not None and _is_folder(settings.get_tracking_uri()):
+        said.append(
+            "MLflow refuses a folder of files as its store; write "
+            'tracking_uri: "sqlite:///mlflow.db" in feature_store.yaml, or set '
+            "MLFLOW_ALLOW_FILE_STORE=true."
+        )
+    if settings is None:
         said.append(
             "MLflow is off here: runs and recording need `mlflow: {enabled: true}` in "
             "feature_store.yaml."
@@ -70,6 +80,25 @@ def _repository_warnings(store: Any) -> tuple[str, ...]:
             "TTL; `offline_store: {type: duckdb}` keeps them as nulls and is several times faster."
         )
     return tuple(said)
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a library could be imported; it is not imported for it."""
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # told to be absent
+        return False
+
+
+def _is_folder(uri: str | None) -> bool:
+    """Whether a tracking address is a folder of files that MLflow would not take."""
+    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
+        return False
+    if uri is None:  # MLflow's own choice: ./mlruns where there is one
+        return Path("mlruns").is_dir() and not Path("mlflow.db").exists()
+    return uri.startswith("file:") or "://" not in uri
 
 
 def service_named(store: Any, name: str) -> Any:

@@ -26,6 +26,11 @@ def run_options(magic: Any) -> Any:
         argument("--tag", action="append", metavar="K=V", help="a tag of the run; may be repeated"),
         argument("--description", metavar="TEXT", help="the run's description in MLflow"),
         argument("--no-archive", action="store_true", help="keep no copy of entity frames"),
+        argument(
+            "--archive-rows",
+            action="store_true",
+            help="keep the rows that a SQL query or date range gave, too",
+        ),
     ):
         magic = add(magic)
     return magic
@@ -314,4 +319,5 @@ def _run_keywords(options: Namespace) -> dict[str, Any]:
         "tags": pairs(options.tag, "--tag"),
         "description": options.description,
         "archive": not options.no_archive,
+        "archive_rows": options.archive_rows,
     }

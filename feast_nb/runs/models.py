@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ModelError, nearest
 from ..records import ModelVersion
 from .quiet import quiet
-from .tracking import client, ping, plain_errors
+from .tracking import at, client, ping, plain_errors
 
 # Flavour → (the module whose presence makes it possible, the classes it takes). Looked up in
 # `sys.modules`: a model of a library that was never imported cannot exist.
@@ -202,6 +202,45 @@ def register(uri: str, logged: ModelVersion, name: str, aliases: Sequence[str]) 
         version=str(version.version),
         aliases=tuple(aliases),
     )
+
+
+def uri_of(uri: str, named: str) -> str:
+    """MLflow's URI for a model as people name it: `name/3`, `name@alias`, `name`, or a URI.
+
+    A bare name means its latest version. Raises `ModelError` where there is no such model.
+    """
+    if "://" in named or named.startswith(("models:/", "runs:/")):
+        return named
+    if "@" in named or "/" in named:
+        return f"models:/{named}"
+    known = [int(v.version) for v in client(uri).search_model_versions(f"name = '{named}'")]
+    if not known:
+        hint = nearest(named, list(registered_names(uri)))
+        raise ModelError(f"no registered model {named}; {hint or 'none is registered.'}")
+    return f"models:/{named}/{max(known)}"
+
+
+def load(uri: str, named: str, flavor: str | None = None) -> Any:
+    """A logged or registered model, in the library it was trained with (`flavor`), not as PyFunc.
+
+    Raises `ModelError` where there is no such model, or not of that flavour.
+    """
+    ping(uri)
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import get_model_info
+
+    with at(uri), quiet():
+        address = uri_of(uri, named)
+        try:
+            kinds = get_model_info(address).flavors
+        except MlflowException as problem:
+            text = " ".join(str(problem).split())[:300]
+            raise ModelError(f"no model {named}: {text}") from problem
+        mine = [f for f in FLAVORS if f in kinds]
+        chosen = flavor_named(flavor) if flavor else (mine[0] if mine else "pyfunc")
+        if flavor and flavor != "pyfunc" and flavor not in kinds:
+            raise ModelError(f"{named} is not of flavour {flavor}, but {', '.join(mine)}.")
+        return importlib.import_module(f"mlflow.{chosen}").load_model(address)
 
 
 def registered_names(uri: str) -> dict[str, tuple[str, ...]]:

@@ -74,12 +74,32 @@ def plain_errors() -> Iterator[None]:
 
 
 def address(uri: str | None) -> str:
-    """The address that MLflow will use for a store's setting; None means MLflow's own choice."""
-    if uri:
-        return uri
-    import mlflow
+    """The address that MLflow will use for a store's setting; None means MLflow's own choice.
 
-    return str(mlflow.get_tracking_uri())
+    Raises `TrackingError` where MLflow is not installed, or would refuse the address.
+    """
+    try:
+        import mlflow
+    except ImportError:
+        raise TrackingError(
+            "mlflow is not installed here; install it with: pip install 'feast[mlflow]'."
+        ) from None
+    found = uri or str(mlflow.get_tracking_uri())
+    if urlsplit(found).scheme in ("", "file") and not _files_allowed():
+        raise TrackingError(
+            f"MLflow refuses {found}, a folder of files, as its store; write tracking_uri: "
+            '"sqlite:///mlflow.db" in feature_store.yaml (`mlflow migrate-filestore` moves the '
+            "runs), or set MLFLOW_ALLOW_FILE_STORE=true."
+        )
+    return found
+
+
+def _files_allowed() -> bool:
+    """MLflow 3.17 takes a folder only where it is asked to; older ones always do."""
+    from mlflow import environment_variables
+
+    asked = getattr(environment_variables, "MLFLOW_ALLOW_FILE_STORE", None)
+    return asked is None or bool(asked.get())
 
 
 def client(uri: str) -> Any:

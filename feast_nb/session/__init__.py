@@ -62,6 +62,7 @@ class Session:
         description: str | None = None,
         nested: bool = False,
         archive: bool = True,
+        archive_rows: bool = False,
     ) -> Iterator[OpenRun]:
         """A tracked run as a context: FINISHED, FAILED on an error, KILLED on an interrupt."""
         opened = self.runs.start(
@@ -71,6 +72,7 @@ class Session:
             description=description,
             nested=nested,
             archive=archive,
+            archive_rows=archive_rows,
         )
         try:
             yield opened
@@ -130,6 +132,16 @@ class Session:
             self.learn(register, tuple(aliases))
         self.recorder.flush(run.id, final=True)
         return logged
+
+    def load_model(self, model: str, flavor: str | None = None) -> Any:
+        """A model in the library it was trained with, `predict_proba` and all.
+
+        `model` as in `driver_model/3`, `driver_model@champion`, `driver_model` (latest version),
+        or any of MLflow's URIs. Raises `ModelError` where there is no such model.
+        """
+        from ..runs import models
+
+        return models.load(self.runs.uri, model, flavor)
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs, newest first: retrievals and model versions whole.

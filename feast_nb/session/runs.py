@@ -62,6 +62,7 @@ class Runs:
         description: str | None = None,
         nested: bool = False,
         archive: bool = True,
+        archive_rows: bool = False,
     ) -> OpenRun:
         """Start a run; raises `UsageError` where one is open and `nested` is not asked for."""
         uri = self.uri
@@ -87,7 +88,9 @@ class Runs:
             description,
             nested,
         )
-        return self._opened(RunRef(record.id, uri), replace(record, cell=cell), archive)
+        return self._opened(
+            RunRef(record.id, uri), replace(record, cell=cell), Wish(archive, archive_rows)
+        )
 
     def resume(self, run_id: str) -> OpenRun:
         """Continue an earlier run."""
@@ -98,7 +101,7 @@ class Runs:
         uri = self.uri
         record = tracking.resume(uri, run_id)
         opened = self._opened(
-            RunRef(record.id, uri), replace(record, cell=self._recorder.cells.current), True
+            RunRef(record.id, uri), replace(record, cell=self._recorder.cells.current), Wish()
         )
         self._recorder.run_resumed(opened.ref)
         return opened
@@ -151,8 +154,8 @@ class Runs:
         base = settings.get_ui_url() if settings else None
         return tracking.run_url(base, record.experiment_id, record.id) or record.url
 
-    def _opened(self, ref: RunRef, record: TrackedRun, archive: bool) -> OpenRun:
-        self._recorder.wishes[ref.id] = Wish(archive)
+    def _opened(self, ref: RunRef, record: TrackedRun, wish: Wish) -> OpenRun:
+        self._recorder.wishes[ref.id] = wish
         self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)
         self.last = ref

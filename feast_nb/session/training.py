@@ -41,6 +41,7 @@ class Plan:
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
     archive: bool = True
+    archive_rows: bool = False
     sources: tuple[Any, ...] = ()
 
     @property
@@ -105,9 +106,10 @@ class Training:
             description=plan.description,
             nested=runs.innermost is not None,
             archive=plan.archive,
+            archive_rows=plan.archive_rows,
         )
         self._wish_before = recorder.wishes.get(self._run.ref.id)
-        recorder.wishes[self._run.ref.id] = Wish(plan.archive)
+        recorder.wishes[self._run.ref.id] = Wish(plan.archive, plan.archive_rows)
         self._first = len(recorder.recording.retrievals)
         self._logged_before = len(recorder.models.ids)
         for frame in plan.sources:
