@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from uuid import uuid4
 
 from . import archive, fingerprint, frames
@@ -45,6 +45,21 @@ class Pending:
     explain: Callable[[Any, Any], tuple[Loss, ...]] | None = None
     keep_rows: bool = False
     started: bool = False
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """An entity frame whose rows stay with the engine that has them (Spark)."""
+
+    def sums(self) -> list[tuple[int, int, int]]: ...
+
+    def schema(self) -> Any: ...
+
+    def span(self, column: str) -> tuple[str | None, str | None]: ...
+
+    def why_not(self) -> str | None: ...
+
+    def write(self, path: Path) -> None: ...
 
 
 class Recording:
@@ -114,6 +129,8 @@ class Recording:
             self._later(self._look, retrieval.id, look)
         if frames.is_pandas(entity):
             self._later(self._hash_entity, retrieval.id, entity, archive, max_rows)
+        elif isinstance(entity, Engine):
+            self._later(self._hash_engine, retrieval.id, entity, archive, max_rows)
         return retrieval.id
 
     def ran(self, pending: Pending, seconds: float, result: Any, kept: str | None = None) -> None:
@@ -286,6 +303,34 @@ class Recording:
         kept = self._archive(id, digest, frame, keep, max_rows)
         self._set_entity(id, timestamp=stamp, fingerprint=digest, **kept)
 
+    def _hash_engine(self, id: str, engine: Engine, keep: bool, max_rows: int) -> None:
+        """As for a pandas frame: the engine adds up the rows, and writes the copy."""
+        entity = self.retrievals[id].entity
+        sums = fingerprint.Sums()
+        for part in engine.sums():
+            sums.add_sums(*part)
+        columns = fingerprint.columns_of(engine.schema(), {})
+        digest = sums.fingerprint((c.name, c.kind) for c in columns).digest
+        stamp = entity.timestamp
+        if stamp is not None:
+            first, last = engine.span(stamp.column)
+            stamp = replace(stamp, min=first, max=last)
+        kept = self._kept_by_engine(id, digest, engine, keep, max_rows, sums.length)
+        self._set_entity(id, timestamp=stamp, fingerprint=digest, rows=sums.length, **kept)
+
+    def _kept_by_engine(
+        self, id: str, digest: str, engine: Engine, keep: bool, max_rows: int, rows: int
+    ) -> dict[str, Any]:
+        run_id = self.retrievals[id].run_id
+        reason = _not_kept(keep, rows, max_rows) or engine.why_not()
+        if reason or run_id is None:
+            return {"reason": reason or _NO_RUN}
+        if (run_id, digest) not in self._archived:
+            path = self.spool / f"{id}.parquet"
+            engine.write(path)
+            self._send_file(run_id, id, digest, path, (), True)
+        return {"artifact": self._archived[run_id, digest][0], "reason": None}
+
     def _archive(
         self, id: str, digest: str, frame: Any, keep: bool, max_rows: int
     ) -> dict[str, Any]:
@@ -295,20 +340,18 @@ class Recording:
         where it is kept, or why it is not.
         """
         run_id = self.retrievals[id].run_id
-        if not keep:
-            return {"reason": "archiving is off"}
-        if max_rows and len(frame) > max_rows:
-            return {"reason": f"{len(frame):,} rows above entity_df_max_rows ({max_rows:,})"}
+        if reason := _not_kept(keep, len(frame), max_rows):
+            return {"reason": reason}
         path = self.spool / f"{id}.parquet"
         if not run_id:  # a run may come to use it
             path = self.spool / f"loose-{os.getpid()}" / path.name
         if run_id is None or (run_id, digest) not in self._archived:
-            written, reason, changed = archive.write(frame, path)
+            written, trouble, changed = archive.write(frame, path)
             if not written:
-                return {"reason": reason}
+                return {"reason": trouble}
             if run_id is None:
                 self._loose[id] = path, changed
-                return {"reason": "no run was open when it was asked for"}
+                return {"reason": _NO_RUN}
             self._send_file(run_id, id, digest, path, changed, frames.is_pandas(frame))
         artifact, changed = self._archived[run_id, digest]
         return {"artifact": artifact, "changed": changed, "reason": None}
@@ -399,7 +442,7 @@ class Recording:
             if other == id:
                 return True
             before = self.retrievals[other]
-            if before.kind == "historical" and before.entity.kind != "dataframe":
+            if before.kind == "historical" and before.entity.kind not in ("dataframe", "spark"):
                 return False
         return True
 
@@ -473,6 +516,17 @@ class Recording:
     def _runs_of(self, id: str) -> list[str]:
         own = self.retrievals[id].run_id
         return [*([own] if own else []), *sorted(self._users.get(id, set()) - {own})]
+
+
+_NO_RUN = "no run was open when it was asked for"
+
+
+def _not_kept(keep: bool, rows: int, max_rows: int) -> str | None:
+    if not keep:
+        return "archiving is off"
+    if max_rows and rows > max_rows:
+        return f"{rows:,} rows above entity_df_max_rows ({max_rows:,})"
+    return None
 
 
 _LOOKED_UP = ("service", "service_basis", "services", "sources")

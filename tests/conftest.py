@@ -122,6 +122,7 @@ def make_repository(
     offline: str = "duckdb",
     tracking_uri: str | None = "sqlite:///mlflow.db",
     mlflow: str | None = None,
+    define: Callable[[Path], list[Any]] = define,
 ) -> Path:
     """Write and apply a feature repository; `mlflow` replaces the whole block of that name."""
     from feast import FeatureStore

@@ -35,15 +35,15 @@ def _seen(source: Any, repo: Path | None) -> Source:
     local = _local(path, repo)
     if local is None or not local.exists():
         return record
-    files = [f for f in local.rglob("*") if f.is_file()] if local.is_dir() else [local]
+    return record if local.is_dir() else _measured(record, [local])
+
+
+def _measured(record: Source, files: list[Path]) -> Source:
     stats = [f.stat() for f in files]
     if not stats:
         return record
     changed = datetime.fromtimestamp(max(s.st_mtime for s in stats), UTC).isoformat()
-    size = sum(s.st_size for s in stats)
-    return replace(
-        record, size=size, modified=changed, files=len(files) if local.is_dir() else None
-    )
+    return replace(record, size=sum(s.st_size for s in stats), modified=changed)
 
 
 def _local(path: str, repo: Path | None) -> Path | None:
@@ -55,7 +55,7 @@ def _local(path: str, repo: Path | None) -> Path | None:
 
 
 def looked_into(record: Source, view: Any, repo: Path | None) -> Source:
-    """The same source with what takes longer: an object's ETag, rows and newest event of Parquet.
+    """The same source with what takes longer: a folder's files, an object's ETag, Parquet's rows.
 
     Rows and newest event come from the footer of a single file; other sources stay as they are.
     """
@@ -63,6 +63,9 @@ def looked_into(record: Source, view: Any, repo: Path | None) -> Source:
     path = getattr(source, "path", None) or ""
     local = _local(path, repo)
     if local is not None:
+        if local.is_dir():
+            files = [f for f in local.rglob("*") if f.is_file()]
+            return replace(_measured(record, files), files=len(files))
         if not local.is_file():
             return record
         own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}

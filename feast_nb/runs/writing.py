@@ -71,7 +71,10 @@ def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
             local.symlink_to(content.resolve())
         else:
             local.write_text(content, encoding="utf-8")
-        api.log_artifact(run_id, str(local), folder or None)
+        if local.is_dir():
+            api.log_artifacts(run_id, str(local), artifact)
+        else:
+            api.log_artifact(run_id, str(local), folder or None)
 
 
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Delivery:
         self._models(uri, book, new, all_tags)
         self._endings(uri, run_id, new)
         for path, _ in there:
-            path.unlink(missing_ok=True)
+            put_away(path)
         if done and book.cells is not None and (parcel.adopted or book.ended):
             book.cells.unlink(missing_ok=True)
 
@@ -193,6 +194,14 @@ class Delivery:
         for entry in new:
             if entry["kind"] == "ended" and entry.get("late"):
                 tracking.terminate(uri, run_id, entry["status"], only_running=True)
+
+
+def put_away(path: Path) -> None:
+    """Remove a file or folder that MLflow has, or that has nowhere to go."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _version_tags(entry: Entry, book: Book, run_tags: Mapping[str, str]) -> dict[str, str]:

@@ -64,7 +64,11 @@ def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = Non
         return EntityFrame("range", join_keys=tuple(keys), start=next(reach), end=next(reach))
     if not frames.is_pandas(entity):
         columns = tuple(str(c) for c in getattr(entity, "columns", ()))
-        return EntityFrame("spark", columns=columns, join_keys=tuple(keys))
+        kinds = dict(getattr(entity, "dtypes", ()))
+        moments = [c for c in columns if str(kinds.get(c, "")).startswith("timestamp")]
+        named = ["event_timestamp"] if "event_timestamp" in columns else moments[:1]
+        stamp = Span(named[0]) if named else None
+        return EntityFrame("spark", columns=columns, join_keys=tuple(keys), timestamp=stamp)
     column = timestamp_column(entity)
     return EntityFrame(
         "dataframe",

@@ -163,6 +163,8 @@ class Recorder:
             from .delivery import Delivery
 
             self.delivery = Delivery()
+        from .delivery import put_away
+
         try:
             self.delivery.deliver(parcel)
         except GoneError as gone:
@@ -170,7 +172,7 @@ class Recorder:
                 self.say(f"{parcel.pending} records have nowhere to go: {gone}")
             for entry in parcel.entries:
                 if entry["kind"] == "file":
-                    Path(entry["path"]).unlink(missing_ok=True)
+                    put_away(Path(entry["path"]))
 
     def _troubled(self, parcel: Parcel) -> None:
         if parcel.failures == 1:

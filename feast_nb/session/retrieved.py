@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import archive, frames
-from ..features import sources
+from ..features import sources, spark
 from ..features.hooks import Call, WriteCall
 from ..features.jobs import Ran
 from ..features.store import settings_of
@@ -65,9 +65,10 @@ class Retrieved:
         wish = self._wish()
         settings = settings_of(call.store)
         copy = archive.copied(call.entity) if frames.is_pandas(call.entity) else None
+        engine = spark.SparkEntities(call.entity) if spark.is_frame(call.entity) else None
         id = self._recorder.recording.submitted(
             self._draft(call, asked, "historical", entity),
-            copy,
+            copy if copy is not None else engine,
             archive=self._archives(settings, wish),
             max_rows=settings.entity_df_max_rows,
             look=_look(call, asked),
