@@ -38,6 +38,9 @@ test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode
 	$(PIP) "pyspark==4.3.0" boto3
 	$(BIN)/python -m pytest tests/spark
 
+conformance: $(VENV)/.test  ## Feast alone and with feast_nb, row by row: writes the README's table
+	$(BIN)/python -m tests.conformance.table
+
 bench: $(VENV)/.test  ## the benchmarks: ratios within one run
 	$(BIN)/python -m tests.bench
 

@@ -11,17 +11,25 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..patches import Patches, door
+
+
+class Started(NamedTuple):
+    """A run that MLflow started or resumed, its parent, and what MLflow took for its source."""
+
+    run_id: str
+    tracking_uri: str
+    name: str | None = None
+    parent_id: str | None = None
+    source: str | None = None
 
 
 class Listener(Protocol):
     """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
-    def run_started(
-        self, run_id: str, tracking_uri: str, name: str | None, parent_id: str | None
-    ) -> None: ...
+    def run_started(self, started: Started) -> None: ...
 
     def run_ends(self, run_id: str, status: str) -> None: ...
 
@@ -78,8 +86,16 @@ class Hooks:
             run = original(*args, **kwargs)
             if self._patches.active:
                 with door("noting that a run started"):
-                    info, parent = run.info, run.data.tags.get("mlflow.parentRunId")
-                    self._listener.run_started(info.run_id, _tracking_uri(), info.run_name, parent)
+                    tags = run.data.tags
+                    self._listener.run_started(
+                        Started(
+                            run.info.run_id,
+                            _tracking_uri(),
+                            run.info.run_name,
+                            tags.get("mlflow.parentRunId"),
+                            tags.get("mlflow.source.name"),
+                        )
+                    )
             return run
 
         return start_run

@@ -32,6 +32,7 @@ class Book:
     origin: Origin | None = None
     cells: Path | None = None
     inherited_from: str | None = None
+    source: str | None = None
     resumed: bool = False
     ended: str | None = None
 
@@ -53,6 +54,7 @@ class Book:
             self.cells = Path(entry["path"])
         elif kind == "opened":
             self.resumed = self.resumed or entry.get("resumed", False)
+            self.source = entry.get("source") or self.source
             self.ended = None
         elif kind == "ended":
             self.ended = entry["status"]
@@ -267,6 +269,9 @@ def _tags(retrievals: Sequence[Retrieval], book: Book) -> tuple[dict[str, str], 
         all_tags["feast_nb.cell"] = str(cells[0].number)
     if book.inherited_from:
         all_tags["feast_nb.inherited_from"] = book.inherited_from
+    if book.source:
+        all_tags["mlflow.source.name"] = book.source
+        all_tags["mlflow.source.type"] = "NOTEBOOK"
     if book.writes:
         written = tags.union(w.views for w in book.writes.values() if w.state == "ran")
         all_tags["feast_nb.views_written"] = tags.whole(written)[0]

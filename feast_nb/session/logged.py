@@ -14,7 +14,11 @@ from ..recording import RunRef
 from ..records import LinkedBy, Retrieval
 
 if TYPE_CHECKING:
+    from ..runs.hooks import Started
     from .recorder import Recorder
+
+# What MLflow takes for the source of a headless notebook.
+_LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py")
 
 
 @dataclass(frozen=True)
@@ -39,29 +43,26 @@ class Logged:
         self.guessing = False  # whether a signature being logged is of our own guess
         self._early: dict[str, list[Any]] = {}
 
-    def run_started(
-        self, run_id: str, tracking_uri: str, name: str | None, parent_id: str | None = None
-    ) -> None:
+    def run_started(self, started: Started) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
-        run = RunRef(run_id, tracking_uri)
-        self._recorder.open[run_id] = run
-        self._recorder.inherit(run)
-        if parent_id is not None:
-            self._recorder.parents[run_id] = parent_id
-        if self._recorder.interactive:
-            from . import recorder
+        recorder, run = self._recorder, RunRef(started.run_id, started.tracking_uri)
+        recorder.open[run.id] = run
+        recorder.inherit(run)
+        if started.parent_id is not None:
+            recorder.parents[run.id] = started.parent_id
+        if recorder.interactive:
+            from . import recorder as process
 
             # MLflow finishes open runs at exit; the last to register comes first.
-            atexit.unregister(recorder.shut)
-            atexit.register(recorder.shut)
-            notebook = (
-                self._recorder.cells.current.notebook if self._recorder.cells.current else None
-            )
-            self._recorder.recording.put(
-                run, {"kind": "opened", "notebook": notebook, "name": name}
-            )
-            self._recorder.origins.opened(run)
-        self._recorder.reading.link(run)
+            atexit.unregister(process.shut)
+            atexit.register(process.shut)
+            notebook = recorder.cells.current.notebook if recorder.cells.current else None
+            entry = {"kind": "opened", "notebook": notebook, "name": started.name}
+            if (started.source or "").endswith(_LAUNCHERS):
+                entry["source"] = notebook
+            recorder.recording.put(run, entry)
+            recorder.origins.opened(run)
+        recorder.reading.link(run)
 
     def run_ends(self, run_id: str, status: str) -> None:
         """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""
