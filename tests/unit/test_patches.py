@@ -235,3 +235,54 @@ def test_a_door_warns_and_never_raises() -> None:
 def test_a_door_lets_an_interrupt_through() -> None:
     with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt), door("counting"):
         raise KeyboardInterrupt
+
+
+# ---------------------------------------------------------------------- interrupts
+
+
+def test_an_interrupt_in_our_bookkeeping_comes_just_after_it() -> None:
+    """The result of the call is in its variable by then, and the cell stops all the same."""
+    import os
+    import signal
+    import time
+
+    from feast_nb.patches import kept
+
+    steps = []
+
+    def call() -> str:
+        with kept("testing"):
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("done")
+        return "result"
+
+    space = {}
+
+    def cell() -> None:
+        space["result"] = call()
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        cell()
+
+    assert (space, steps) == ({"result": "result"}, ["done"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_bookkeeping_in_another_thread_leaves_interrupts_alone() -> None:
+    import signal
+    import threading
+
+    from feast_nb.patches import kept
+
+    seen = []
+
+    def work() -> None:
+        with kept("testing"):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert seen == [signal.default_int_handler]
