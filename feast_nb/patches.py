@@ -5,7 +5,6 @@ Nothing is imported for it: a finder of ours waits for the modules and steps asi
 
 from __future__ import annotations
 
-import _thread
 import importlib.abc
 import importlib.machinery
 import signal
@@ -14,12 +13,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from .errors import Warned
 
-_INHERITED = object()
+INHERITED = object()  # an attribute that the owner itself has not
 
 OnImport = Callable[[ModuleType], None]
 
@@ -53,7 +52,7 @@ class Patches:
         if name in vars(owner):
             self.put(owner, name, wrap(vars(owner)[name]), vars(owner)[name])
         else:  # inherited: it is inherited again afterwards
-            self.put(owner, name, wrap(getattr(owner, name)), _INHERITED)
+            self.put(owner, name, wrap(getattr(owner, name)), INHERITED)
 
     def put(self, owner: Any, name: str, ours: Any, original: Any) -> None:
         """Set `owner.name` to `ours`, and to `original` on `undo`."""
@@ -61,7 +60,7 @@ class Patches:
 
         def put_back() -> None:
             if vars(owner).get(name) is ours:
-                if original is _INHERITED:
+                if original is INHERITED:
                     delattr(owner, name)
                 else:
                     setattr(owner, name, original)
@@ -126,8 +125,8 @@ def door(doing: str) -> Iterator[None]:
 def kept(doing: str) -> Iterator[None]:
     """As `door`, and Ctrl-C waits until the caller has what the call gave.
 
-    For bookkeeping of a moment only. The interrupt comes just after it, so that the cell stops
-    with the result in its variable.
+    For bookkeeping of a moment only. The interrupt comes at the caller's next line, so that the
+    cell stops with the result in its variable.
     """
     with _interrupts_later(), door(doing):
         yield
@@ -146,4 +145,37 @@ def _interrupts_later() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
         if came:
-            threading.Timer(0.02, _thread.interrupt_main).start()
+            _interrupt_soon()
+
+
+def _interrupt_soon() -> None:
+    """Interrupt the caller's code when it has the result: at its next line, or at its end.
+
+    What was called by ourselves, or is traced already, is interrupted at once.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_ours(frame, *_AROUND):
+        frame = frame.f_back
+    if frame is None or sys.gettrace() is not None or _is_ours(frame, _PACKAGE):
+        signal.raise_signal(signal.SIGINT)
+        return
+    theirs = frame
+
+    def trace(at: FrameType, event: str, argument: Any) -> Any:
+        if at is theirs and event in ("line", "return"):
+            sys.settrace(None)
+            theirs.f_trace = None
+            signal.raise_signal(signal.SIGINT)
+        return trace if at is theirs else None
+
+    theirs.f_trace = trace
+    sys.settrace(trace)
+
+
+_PACKAGE = __name__.rpartition(".")[0]
+_AROUND = (__name__, f"{_PACKAGE}.features.hooks", f"{_PACKAGE}.features.jobs", "contextlib")
+
+
+def _is_ours(frame: FrameType, *modules: str) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return any(name == m or (m == _PACKAGE and name.startswith(f"{m}.")) for m in modules)

@@ -328,7 +328,7 @@ class Recording:
         if (run_id, digest) not in self._archived:
             path = self.spool / f"{id}.parquet"
             engine.write(path)
-            self._send_file(run_id, id, digest, path, (), True)
+            self._send_file(run_id, id, digest, path, ())
         return {"artifact": self._archived[run_id, digest][0], "reason": None}
 
     def _archive(
@@ -352,14 +352,14 @@ class Recording:
             if run_id is None:
                 self._loose[id] = path, changed
                 return {"reason": _NO_RUN}
-            self._send_file(run_id, id, digest, path, changed, frames.is_pandas(frame))
+            self._send_file(run_id, id, digest, path, changed)
         artifact, changed = self._archived[run_id, digest]
         return {"artifact": artifact, "changed": changed, "reason": None}
 
     def _send_file(
-        self, run_id: str, id: str, digest: str, path: Path, changed: tuple[str, ...], named: bool
+        self, run_id: str, id: str, digest: str, path: Path, changed: tuple[str, ...]
     ) -> None:
-        first = named and self._is_first(run_id, id)
+        first = self._is_first(run_id, id)
         artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
         self._archived[run_id, digest] = artifact, changed
         entry = {"kind": "file", "path": str(path), "artifact": artifact}
@@ -374,7 +374,7 @@ class Recording:
         if (run.id, entity.fingerprint) not in self._archived:
             copy = self.spool / f"{run.id[:8]}-{id}.parquet"
             shutil.copyfile(path, copy)
-            self._send_file(run.id, id, entity.fingerprint, copy, changed, True)
+            self._send_file(run.id, id, entity.fingerprint, copy, changed)
         artifact, changed = self._archived[run.id, entity.fingerprint]
         kept = replace(entity, artifact=artifact, changed=changed, reason=None)
         with self._lock:

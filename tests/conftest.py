@@ -55,6 +55,8 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
         mlflow.set_tracking_uri(None)
         mlflow.autolog(disable=True)
+        if "mlflow.sklearn" in sys.modules:  # asked for by itself, it stays on by itself
+            mlflow.sklearn.autolog(disable=True)
     if (module := sys.modules.get("feast.mlflow")) is not None:
         module._client = module._registered_store = None
 

@@ -96,8 +96,8 @@ def _is_folder(uri: str | None) -> bool:
     """Whether a tracking address is a folder of files that MLflow would not take."""
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
         return False
-    if uri is None:  # MLflow's own choice: ./mlruns where there is one
-        return Path("mlruns").is_dir() and not Path("mlflow.db").exists()
+    if uri is None:  # MLflow's own choice: ./mlruns where there are runs in it
+        return any(p.parent.name.isdigit() for p in Path("mlruns").glob("*/meta.yaml"))
     return uri.startswith("file:") or "://" not in uri
 
 

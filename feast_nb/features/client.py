@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ..patches import Patches, door
+from ..records import public_uri
 
 
 class Listener(Protocol):
@@ -17,6 +18,8 @@ class Listener(Protocol):
     def before_reading(self) -> None: ...
 
     def server_of(self, store: Any) -> AbstractContextManager[None]: ...
+
+    def is_a_repositorys(self, uri: str) -> bool: ...
 
     def experiment_of_next_run(self, store: Any) -> str | None: ...
 
@@ -138,14 +141,23 @@ class Calls:
                 )
             if "experiment_id" in kwargs:
                 return original(client, *args, **kwargs)
+            chosen = client._mlflow.is_tracking_uri_set() and client._mlflow.get_tracking_uri()
+            other = chosen and client._tracking_uri and chosen != client._tracking_uri
+            if other and not self._listener.is_a_repositorys(chosen):
+                self._listener.say(
+                    f"store.mlflow.start_run goes to the repository's server, "
+                    f"{public_uri(client._tracking_uri)} (mlflow.tracking_uri in "
+                    f"feature_store.yaml), not to {public_uri(chosen)} which was set before; "
+                    "mlflow.start_run goes there."
+                )
             if client._tracking_uri:
                 client._mlflow.set_tracking_uri(client._tracking_uri)
             if run_id := kwargs.get("run_id"):
-                with self._listener.resuming(run_id) as experiment:
-                    return original(client, *args, experiment_id=experiment, **kwargs)
+                with self._listener.resuming(run_id) as its_own:
+                    return original(client, *args, experiment_id=its_own, **kwargs)
             with door("looking up the chosen experiment"):
-                if chosen := self._listener.experiment_of_next_run(client._store):
-                    kwargs["experiment_id"] = chosen
+                if experiment := self._listener.experiment_of_next_run(client._store):
+                    kwargs["experiment_id"] = experiment
             return original(client, *args, **kwargs)
 
         return start_run

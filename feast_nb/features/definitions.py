@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ..records import View
+from ..records import View, public_uri
 
 
 class Asked(NamedTuple):
@@ -290,9 +290,30 @@ def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"type": fields.get("type"), **location}, selection
 
 
+_parts: dict[str, Any] = {}  # hash → the part of a definition that it stands for, as JSON has it
+
+
 def _hash(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    found = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    if found not in _parts:
+        _parts[found] = _public(json.loads(text))
+    return found
+
+
+def _public(value: Any) -> Any:
+    """A part of a definition without the passwords that addresses may hold."""
+    if isinstance(value, dict):
+        return {k: _public(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_public(v) for v in value]
+    return public_uri(value) if isinstance(value, str) and "://" in value else value
+
+
+def parts_of(views: Iterable[View]) -> dict[str, Any]:
+    """What the hashes of views stand for, as far as this process has seen it."""
+    hashes = (h for view in views for h in view.hashes.values())
+    return {h: _parts[h] for h in hashes if h in _parts}
 
 
 def join_keys_of(store: Any, views: Iterable[Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ..patches import Patches, door, kept
+from ..patches import INHERITED, Patches, door, kept
 from . import client, jobs
 from .store import mend_paths
 
@@ -80,6 +81,7 @@ class Hooks:
     def __init__(self, listener: Any) -> None:
         self._listener: Listener = listener
         self._patches = Patches()
+        self._choice: Any = None
 
     def install(self) -> None:
         self._patches.on_import("feast.feature_store", self._follow_store)
@@ -99,7 +101,7 @@ class Hooks:
         for name in _WRITES:
             if hasattr(store, name):
                 replace(store, name, self._write)
-        replace(store, "mlflow", _quiet_property)
+        replace(store, "mlflow", self._quiet_property)
         replace(store, "__init__", self._opened)
 
     def _follow_client(self, module: ModuleType) -> None:
@@ -110,8 +112,28 @@ class Hooks:
 
         Importing skops, as logging a scikit-learn model does, asks every module for one.
         """
-        if module._registered_store is None and (store := self._listener.last_store()):
-            module._register_store(store)
+        self._patches.replace(module, "init", self._chosen)
+        self._patches.put(module, "__dir__", lambda: _names_of(module), INHERITED)
+        self._bind(module)
+
+    def _chosen(self, original: Callable[..., None]) -> Callable[..., None]:
+        """`feast.mlflow.init(store)`: the user's choice, until another store is opened."""
+
+        @functools.wraps(original)
+        def init(store: Any) -> None:
+            original(store)
+            self._choice = store
+
+        return init
+
+    def _bind(self, module: Any) -> None:
+        """`feast.mlflow` is of the store that was chosen, else of the one opened last.
+
+        Feast binds it to a store whose `.mlflow` is asked for the first time.
+        """
+        wanted = self._choice if self._choice is not None else self._listener.last_store()
+        if module is not None and wanted is not None and module._registered_store is not wanted:
+            module._registered_store, module._client = wanted, None
 
     def _opened(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
@@ -121,8 +143,25 @@ class Hooks:
                 with door("opening a store"):
                     mend_paths(store)
                     self._listener.opened(store)
+                    self._choice = None
+                    self._bind(sys.modules.get("feast.mlflow"))
 
         return __init__
+
+    def _quiet_property(self, original: property) -> property:
+        get = original.fget
+        assert get is not None
+
+        def mlflow(store: Any) -> Any:
+            if _quiet.get():
+                return None
+            mend_paths(store)  # for a store that was opened before the extension was loaded
+            client = get(store)
+            if self._patches.active:
+                self._bind(sys.modules.get("feast.mlflow"))
+            return client
+
+        return property(mlflow, doc=original.__doc__)
 
     def _historical(self, original: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(original)
@@ -279,17 +318,13 @@ def _write_call(
     )
 
 
-def _quiet_property(original: property) -> property:
-    get = original.fget
-    assert get is not None
-
-    def mlflow(store: Any) -> Any:
-        if _quiet.get():
-            return None
-        mend_paths(store)  # for a store that was opened before the extension was loaded
-        return get(store)
-
-    return property(mlflow, doc=original.__doc__)
+def _names_of(module: ModuleType) -> list[str]:
+    """What `feast.mlflow` passes on: Feast's own calls, then MLflow's."""
+    client = getattr(module, "_client", None)
+    passed = [] if client is None else [*dir(client), *dir(client._mlflow)]
+    if client is None and (mlflow := sys.modules.get("mlflow")) is not None:
+        passed = dir(mlflow)
+    return sorted({*vars(module), *(n for n in passed if not n.startswith("_"))})
 
 
 def _timed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, float]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from ..patches import Patches, door
+from .brief import patient
 
 
 class Started(NamedTuple):
@@ -53,6 +55,7 @@ class Hooks:
         follow("mlflow.models.model", self._follow_models)
         follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
         follow("mlflow.tracking._tracking_service.client", self._follow_client)
+        follow("mlflow.utils.rest_utils", self._follow_requests)
         follow("mlflow", self._follow_names)
 
     def remove(self) -> None:
@@ -61,6 +64,10 @@ class Hooks:
     def _follow_fluent(self, module: ModuleType) -> None:
         self._patches.replace(module, "end_run", self._end_run)
         self._patches.replace(module, "start_run", self._start_run)
+
+    def _follow_requests(self, module: ModuleType) -> None:
+        if hasattr(module, "_get_http_response_with_retries"):
+            self._patches.replace(module, "_get_http_response_with_retries", patient)
 
     def _follow_names(self, module: ModuleType) -> None:
         """`mlflow.start_run` is a second name for the function of the fluent module."""
@@ -83,6 +90,9 @@ class Hooks:
     def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def start_run(*args: Any, **kwargs: Any) -> Any:
+            if self._patches.active and kwargs.get("nested"):
+                with door("looking up the experiment of the outer run"):
+                    _beside_parent(args, kwargs)
             run = original(*args, **kwargs)
             if self._patches.active:
                 with door("noting that a run started"):
@@ -161,6 +171,23 @@ class Hooks:
             return original(client, name, artifact_location, *args, **kwargs)
 
         return create_experiment
+
+
+def _beside_parent(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A nested run is in its parent's experiment, where the user chose none.
+
+    Feast sets the project's experiment for good when it starts a run; here it is only told, so
+    that a choice stays the user's, and MLflow would take its default for the nested one.
+    """
+    import mlflow
+    from mlflow.tracking import fluent
+
+    if args or kwargs.get("run_id") or kwargs.get("experiment_id") or fluent._active_experiment_id:
+        return
+    chosen = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    outer = mlflow.active_run()
+    if outer is not None and not any(os.environ.get(name) for name in chosen):
+        kwargs["experiment_id"] = outer.info.experiment_id
 
 
 def _tracking_uri() -> str:

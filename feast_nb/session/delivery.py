@@ -93,7 +93,11 @@ class Delivery:
         self._sent: dict[str, Sent] = {}
 
     def deliver(self, parcel: Parcel) -> None:
-        """Write what is new to MLflow; raises where the server is away or refuses."""
+        """Write what is new to MLflow; raises soon where the server is away or refuses."""
+        with tracking.sending():
+            self._deliver(parcel)
+
+    def _deliver(self, parcel: Parcel) -> None:
         uri, run_id = parcel.tracking_uri, parcel.run_id
         sent = self._sent.setdefault(run_id, Sent())
         book = self._book(parcel, sent)
@@ -242,7 +246,8 @@ def earlier(uri: str, run_id: str) -> Retrievals:
 def _merged(run_id: str, before: Retrievals | None, book: Book) -> Retrievals:
     retrievals = {r.id: r for r in (before.retrievals if before else ())} | book.retrievals
     writes = {w.id: w for w in (before.writes if before else ())} | book.writes
-    return Retrievals(run_id, tuple(retrievals.values()), tuple(writes.values()))
+    in_order = sorted(retrievals.values(), key=lambda r: r.at or "")
+    return Retrievals(run_id, tuple(in_order), tuple(writes.values()))
 
 
 def _training_refs(book: Book, retrievals: Sequence[Retrieval]) -> list[str] | None:

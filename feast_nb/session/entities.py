@@ -60,6 +60,8 @@ def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = Non
     if isinstance(entity, str):
         return EntityFrame("sql", query=entity, join_keys=tuple(keys))
     if entity is None:
+        if end is None:  # Feast takes the moment of the call
+            end = datetime.now(UTC)
         reach = (str(m) if m is not None else None for m in (start, end))
         return EntityFrame("range", join_keys=tuple(keys), start=next(reach), end=next(reach))
     if not frames.is_pandas(entity):

@@ -117,8 +117,9 @@ class Logged:
             width=found.width,
         )
         for retrieval in mine:
-            by = used.get(retrieval.id, "columns")
-            recording.link(run, retrieval.id, by, self._recorder.inherited_from(run, retrieval.id))
+            outer = self._recorder.inherited_from(run, retrieval.id)
+            by = used.get(retrieval.id) or ("parent" if outer else "columns")
+            recording.link(run, retrieval.id, by, outer)
         self.link(str(info.model_id), mine, self._least_sure(run, mine))
         for version in self._early.pop(str(info.model_id), []):
             self._tag(version, str(info.model_id), tracking_uri)

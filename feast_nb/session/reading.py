@@ -56,8 +56,9 @@ class Reading:
         """Link a run to everything that the running cell reads."""
         if not self._recorder.records(run):
             return
-        for id, by in self.now.items():
-            self._recorder.recording.link(run, id, by, self._recorder.inherited_from(run, id))
+        found, recording = self.now, self._recorder.recording
+        for id in (i for i in list(recording.retrievals) if i in found):
+            recording.link(run, id, found[id], self._recorder.inherited_from(run, id))
 
     def learn(self) -> None:
         """After a cell: what it made from frames of retrievals came from these too."""

@@ -100,7 +100,7 @@ class Recorder:
     # ------------------------------------------------------------------ which run
 
     def run_of_call(self) -> RunRef | None:
-        """The run a call belongs to: this thread's, the context's, or the only one open."""
+        """The run a call belongs to: this thread's, the context's, or the innermost one open."""
         from ..runs import tracking
 
         if found := tracking.active():
@@ -108,7 +108,18 @@ class Recorder:
         inherited = _inherited.get()
         if inherited is not None and inherited.id in self.open:
             return inherited
-        return next(iter(self.open.values())) if len(self.open) == 1 else None
+        innermost = [r for r in self.open.values() if r.id not in self._outer]
+        if len(innermost) > 1:
+            self.say(
+                f"{len(innermost)} runs are open, and a call in a thread of its own belongs to "
+                "none of them for sure: it is not recorded. Open the run in that thread."
+            )
+        return innermost[0] if len(innermost) == 1 else None
+
+    @property
+    def _outer(self) -> set[str]:
+        """Open runs that have a nested one open."""
+        return {self.parents[id] for id in self.open if id in self.parents}
 
     def archives(self, run_id: str) -> bool:
         """Whether a run keeps copies of entity frames."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -32,15 +31,22 @@ class Retrieved:
         self.stores: list[Any] = []
 
     def opened(self, store: Any) -> None:
-        """Bind `feast.mlflow` to the store opened last, as its documentation says."""
-        module = sys.modules.get("feast.mlflow")
-        if module is not None and settings_of(store):
-            module.init(store)
+        """Keep the stores that are open, the last one last."""
         self.stores = [*[s for s in self.stores if s is not store][-4:], store]
 
     def last_store(self) -> Any:
-        """The store that was opened last, if MLflow is enabled for it."""
-        return next((s for s in reversed(self.stores) if settings_of(s)), None)
+        """The store that was opened last, of those that MLflow is enabled for.
+
+        One that was opened before we were loaded is looked for among the notebook's variables.
+        """
+        space = self._recorder.cells.namespace.values()
+        bound = [v for v in list(space) if type(v).__name__ == "FeatureStore"]
+        return next((s for s in reversed([*bound, *self.stores]) if settings_of(s)), None)
+
+    def is_a_repositorys(self, uri: str) -> bool:
+        """Whether a tracking server is that of an open store: chosen by nobody else."""
+        found = (settings_of(s) for s in self.stores)
+        return any(s is not None and s.get_tracking_uri() == uri for s in found)
 
     def at_work(self) -> AbstractContextManager[None]:
         """A time in which Feast works for the cell."""

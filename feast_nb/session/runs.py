@@ -120,6 +120,7 @@ class Runs:
             late = {"kind": "ended", "status": status, "late": True}
             self._recorder.recording.put(opened.ref, late)
             self._recorder.say(f"the end of run {opened.record.name} is kept on disk: {problem}")
+            return self.described(opened, status, away=str(problem))
         return self.described(opened, status)
 
     def state(self) -> RunState:
@@ -131,11 +132,18 @@ class Runs:
             one = one.outer
         return RunState(tuple(found), recording=not self._recorder.paused)
 
-    def described(self, opened: OpenRun, status: str | None = None) -> TrackedRun:
-        """The run with its retrievals and metrics, as far as the server answers."""
+    def described(
+        self, opened: OpenRun, status: str | None = None, away: str | None = None
+    ) -> TrackedRun:
+        """The run with its retrievals and metrics, as far as the server answers.
+
+        `away` says why it does not, where that is known already.
+        """
         self._recorder.recording.settle()
         record = opened.record
         try:
+            if away is not None:
+                raise TrackingError(away)
             now = tracking.read(opened.ref.tracking_uri, opened.ref.id)
             record = replace(record, metrics=now.metrics, status=now.status)
         except TrackingError as problem:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pytest
 
-from ..conftest import define, read_json
+from ..conftest import define, free_port, make_repository, read_json
 
 
 def forget() -> None:
@@ -135,3 +140,87 @@ def contracts_of(store: Any, run_id: str) -> dict[str, dict[str, Any]]:
         assert item.path == f"feast/contracts/{contract['model_id']}.json"
         found[contract["name"]] = contract
     return found
+
+
+class Line:
+    """The way to a real MLflow server, which can be cut, go silent, and be mended.
+
+    Cut, connections are refused, as where the server was stopped. Silent, they are accepted and
+    never answered, as where it hangs.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = ("127.0.0.1", int(server.rpartition(":")[2]))
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._listener: socket.socket | None = None
+        self._ends: list[socket.socket] = []
+        self._passing = True
+        self.asked = 0  # connections that were accepted and not passed on
+        self.mend()
+
+    def cut(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._thread.join()  # it listens until its last look is over
+            self._listener = None
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends = []
+
+    def silence(self) -> None:
+        self.cut()
+        self._listen(passing=False)
+
+    def mend(self) -> None:
+        self.cut()
+        self._listen(passing=True)
+
+    def _listen(self, passing: bool) -> None:
+        self._passing = passing
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._listener.settimeout(0.05)
+        self._thread = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
+        self._thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while listener.fileno() >= 0:
+            try:
+                near = listener.accept()[0]
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            near.settimeout(None)
+            self._ends.append(near)
+            if not self._passing:
+                self.asked += 1
+                continue
+            far = socket.create_connection(self._server)
+            self._ends.append(far)
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def line(mlflow_server: str) -> Iterator[Line]:
+    """A line to the MLflow server of all tests; mended at the end, so that all can be sent."""
+    made = Line(mlflow_server)
+    yield made
+    made.cut()
+
+
+@pytest.fixture
+def served(line: Line, tmp_path: Path) -> Path:
+    """A repository whose tracking server is at the other end of `line`; a project of its own."""
+    return make_repository(
+        tmp_path / "served", project=f"p{uuid4().hex[:8]}", tracking_uri=line.url
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 import feast_nb
 from feast_nb.session import recorder
 
 from ..conftest import NOW, artifacts, read_json
-from .conftest import contracts_of, fit, retrievals_of, tags_of
+from .conftest import change_yaml, contracts_of, fit, retrievals_of, tags_of
 
 RATES = ["hourly:conv_rate", "hourly:acc_rate"]
 ACTIVITY = [*RATES, "hourly:trips"]
@@ -307,3 +310,191 @@ def test_1_4_a_serving_call_leaves_the_training_lineage_alone(alone, load, drive
     assert tags["feast.feature_service"] == "activity"
     assert tags["feast.entity_count"] == "6"
     assert [r["kind"] for r in retrievals_of(store, run_id)] == ["historical", "online"]
+
+
+RETRIEVE = "frame = store.get_historical_features(drivers, store.get_feature_service({!r})).to_df()"
+
+
+@pytest.mark.conformance("1.10")
+def test_1_10_what_was_retrieved_while_the_server_was_away_arrives_later(
+    alone, line, served, load, drivers, mlflow_server, monkeypatch, capsys
+) -> None:
+    """The server is away for the second of two retrievals: Feast keeps the first one's tags.
+
+    Right is both, as soon as the server is back, and a run that says so as long as it is not whole.
+    """
+    from feast import FeatureStore
+
+    # given what Feast alone does (without MLflow's retries, which take eight minutes)
+    with monkeypatch.context() as patience:
+        patience.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        folder = alone.repo_path
+        change_yaml(folder, f"sqlite:///{folder}/mlflow.db", line.url)
+        alone = FeatureStore(repo_path=str(folder))
+        with alone.mlflow.start_run() as run:
+            alone.get_historical_features(drivers, alone.get_feature_service("rates")).to_df()
+            line.cut()
+            alone.get_historical_features(drivers, alone.get_feature_service("activity")).to_df()
+            line.mend()
+        assert tags_of(alone, run.info.run_id)["feast.feature_service"] == "rates", "Feast alone"
+
+    # when the extension is loaded, and the server goes away between two cells
+    store = load(served)
+    book, client = load.book, MlflowClient(mlflow_server)
+    book.space["drivers"] = drivers
+    run = book.run("%feast_run v1")
+    book.run(RETRIEVE.format("rates"))
+    load.sent()
+    before = client.get_run(run.id).data.tags
+    assert before["feast.feature_service"] == "rates"
+    assert before["feast_nb.incomplete"] == "true", "the run is open"
+    line.cut()
+    time.sleep(5.2)  # past the time for which an answer counts as a sign of life
+    book.run(RETRIEVE.format("activity"))
+    recorder.current().recording.settle()
+    assert not recorder.current().outbox.flush(seconds=2)
+    capsys.readouterr()
+    book.run("1")
+    said = capsys.readouterr().err
+
+    # then the user is told, the run says that it is not whole, and has everything once it is
+    assert said.count("records wait on disk") == 1, "the notice of the background"
+    assert client.get_run(run.id).data.tags["feast_nb.incomplete"] == "true"
+    line.mend()
+    load.sent()
+    tags = client.get_run(run.id).data.tags
+    assert tags["feast.feature_service"] == "activity", "which is the union of both"
+    assert tags["feast.feature_refs"] == ",".join(ACTIVITY)
+    assert tags["feast_nb.incomplete"] == "true", "the run is still open"
+    book.run("%feast_run --end")
+    assert "feast_nb.incomplete" not in client.get_run(run.id).data.tags
+    assert [r["service"] for r in retrievals_of(store, run.id)] == ["rates", "activity"]
+
+
+@pytest.mark.conformance("1.10")
+@pytest.mark.parametrize("who", ["the same kernel", "the next kernel"])
+def test_1_10_a_run_that_ended_meanwhile_is_made_whole(
+    line, served, load, drivers, mlflow_server, who
+) -> None:
+    """The server is still away when the run ends: incomplete on the server until all is there."""
+    store = load(served)
+    book, client = load.book, MlflowClient(mlflow_server)
+    book.space["drivers"] = drivers
+    run = book.run("%feast_run v1")
+    book.run(RETRIEVE.format("rates"))
+    load.sent()
+    line.cut()
+    time.sleep(5.2)
+    book.run(RETRIEVE.format("activity"))
+    ended = book.run("%feast_run --end")
+    assert ended.pending > 0
+    left = client.get_run(run.id)
+    assert (left.info.status, left.data.tags["feast_nb.incomplete"]) == ("RUNNING", "true")
+
+    if who == "the next kernel":
+        recorder.shut()
+    line.mend()
+    assert recorder.current().flush()
+
+    now = client.get_run(run.id)
+    assert now.info.status == "FINISHED"
+    assert "feast_nb.incomplete" not in now.data.tags
+    assert now.data.tags["feast.feature_refs"] == ",".join(ACTIVITY)
+    kept = read_json(client, run.id, "feast/retrievals.json")["retrievals"]
+    assert [(r["service"], r["state"]) for r in kept] == [("rates", "ran"), ("activity", "ran")]
+    assert store.project == kept[1]["project"]
+
+
+@pytest.mark.conformance("1.10")
+def test_1_10_a_run_of_feasts_own_call_is_made_whole_too(
+    line, served, load, drivers, mlflow_server
+) -> None:
+    """The same where the run is `store.mlflow.start_run()`, and the server is back before its end.
+
+    It goes away right after the first retrieval was sent, with no pause.
+    """
+    store = load(served)
+    client = MlflowClient(mlflow_server)
+    with store.mlflow.start_run() as run:
+        store.get_historical_features(drivers, store.get_feature_service("rates")).to_df()
+        load.sent()
+        line.cut()
+        store.get_historical_features(drivers, ["profile:age"]).to_df()
+        time.sleep(1)  # the background tries in vain
+        run_id = run.info.run_id
+        assert client.get_run(run_id).data.tags["feast.feature_refs"] == ",".join(RATES)
+        assert client.get_run(run_id).data.tags["feast_nb.incomplete"] == "true"
+        line.mend()
+
+    load.sent()
+    tags = client.get_run(run_id).data.tags
+    assert tags["feast.feature_refs"] == ",".join([*RATES, "profile:age"])
+    assert "feast_nb.incomplete" not in tags
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+APPLY = """
+import sys
+from feast import FeatureService, FeatureStore
+
+store = FeatureStore(repo_path=sys.argv[1])
+store.apply([FeatureService(name="pair", features=[store.get_feature_view("hourly")[["conv_rate", "trips"]]])])
+"""
+PAIR = ["hourly:conv_rate", "hourly:trips"]
+
+
+def applied_elsewhere(repo) -> None:
+    """Another process, as `feast apply` is, applies a service of exactly two references."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", APPLY, str(repo)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.conformance("1.12")
+@pytest.mark.parametrize("registry", ["file", "sql"])
+def test_1_12_a_service_that_another_process_applied_is_seen(
+    alone, load, repo, drivers, tmp_path, registry
+) -> None:
+    """A list, a warm kernel, then `feast apply` of a service of just that list: Feast does not see.
+
+    It says the smallest service that holds the list, for five minutes. Right is the exact one, and
+    none where there is none.
+    """
+    from feast import FeatureStore
+
+    from ..conftest import define
+
+    def before_and_after(store, folder):
+        with store.mlflow.start_run() as first:
+            store.get_historical_features(drivers, PAIR).to_df()
+        applied_elsewhere(folder)
+        with store.mlflow.start_run() as second:
+            store.get_historical_features(drivers, PAIR).to_df()
+            store.get_online_features(PAIR, [{"driver_id": 1}]).to_dict()
+        return first.info.run_id, second.info.run_id
+
+    def prepared(folder):
+        if registry == "sql":
+            block = "registry: {registry_type: sql, path: sqlite:///%s/registry.sqlite}"
+            change_yaml(folder, "registry: registry.db", block % folder)
+            FeatureStore(repo_path=str(folder)).apply(define(folder))
+
+    if registry == "file":  # given what Feast alone does
+        runs = before_and_after(alone, tmp_path / "alone")
+        native = [tags_of(alone, i)["feast.feature_service"] for i in runs]
+        assert native == ["activity", "activity"], "Feast alone"
+
+    # when the extension is loaded
+    prepared(repo)
+    store = load(repo)
+    before, after = before_and_after(store, repo)
+    load.sent()
+
+    # then the service is the one that holds just these, from the moment it is there
+    (kept,) = retrievals_of(store, before)
+    assert (kept["service"], kept["service_basis"]) == (None, "none")
+    assert "feast.feature_service" not in tags_of(store, before)
+    for kept in retrievals_of(store, after):
+        assert (kept["service"], kept["service_basis"]) == ("pair", "exact"), kept["kind"]
+    assert tags_of(store, after)["feast.feature_service"] == "pair"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import mlflow
+import pandas as pd
 import pytest
 
 from ..conftest import artifacts
@@ -84,6 +86,94 @@ def test_2_7_asking_for_the_frame_names_the_reason(alone, load, repo, drivers) -
         store.mlflow.get_training_entity_df(run_id)
     said = "\n".join([str(refused.value), *getattr(refused.value, "__notes__", ())])
     assert "6 rows above entity_df_max_rows (5)" in said
+
+
+def trained(store, entity):
+    with store.mlflow.start_run() as run:
+        frame = store.get_historical_features(entity, ["hourly:trips"]).to_df()
+        store.mlflow.log_training_dataset(frame)
+    return store.mlflow.client.get_run(run.info.run_id), frame
+
+
+@pytest.mark.conformance("2.10")
+def test_2_10_a_training_frame_is_a_dataset_of_the_run(alone, load, drivers) -> None:
+    """`log_training_dataset(df)`: Feast's source is of no use, and without the call there is none.
+
+    Right is a dataset of every run: the frame's fingerprint, schema and rows, and a source from
+    which the entity frame loads.
+    """
+    run, _ = trained(alone, drivers)
+    (native,) = run.inputs.dataset_inputs
+    mlflow.set_tracking_uri(alone.config.mlflow.tracking_uri)
+    with pytest.raises(Exception, match="No such artifact"):
+        mlflow.data.get_source(native).load()
+
+    store = load()
+    with store.mlflow.start_run() as started:
+        service = store.get_feature_service("rates")
+        frame = store.get_historical_features(drivers, service).to_df()
+    run = store.mlflow.client.get_run(started.info.run_id)
+
+    (ours,) = run.inputs.dataset_inputs
+    (kept,) = retrievals_of(store, run.info.run_id)
+    assert (ours.dataset.name, ours.dataset.source_type) == ("rates", "feast")
+    assert ours.dataset.digest == kept["result"]["fingerprint"]
+    assert ours.dataset.profile == '{"num_rows": 6}'
+    assert [(t.key, t.value) for t in ours.tags] == [("mlflow.data.context", "training")]
+    for column in ("conv_rate", "acc_rate", "driver_id", "event_timestamp", "y"):
+        assert f'"name": "{column}"' in ours.dataset.schema
+    mlflow.set_tracking_uri(store.config.mlflow.get_tracking_uri())
+    source = mlflow.data.get_source(ours)
+    assert source.features == ["hourly:conv_rate", "hourly:acc_rate"]
+    back = pd.read_parquet(source.load())
+    pd.testing.assert_frame_equal(back, drivers)
+    assert len(frame) == len(back)
+
+
+@pytest.mark.conformance("2.10")
+def test_2_10_the_digest_tells_frames_apart(load, drivers, repo) -> None:
+    """The same data in another order is the same; one value less is not."""
+    store = load()
+
+    def digest(entity):
+        with store.mlflow.start_run() as run:
+            store.get_historical_features(entity, ["hourly:trips"]).to_df()
+        (one,) = store.mlflow.client.get_run(run.info.run_id).inputs.dataset_inputs
+        return one.dataset.digest
+
+    first = digest(drivers)
+    assert digest(drivers.iloc[::-1]) == first
+    source = pd.read_parquet(repo / "stats.parquet")
+    source["trips"] += source["driver_id"] == 3
+    source.to_parquet(repo / "stats.parquet")
+    assert digest(drivers) != first, "the source has changed: one driver's values"
+
+
+@pytest.mark.conformance("2.10")
+def test_2_10_the_default_settings_keep_the_rows_of_a_training(alone, load, repo, drivers) -> None:
+    """`auto_log_entity_df` is false where nobody says so: Feast keeps no rows at all.
+
+    Right is that a training keeps them, and that a run of the user's own has their fingerprint.
+    """
+    from feast import FeatureStore
+
+    for folder in (alone.repo_path, repo):
+        change_yaml(folder, ", auto_log_entity_df: true", "")
+    run, _ = trained(FeatureStore(repo_path=str(alone.repo_path)), drivers)
+    assert artifacts(alone.mlflow.client, run.info.run_id) == {}, "Feast alone"
+
+    store = load()
+    load.book.space["drivers"] = drivers
+    summary = load.book.run("%%feast_train v1 --service rates --entity-df drivers\n1")
+    back = store.mlflow.get_training_entity_df(summary.run.id)
+    pd.testing.assert_frame_equal(back, drivers)
+
+    with store.mlflow.start_run() as run:
+        store.get_historical_features(drivers, ["hourly:trips"]).to_df()
+    (kept,) = retrievals_of(store, run.info.run_id)
+    (trained_on,) = retrievals_of(store, summary.run.id)
+    assert (kept["entity"]["artifact"], kept["entity"]["reason"]) == (None, "archiving is off")
+    assert kept["entity"]["fingerprint"] == trained_on["entity"]["fingerprint"]
 
 
 @pytest.mark.conformance("2.12")

@@ -110,3 +110,110 @@ def test_6_3_a_script_has_the_models_id_too(repo, client, drivers) -> None:
     version = client.get_model_version_by_alias("scripted", "champion")
     assert version.source == f"models:/{logged.model_id}"
     assert (logged.name, logged.version) == ("scripted", str(version.version))
+
+
+@pytest.mark.conformance("6.4")
+def test_6_4_a_model_that_autolog_logged_is_not_logged_again(alone, load, drivers) -> None:
+    """autolog, then `log_model`: two logged models of one fit, and Feast knows neither's inputs.
+
+    Right is one in a `%%feast_train`: the one that is there is given its contract and registered.
+    """
+    import mlflow
+
+    # given what Feast alone does
+    mlflow.set_tracking_uri(alone.config.mlflow.tracking_uri)
+    mlflow.sklearn.autolog(silent=True)
+    with alone.mlflow.start_run() as run:
+        frame = alone.get_historical_features(drivers, ["hourly:trips"]).to_df()
+        alone.mlflow.log_model(fit(frame, "trips"), "model")
+    assert len(alone.mlflow.client.get_run(run.info.run_id).outputs.model_outputs) == 2
+    mlflow.sklearn.autolog(disable=True, silent=True)
+
+    # when the extension is loaded
+    store = load()
+    book = load.book
+    book.space["drivers"] = drivers
+    book.run("import mlflow\nmlflow.sklearn.autolog(silent=True)")
+    summary = book.run(
+        "%%feast_train v1 --features hourly:trips --entity-df drivers --register autologged\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(training_df[['trips']], training_df['y'])"
+    )
+    load.sent()
+
+    # then there is one logged model, with a contract, and the version is it
+    client = store.mlflow.client
+    (output,) = client.get_run(summary.run.id).outputs.model_outputs
+    (made,) = summary.models
+    assert (made.model_id, made.version) == (output.model_id, "1")
+    assert client.get_model_version("autologged", "1").source == f"models:/{output.model_id}"
+    (contract,) = contracts_of(store, summary.run.id).values()
+    assert contract["model_id"] == output.model_id
+    assert contract["refs"] == ["hourly:trips"]
+
+
+@pytest.mark.conformance("6.4")
+def test_6_4_a_model_that_the_cell_logged_itself_is_the_one(load, drivers) -> None:
+    """autolog, and `store.mlflow.log_model` in the cell: the user's two, and none of ours.
+
+    Both have a contract; the version is of the one that was logged last, by the user's own call.
+    """
+    store = load()
+    book = load.book
+    book.space["drivers"] = drivers
+    book.run("import mlflow\nmlflow.sklearn.autolog(silent=True)")
+    summary = book.run(
+        "%%feast_train v1 --features hourly:trips --entity-df drivers --register twice\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(training_df[['trips']], training_df['y'])\n"
+        "store.mlflow.log_model(model, 'by_hand')"
+    )
+    load.sent()
+
+    client = store.mlflow.client
+    outputs = client.get_run(summary.run.id).outputs.model_outputs
+    assert len(outputs) == 2
+    assert {m.model_id for m in summary.models} == {o.model_id for o in outputs}
+    contracts = contracts_of(store, summary.run.id)
+    assert set(contracts) == {"model", "by_hand"}
+    assert all(c["refs"] == ["hourly:trips"] for c in contracts.values())
+    version = client.get_model_version("twice", "1")
+    assert version.source == f"models:/{contracts['by_hand']['model_id']}"
+
+
+@pytest.mark.conformance("6.4")
+def test_6_4_a_model_comes_back_in_its_own_library(alone, load, repo, drivers) -> None:
+    """`store.mlflow.load_model` gives a PyFunc model, which has no `predict_proba`.
+
+    That is Feast's call, and stays; `session.load_model` gives the model as it was trained.
+    """
+    import mlflow
+    from sklearn.linear_model import LogisticRegression
+
+    from feast_nb.errors import ModelError
+
+    def trained(store):
+        with store.mlflow.start_run() as run:
+            frame = store.get_historical_features(drivers, ["hourly:trips"]).to_df()
+            store.mlflow.log_model(fit(frame, "trips"), "model")
+        store.mlflow.register_model(f"runs:/{run.info.run_id}/model", "own")
+        store.mlflow.client.set_registered_model_alias("own", "champion", "1")
+        return frame[["trips"]]
+
+    trained(alone)
+    native = alone.mlflow.load_model("models:/own/1")
+    assert not hasattr(native, "predict_proba"), "Feast alone"
+
+    store = load()
+    rows = trained(store)
+    assert isinstance(store.mlflow.load_model("models:/own/1"), mlflow.pyfunc.PyFuncModel)
+    session = feast_nb.open(repo)
+    for named in ("own", "own/1", "own@champion", "models:/own/1", "models:/own@champion"):
+        model = session.load_model(named)
+        assert isinstance(model, LogisticRegression), named
+        assert model.predict_proba(rows).shape == (6, 2)
+    assert isinstance(session.load_model("own", flavor="pyfunc"), mlflow.pyfunc.PyFuncModel)
+    with pytest.raises(ModelError, match="not of flavour xgboost, but sklearn"):
+        session.load_model("own", flavor="xgboost")
+    with pytest.raises(ModelError, match="no registered model owl; did you mean own"):
+        session.load_model("owl")

@@ -152,7 +152,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        from ..conftest import _answers
+        from ..conftest import answers
 
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
                    "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1",
@@ -161,7 +161,7 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
         )
-        wait_for(lambda: _answers(f"{self.url}/health"), 90, "MLflow")
+        wait_for(lambda: answers(f"{self.url}/health"), 90, "MLflow")
 
     def stop(self) -> None:
         if self.process is not None:

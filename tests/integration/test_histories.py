@@ -161,7 +161,10 @@ class Histories(RuleBasedStateMachine):
         own = [a for a in self._of(run) if a.kind == "historical" and a.refs == asked.refs]
         if not own:
             same = [a for a in self.asked if a.kind == "historical" and a.refs == asked.refs]
-            run.linked[same[-1].number] = "columns"
+            outer = run.parent
+            while outer is not None and outer.id != same[-1].run:
+                outer = outer.parent
+            run.linked[same[-1].number] = "parent" if outer else "columns"
 
     # ------------------------------------------------------------------ what must be so
 
