@@ -1,7 +1,7 @@
 """Rows asked for that did not come back: which, and why, in plain words.
 
 Feast's `file` (dask) store drops entity rows that have no value within the TTL, and one of two
-rows with the same key and timestamp; the other stores return them with nulls (INFRA: seven rows
+rows with the same key and timestamp; the other stores return them with nulls (measured: seven rows
 asked, four given).
 """
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 1: answers of Feast's own integration that are wrong, and nobody says so."""
+"""Feast alone and with feast_nb, group 1: answers of Feast's own integration that are wrong, and nobody says so."""
 
 from __future__ import annotations
 

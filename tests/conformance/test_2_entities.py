@@ -1,4 +1,4 @@
-"""NATIVE.md, group 2: entity frames as they were, and training frames that can be had again."""
+"""Feast alone and with feast_nb, group 2: entity frames as they were, and training frames that can be had again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 2: which run a retrieval belongs to, and how that is known."""
+"""Feast alone and with feast_nb, group 2: which run a retrieval belongs to, and how that is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 2: where a run came from, and what was written in it."""
+"""Feast alone and with feast_nb, group 2: where a run came from, and what was written in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 2: lineage that Feast's own integration loses, and nobody says so."""
+"""Feast alone and with feast_nb, group 2: lineage that Feast's own integration loses, and nobody says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 2: retrievals in tasks and worker threads."""
+"""Feast alone and with feast_nb, group 2: retrievals in tasks and worker threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 3: runs that land elsewhere than the user said, and global side effects."""
+"""Feast alone and with feast_nb, group 3: runs that land elsewhere than the user said, and global side effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 4: a tracking server that is away must not stop the work, nor halve a record."""
+"""Feast alone and with feast_nb, group 4: a tracking server that is away must not stop the work, nor halve a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 5: Feast's own integration raises where nothing is wrong."""
+"""Feast alone and with feast_nb, group 5: Feast's own integration raises where nothing is wrong."""
 
 from __future__ import annotations
 

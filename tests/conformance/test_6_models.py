@@ -1,4 +1,4 @@
-"""NATIVE.md, group 6: logging models."""
+"""Feast alone and with feast_nb, group 6: logging models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NATIVE.md, group 7: a kernel's life, and what is seen of a run in it."""
+"""Feast alone and with feast_nb, group 7: a kernel's life, and what is seen of a run in it."""
 
 from __future__ import annotations
 
