@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+TESTS ?= tests
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
@@ -27,8 +28,8 @@ test: $(VENV)/.test node_modules/.installed lint types  ## every test that most 
 	$(BIN)/python -m pytest tests/notebooks
 	$(BIN)/python -m pytest tests/browser
 
-test-python: $(VENV)/.test  ## the Python tests alone, for another version: PYTHON=python3.13 VENV=.venv313
-	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark
+test-python: $(VENV)/.test  ## the quick Python tests, for another version: PYTHON=python3.13 VENV=.venv313
+	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup -m "not slow" --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark
 
 test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of PyTorch
 	$(PIP) "torch==2.13.0" keras

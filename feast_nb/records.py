@@ -23,8 +23,7 @@ class Record:
     """A frozen dataclass of plain values that turns into a dictionary and back."""
 
     def to_dict(self) -> dict[str, Any]:
-        kept = [f for f in dataclasses.fields(self) if f.metadata.get("kept", True)]  # type: ignore[arg-type]
-        return {f.name: _plain(getattr(self, f.name)) for f in kept}
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -334,7 +333,7 @@ class Contract(Document):
     `order` is `named` where the model itself knows its inputs' names, `signature` where MLflow
     does, and `assumed` where it was fitted on a bare array and the frame's order was taken.
     `definitions` holds what the hashes of its views stand for, so that a later change can be
-    shown; `unknown` says what could not be known of a model that was logged without us.
+    shown.
     """
 
     kind: ClassVar[str] = "contract"
@@ -353,48 +352,12 @@ class Contract(Document):
     full_feature_names: bool = False
     views: tuple[View, ...] = ()
     definitions: dict[str, Any] = field(default_factory=dict)
-    unknown: tuple[str, ...] = ()
     cell: Cell | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
         """The references of the inputs that are Feast features, in the model's order."""
         return tuple(i.ref for i in self.inputs if i.ref)
-
-
-@dataclass(frozen=True)
-class Change(Record):
-    """A difference between what a contract expects and what the registry says today.
-
-    `what` is a reference or a view's name; `old` and `new` are shown as they are.
-    """
-
-    kind: Literal["removed", "renamed", "retyped", "redefined", "added", "reordered", "moved"]
-    what: str
-    grade: Literal["breaks serving", "needs retraining", "safe"]
-    part: str | None = None
-    old: str | None = None
-    new: str | None = None
-
-
-@dataclass(frozen=True)
-class Resolution(Document):
-    """What to serve a model with: its service where that is still right, and its references.
-
-    `refs` are in the model's order. `features` is what `get_online_features` and
-    `get_historical_features` take as `features=`; it is no part of the record. `basis` says
-    where the answer is from: the model's contract, or a tag or artifact of Feast's.
-    """
-
-    kind: ClassVar[str] = "resolution"
-    model: str
-    refs: tuple[str, ...]
-    service: str | None = None
-    basis: Literal["contract", "version tag", "run tag", "feast_features.json"] = "contract"
-    drift: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = ()
-    contract: Contract | None = None
-    features: Any = field(default=None, compare=False, metadata={"kept": False})
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import contract, frames
+from ..features import definitions
 from ..features.store import sqlite_file
 from ..recording import RunRef
 from ..records import LinkedBy, Retrieval
@@ -144,6 +145,7 @@ class Logged:
             linked_by=by if retrievals else None,
             cell=self._recorder.cells.current,
         )
+        built = replace(built, definitions=definitions.parts_of(built.views))
         self._recorder.recording.modelled(seen.run, built)
 
     def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:

@@ -20,6 +20,8 @@ from feast_nb.session import recorder
 from ..conftest import answers, free_port, make_repository, read_json, wait_for
 from .conftest import retrievals_of, tags_of
 
+pytestmark = pytest.mark.slow
+
 RETRIEVE = "frame = store.get_historical_features(drivers, {!r}).to_df()"
 ONLINE = "answer = store.get_online_features({!r}, [{{'driver_id': 1}}]).to_dict()"
 TRIPS, RATES = ["hourly:trips"], ["hourly:conv_rate", "hourly:acc_rate"]

@@ -17,6 +17,8 @@ import pytest
 
 from ..conftest import answers, free_port, read_json, wait_for
 
+pytestmark = pytest.mark.slow
+
 CELLS = [
     "%load_ext feast_nb",
     "store = %feast_store {repo}",

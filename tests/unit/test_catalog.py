@@ -407,3 +407,17 @@ def test_reading_a_definition_runs_none_of_its_code(make: Callable[[], Any], mon
     monkeypatch.setattr(dill, "loads", lambda *_: pytest.fail("stored code was loaded"))
 
     assert definitions.hashes_of(spec)
+
+
+def test_what_a_hash_stands_for_can_be_shown_without_secrets(store) -> None:
+    records = definitions.view_records(
+        definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
+    )
+    parts = definitions.parts_of(records)
+    (hourly,) = records
+
+    assert parts[hourly.hashes["ttl"]] == 3 * 86400
+    assert ["trips", 4, 0, ""] in parts[hourly.hashes["schema"]]
+    assert definitions._public({"uri": ["postgresql://me:hunter2@host/db"]}) == {
+        "uri": ["postgresql://host/db"]
+    }

@@ -166,9 +166,19 @@ def test_a_query_is_kept_whole() -> None:
 
 
 def test_a_range_keeps_its_ends() -> None:
+    found = describe(None, ["k"], datetime(2024, 1, 1), datetime(2024, 2, 1))
+
+    assert found.kind == "range"
+    assert (found.start, found.end) == ("2024-01-01 00:00:00", "2024-02-01 00:00:00")
+
+
+def test_a_range_without_an_end_ends_when_it_was_asked_for() -> None:
+    """Feast takes the moment of the call; without it the range could not be asked for again."""
+    before = datetime.now(UTC)
+
     found = describe(None, ["k"], datetime(2024, 1, 1), None)
 
-    assert (found.kind, found.start, found.end) == ("range", "2024-01-01 00:00:00", None)
+    assert before <= datetime.fromisoformat(str(found.end)) <= datetime.now(UTC)
 
 
 def test_a_spark_frame_keeps_its_columns() -> None:
