@@ -15,8 +15,8 @@ from .notebook import UNKNOWN, Executed, text_digest
 from .records import Cell, Origin
 
 
-def of(notebook: str | None) -> Origin:
-    """Notebook, commit and packages; it asks git and reads every installed package's version."""
+def of(notebook: str | None, installed: Mapping[str, str] | None = None) -> Origin:
+    """Notebook, commit and packages (`installed`, else looked up); it asks git."""
     folder = Path(notebook).parent if notebook and notebook != UNKNOWN else Path.cwd()
     commit, branch, dirty = commit_of(folder)
     return Origin(
@@ -26,7 +26,7 @@ def of(notebook: str | None) -> Origin:
         dirty=dirty,
         python=platform.python_version(),
         platform=platform.platform(),
-        packages=packages(),
+        packages=dict(packages() if installed is None else installed),
     )
 
 

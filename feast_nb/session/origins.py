@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 
+_FRESH = 60.0  # seconds for which the packages are taken as they were: a search starts many runs
+
+
 class Origins:
     """The notebook behind each open run: written beside the outbox, sent when the run ends."""
 
@@ -27,6 +31,7 @@ class Origins:
         self._runs: dict[str, RunRef] = {}
         self._looking: threading.Thread | None = None
         self._found = Origin()
+        self._packages: tuple[float, dict[str, str]] = (0.0, {})
 
     def opened(self, run: RunRef) -> None:
         """A run began in a notebook: its cells are kept from here on, and survive the kernel."""
@@ -62,7 +67,10 @@ class Origins:
         notebook = self._recorder.cells.notebook
 
         def look() -> None:
-            self._found = origin.of(notebook)
+            at, packages = self._packages
+            if not packages or time.monotonic() - at > _FRESH:
+                self._packages = time.monotonic(), origin.packages()
+            self._found = origin.of(notebook, self._packages[1])
 
         self._looking = threading.Thread(target=look, name="feast_nb origin", daemon=True)
         self._looking.start()
