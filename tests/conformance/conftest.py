@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 import socket
@@ -224,3 +225,11 @@ def served(line: Line, tmp_path: Path) -> Path:
     return make_repository(
         tmp_path / "served", project=f"p{uuid4().hex[:8]}", tracking_uri=line.url
     )
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Each test says its row and what that is about: `make conformance` makes a table of it."""
+    for item in items:
+        for mark in item.iter_markers("conformance"):
+            says = inspect.getdoc(item.function) or ""
+            item.user_properties += [("row", str(mark.args[0])), ("says", says)]
