@@ -99,7 +99,7 @@ def _footer(path: Path, moment: str, changed: int) -> tuple[int | None, str | No
 def _object(record: Source, path: str, endpoint: str | None) -> Source:
     """What the object store says of one object; nothing where it cannot be asked."""
     try:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         options = {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
         system, inner = fsspec.core.url_to_fs(path, **options)
