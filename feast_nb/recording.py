@@ -118,11 +118,12 @@ class Recording:
             run_id=run.id if run else None,
             at=_now(),
         )
-        if retrieval.kind == "online" and (same := self._same_call(retrieval)):
-            retrieval = replace(same, count=same.count + 1, last=retrieval.at)
-        if run:
-            self._uris[run.id] = run.tracking_uri
-        self._keep(retrieval)
+        with self._lock:  # the background may be completing the same record
+            if retrieval.kind == "online" and (same := self._same_call(retrieval)):
+                retrieval = replace(same, count=same.count + 1, last=retrieval.at)
+            if run:
+                self._uris[run.id] = run.tracking_uri
+            self._keep(retrieval)
         if retrieval.count > 1:
             return retrieval.id
         if look is not None:
@@ -197,7 +198,8 @@ class Recording:
         """
         with self._lock:
             known = self._used.setdefault(run.id, {})
-            if frames.surer(by, known.get(id)):
+            before = known.get(id)
+            if frames.surer(by, before):
                 known[id] = by
             self._uris[run.id] = run.tracking_uri
             original = self.retrievals[id]
@@ -206,6 +208,8 @@ class Recording:
             new = run.id not in self._users.setdefault(id, set())
             self._users[id].add(run.id)
             linked = self._copy_for(run.id, id)
+            if not new and known[id] == before:
+                return linked  # every cell that reads the frame says it again
         entry: dict[str, Any] = {"kind": "retrieval", "retrieval": linked.to_dict()}
         if inherited_from:
             entry["inherited_from"] = inherited_from

@@ -576,3 +576,31 @@ def test_many_threads_may_retrieve_at_once(scene) -> None:
     assert all(r.result and r.entity.fingerprint and r.entity.artifact for r in kept)
     assert len(scene.files()) == 1
     assert scene.warned == []
+
+
+def test_a_link_that_is_known_is_not_sent_again_and_a_surer_one_is(scene) -> None:
+    """Every cell of a run that reads the frame says it again."""
+    scene.world.run = None
+    id = scene.recording.submitted(draft(), entities())
+    scene.settled(id)
+
+    for by in ("columns", "columns", "name", "columns", "name"):
+        scene.recording.link(RUN, id, by)
+
+    sent = [e["retrieval"]["linked_by"] for e in scene.of_kind("retrieval")]
+    assert sent == ["columns", "name"]
+
+
+def test_rolled_up_calls_of_many_threads_are_all_counted(scene) -> None:
+    online(scene)
+    threads = [
+        threading.Thread(target=lambda: [online(scene) for _ in range(50)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    (kept,) = scene.recording.of_run("run")
+    assert kept.count == 201
+    assert scene.settled(kept.id).result is not None
