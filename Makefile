@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo lab test test-python test-torch test-spark bench lint types notebooks conformance lock clean help
+.PHONY: demo lab test test-python test-torch test-spark test-stack bench lint types notebooks conformance lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,12 +24,12 @@ test: $(VENV)/.test node_modules/.installed lint types  ## every test that most 
 	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 	npm test --silent
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"
-	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark --ignore tests/stack
 	$(BIN)/python -m pytest tests/notebooks
 	$(BIN)/python -m pytest tests/browser
 
 test-python: $(VENV)/.test  ## the quick Python tests, for another version: PYTHON=python3.13 VENV=.venv313
-	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup -m "not slow" --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark
+	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup -m "not slow" --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark --ignore tests/stack
 
 test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of PyTorch
 	$(PIP) "torch==2.13.0" keras
@@ -38,6 +38,10 @@ test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of Py
 test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode; needs Java 17
 	$(PIP) "pyspark==4.3.0" boto3
 	$(BIN)/python -m pytest tests/spark
+
+test-stack: $(VENV)/.test  ## sources in an object store, on a server that speaks S3
+	$(PIP) "moto[server,s3]" s3fs
+	$(BIN)/python -m pytest tests/stack
 
 conformance: $(VENV)/.test  ## Feast alone and with feast_nb, row by row: writes the README's table
 	$(BIN)/python -m tests.conformance.table

@@ -65,6 +65,47 @@ def names_loaded(source: str) -> set[str]:
     return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
+def names_read(source: str) -> set[str]:
+    """The variables whose values from before a cell it reads: not those that it binds first.
+
+    What an `if` binds may not be bound; other blocks are taken to run.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return set()
+    read: set[str] = set()
+    _reads(tree.body, set(), read)
+    return read
+
+
+def _reads(body: list[ast.stmt], bound: set[str], read: set[str]) -> None:
+    for node in body:
+        inner = [getattr(node, n, []) for n in ("body", "orelse", "finalbody")]
+        inner += [h.body for h in getattr(node, "handlers", [])]
+        compound = any(inner) and not isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        )
+        if not compound:
+            read |= set(_read(node)) - bound
+            bound |= _bound_by(node)
+            continue
+        for target, value in _assigned(node):
+            read |= set(_read(value)) - bound
+            bound |= set(_changed(target))
+        for part in (getattr(node, "test", None), *getattr(node, "items", ())):
+            if part is not None:
+                read |= set(_read(part)) - bound
+        for block in inner:
+            _reads(block, set(bound) if isinstance(node, ast.If) else bound, read)
+
+
+def _bound_by(node: ast.stmt) -> set[str]:
+    found = _Bound()
+    found.visit(node)
+    return found.names
+
+
 def flows(source: str) -> list[tuple[frozenset[str], frozenset[str]]]:
     """Each assignment of a cell, in order: the variables it changes, and those it reads for it.
 

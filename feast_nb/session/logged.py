@@ -71,6 +71,7 @@ class Logged:
         self._recorder.wishes.pop(run_id, None)
         if run is None:
             return
+        self._recorder.reading.link(run)
         self._inherit(run)
         recording = self._recorder.recording
         found = recording.of_run(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +14,30 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 
+# The first line of a training that retrieves, which binds the training frame's variable.
+_INTO = re.compile(r"\s*%%feast_train\b(.*)")
+_RETRIEVES = re.compile(r"--(?:service|features)\b")
+_NAMED = re.compile(r"--into[ =](\w+)")
+
+
 class Reading:
     """Follows frames from the retrieval that gave them through the variables of a notebook."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._kin = frames.Kin()
+        self._stale: dict[str, int] = {}
 
     def of(self, value: Any) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it."""
         known = self._recorder.recording.retrievals
         return {id: by for id, by in self._kin.of(value).items() if id in known}
 
-    def of_code(self, source: str, namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
-        """What code reads now: by marks and variables, and frames of nobody's by their shape."""
+    def of_names(self, names: set[str], namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
+        """What variables came from: by marks and making, and frames of nobody's by their shape."""
         found: dict[str, LinkedBy] = {}
         strangers = []
-        for name in sorted(code.names_loaded(source)):
+        for name in sorted(names):
             value = namespace.get(name)
             mine = self.of(value)
             if not mine and frames.is_pandas(value):
@@ -44,13 +52,29 @@ class Reading:
                 found.setdefault(match.id, "columns")
         return found
 
+    def begin(self) -> None:
+        """A cell starts: what it binds before it reads it holds another cell's value until then."""
+        cells = self._recorder.cells
+        own = code.names_loaded(cells.code) - code.names_read(cells.code)
+        into = _INTO.match(cells.source)
+        if into is not None and _RETRIEVES.search(into[1]):
+            named = _NAMED.search(into[1])
+            own.add(named[1] if named else "training_df")
+        self._stale = {n: id(cells.namespace[n]) for n in own if n in cells.namespace}
+
     @property
     def now(self) -> dict[str, LinkedBy]:
         """What the running cell reads, as its variables are now; nothing outside a notebook."""
         cells = self._recorder.cells
         if not cells.namespace or not self._recorder.recording.retrievals:
             return {}
-        return self.of_code(cells.code, cells.namespace)
+        space = cells.namespace
+        names = {
+            name
+            for name in code.names_loaded(cells.code)
+            if name in space and self._stale.get(name) != id(space[name])
+        }
+        return self.of_names(names, space)
 
     def link(self, run: RunRef) -> None:
         """Link a run to everything that the running cell reads."""

@@ -142,12 +142,16 @@ class Recorder:
 
     def _cell_starts(self) -> None:
         """Before a cell: the open run uses what it reads."""
+        self.reading.begin()
+        self._link_open()
+
+    def _link_open(self) -> None:
         if self.open and (run := self.run_of_call()):
             self.reading.link(run)
 
     def _cell_ended(self) -> None:
         self.reading.learn()
-        self._cell_starts()
+        self._link_open()
         self.origins.cell_ended()
 
     def inherit(self, run: RunRef) -> None:

@@ -164,7 +164,8 @@ class Training:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
         loaded = code.names_loaded(source)
         self.at_hand += [namespace[n] for n in sorted(loaded) if n in namespace]
-        for id, by in self._session.recorder.reading.of_code(source, namespace).items():
+        read = code.names_read(source)
+        for id, by in self._session.recorder.reading.of_names(read, namespace).items():
             self._link(id, by)
 
     def _link(self, id: str, by: LinkedBy) -> None:

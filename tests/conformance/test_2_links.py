@@ -397,3 +397,29 @@ def test_2_1_from_is_the_users_word(book) -> None:
     contract = contracts_of(store, run_id)["model"]
     assert (contract["retrievals"], contract["linked_by"]) == ([kept["id"]], "declared")
     assert [r.linked_by for r in summary.retrievals] == ["declared"]
+
+
+@pytest.mark.conformance("2.1")
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "with mlflow.start_run() as run:\n"
+        "    df = store.get_historical_features(drivers, ['hourly:conv_rate']).to_df()\n"
+        "    df.head()",
+        "df = store.get_historical_features(drivers, ['hourly:conv_rate']).to_df()\n"
+        "with mlflow.start_run() as run:\n"
+        "    mlflow.log_metric('mean', df['conv_rate'].mean())",
+        "%%feast_train v1 --features hourly:conv_rate --entity-df drivers --into df\ndf.head()",
+    ],
+    ids=["in the run", "before the run", "by the magic"],
+)
+def test_2_1_a_variable_that_the_cell_binds_anew_links_nothing_old(book, drivers, cell) -> None:
+    """A notebook uses one name again and again: what it held before the cell is not what it reads."""
+    book.space["drivers"] = drivers
+    book.run("df = store.get_historical_features(drivers, ['hourly:trips']).to_df()")
+    summary = book.run(cell)
+    run_id = summary.run.id if summary is not None and hasattr(summary, "run") else None
+    run_id = run_id or book.space["run"].info.run_id
+
+    (kept,) = retrievals_of(book.space["store"], run_id)
+    assert kept["refs"] == ["hourly:conv_rate"]

@@ -450,3 +450,21 @@ def test_large_entity_frames_are_not_archived_and_it_is_said(book, repo, client)
     assert "entity_df.parquet" not in artifacts(client, summary.run.id)
     tags = client.get_run(summary.run.id).data.tags
     assert tags["feast_nb.entity_archived"].startswith("false: 6 rows above")
+
+
+def test_a_cell_that_was_edited_since_is_in_the_summary(book, drivers) -> None:
+    """What the training used came from a text of the cell that is no more."""
+    retrieve = "df = store.get_historical_features(drivers, ['hourly:{}']).to_df()"
+    book.space["drivers"] = drivers
+    book.shell.run_cell(retrieve.format("trips"), store_history=True, cell_id="retrieve")
+    book.shell.run_cell("old = df", store_history=True, cell_id="keep")
+    book.shell.run_cell(retrieve.format("acc_rate"), store_history=True, cell_id="retrieve")
+
+    summary = book.run(
+        "%%feast_train v1\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(old[['trips']], old['y'])"
+    )
+
+    assert [w for w in summary.warnings if "was edited since, and run again as cell" in w]
+    assert [r.refs for r in summary.retrievals] == [("hourly:trips",)]

@@ -19,7 +19,7 @@ from ..conftest import NOW, artifacts, make_repository, read_json
 SETTINGS = """spark, spark_conf: {
   spark.master: "local[2]", spark.ui.enabled: "false", spark.sql.session.timeZone: UTC,
   spark.sql.shuffle.partitions: "2", spark.sql.execution.arrow.pyspark.enabled: "true",
-  spark.driver.host: 127.0.0.1, spark.driver.bindAddress: 127.0.0.1}"""
+  spark.driver.host: 127.0.0.1, spark.driver.bindAddress: 127.0.0.1}, staging_location: "{}\""""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,11 @@ def spark_repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     pyspark = pytest.importorskip("pyspark")
     os.environ["PYSPARK_PYTHON"] = sys.executable
     folder = tmp_path_factory.mktemp("spark")
-    repo = make_repository(folder / "repo", offline=SETTINGS, define=define)
+    repo = make_repository(
+        folder / "repo",
+        offline=SETTINGS.replace("{}", str(folder / "staging")),
+        define=define,
+    )
     yield repo
     pyspark.sql.SparkSession.builder.getOrCreate().stop()
 
@@ -112,8 +116,11 @@ def test_a_spark_frame_is_hashed_and_written_by_the_engine(store, notebook, monk
     assert "entity_df.parquet/_SUCCESS" in artifacts(store.mlflow.client, run_id)
 
 
+@pytest.mark.conformance("2.8")
 @pytest.mark.parametrize("option", ["", "--archive-rows"])
-def test_a_query_is_kept_whole_with_the_fingerprint_of_its_rows(store, notebook, option) -> None:
+def test_2_8_a_query_is_kept_whole_with_the_fingerprint_of_its_rows(
+    store, notebook, option
+) -> None:
     """Row 2.8: Feast cuts the text, counts -1, and has nothing of what the query gave."""
     session().createDataFrame(entities()).createOrReplaceTempView("asked")
     query = (
@@ -150,3 +157,18 @@ def test_a_result_that_stays_with_the_engine_is_recorded_as_such(store, notebook
     found = kept(store, run_id)
     assert (found["state"], found["result"]) == ("ran", None)
     assert found["entity"]["fingerprint"] == fingerprint.of(entities()).digest
+
+
+def test_a_result_that_is_written_where_spark_stages_is_read_from_there(store, notebook) -> None:
+    notebook.run("%feast_run v1")
+    run_id = notebook.run("state = %feast_run\nstate").open[0].id
+    job = store.get_historical_features(entities(), ["hourly:trips"])
+    paths = job.to_remote_storage()
+    notebook.run("%feast_run --end")
+
+    found = kept(store, run_id)
+    assert found["state"] == "ran"
+    assert found["kept"] == paths[0]
+    assert found["result"]["rows"] == 3
+    back = pd.concat([pd.read_parquet(p.removeprefix("file://")) for p in paths])
+    assert found["result"]["fingerprint"] == fingerprint.of(back).digest

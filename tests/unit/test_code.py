@@ -82,3 +82,25 @@ def test_keys_are_known_by_their_look(source: str) -> None:
 )  # fmt: skip
 def test_what_is_no_secret_stays(source: str) -> None:
     assert code.masked(source) == source
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("b = a", {"a"}),
+        ("df = f()\ndf.head()", {"f"}),
+        ("df = df.dropna()", {"df"}),
+        ("df.head()\ndf = f()", {"df", "f"}),
+        ("with run():\n    df = f()\n    fit(df)", {"run", "f", "fit"}),
+        ("with run() as r:\n    fit(df)\n    r.x", {"run", "fit", "df"}),
+        ("for a in b:\n    fit(a, c)", {"b", "fit", "c"}),
+        ("if x:\n    df = f()\nfit(df)", {"x", "f", "fit", "df"}),
+        ("try:\n    df = f()\nexcept E:\n    pass\nfit(df)", {"f", "fit"}),
+        ("def g():\n    return df", {"df"}),
+        ("import m\nm.x(y)", {"y"}),
+        ("x = (", set()),
+    ],
+)
+def test_what_a_cell_reads_from_before(source: str, read: set[str]) -> None:
+    """A variable that the cell binds first holds another cell's value when it starts."""
+    assert code.names_read(source) == read
