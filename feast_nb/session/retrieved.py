@@ -304,7 +304,8 @@ def _where(ran: Ran) -> str | None:
     if ran.storage is not None:
         return sources.address_of(ran.storage)
     if ran.method == "to_remote_storage" and ran.result:
-        return public_uri(str(ran.result[0]))
+        first = str(ran.result[0])
+        return public_uri(first.rpartition("/")[0] if len(ran.result) > 1 else first)
     return None
 
 
@@ -314,8 +315,6 @@ def _file_of(ran: Ran) -> Path | None:
     if where is None or "://" in where.removeprefix("file://"):
         return None
     path = Path(where.removeprefix("file://"))
-    if ran.method == "to_remote_storage" and path.is_file():
-        path = path.parent if len(ran.result) > 1 else path
     return path if path.exists() else None
 
 
