@@ -215,11 +215,14 @@ class Recorder:
 
 def _sweep(spool: Path) -> None:
     """Remove entity frames that no run came to use, of processes that are gone."""
+    folders = list(spool.glob("loose-*"))
+    if not folders:  # as nearly always: nothing is imported for it
+        return
     import shutil
 
     import psutil
 
-    for folder in spool.glob("loose-*"):
+    for folder in folders:
         number = folder.name.removeprefix("loose-")
         if not number.isdigit() or not psutil.pid_exists(int(number)):
             shutil.rmtree(folder, ignore_errors=True)
