@@ -32,6 +32,16 @@ entity_key_serialization_version: 3
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _outside(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is made before the first test, too, lies outside the checkout.
+
+    Feast alone takes `sqlite:///mlflow.db` from the working folder, and MLflow keeps the first
+    connection for such an address: two workers would share one database, and make it at once.
+    """
+    os.chdir(tmp_path_factory.mktemp("outside"))
+
+
 @pytest.fixture(autouse=True)
 def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test in a folder of its own, with a state folder of its own, and no run left over."""

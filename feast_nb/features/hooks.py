@@ -133,6 +133,7 @@ class Hooks:
         """
         wanted = self._choice if self._choice is not None else self._listener.last_store()
         if module is not None and wanted is not None and module._registered_store is not wanted:
+            mend_paths(wanted)  # it may have been opened before the extension was loaded
             module._registered_store, module._client = wanted, None
 
     def _opened(self, original: Callable[..., None]) -> Callable[..., None]:

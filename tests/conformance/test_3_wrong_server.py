@@ -486,7 +486,9 @@ def test_3_3_the_drop_in_may_be_imported_last(load, repo, another, monkeypatch, 
         load.bare().space["store"] = store
     load.book.run("import feast.mlflow\nwith feast.mlflow.start_run() as run: pass")
 
-    assert load.book.space["run"].data.tags["feast.project"] == "drivers"
+    run = load.book.space["run"]
+    assert run.data.tags["feast.project"] == "drivers"
+    assert MlflowClient(f"sqlite:///{repo}/mlflow.db").get_run(run.info.run_id), "beside its store"
 
 
 @pytest.mark.conformance("3.4")
