@@ -80,7 +80,7 @@ class Completion:
         if option == "--alias":
             return {a for aliases in registered.values() for a in aliases}
         if option == "--flavor":
-            from .session.models import FLAVORS
+            from .session import FLAVORS
 
             return FLAVORS
         return ("FINISHED", "FAILED", "KILLED") if option == "--status" else ()

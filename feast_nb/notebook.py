@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import code
 from .patches import door
-from .records import Cell
+
+if TYPE_CHECKING:
+    from .records import Cell
 
 UNKNOWN = "notebook"
 _LOOKS = 20  # cells after which an unknown notebook stays unknown
@@ -82,6 +84,8 @@ class Cells:
             # do.
             self._looks += 1
             self.notebook = path_of(self._shell.user_ns, self.source)
+        from .records import Cell
+
         self.current = Cell(
             # IPython 9 counts up before this event, IPython 8 after it; the inputs kept so far
             # are the same in both.

@@ -13,11 +13,31 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..patches import INHERITED, Patches, door, kept
-from . import client, jobs
 from .store import mend_paths
+
+if TYPE_CHECKING:
+    from . import client, jobs
+
+    class Listener(client.Listener, jobs.Listener):
+        """Who is told. What these raise becomes a warning, never an error in the user's call."""
+
+        def opened(self, store: Any) -> None: ...
+
+        def last_store(self) -> Any: ...
+
+        def entering(self) -> Any: ...
+
+        def historical(self, call: Call) -> Any: ...
+
+        def online(self, call: Call, response: Any) -> None: ...
+
+        def wrote(self, call: WriteCall) -> None: ...
+
+        def saved(self, token: Any, name: str, storage: Any) -> None: ...
+
 
 # Inside a call that is recorded here, `store.mlflow` is None: Feast's auto-log then neither
 # writes nor imports mlflow (1.1–1.6 s in a process that has no run). A context variable, since
@@ -57,31 +77,18 @@ class WriteCall:
     error: BaseException | None = None
 
 
-class Listener(client.Listener, jobs.Listener):
-    """Who is told. What these raise becomes a warning, never an error in the user's call."""
-
-    def opened(self, store: Any) -> None: ...
-
-    def last_store(self) -> Any: ...
-
-    def entering(self) -> Any: ...
-
-    def historical(self, call: Call) -> Any: ...
-
-    def online(self, call: Call, response: Any) -> None: ...
-
-    def wrote(self, call: WriteCall) -> None: ...
-
-    def saved(self, token: Any, name: str, storage: Any) -> None: ...
-
-
 class Hooks:
     """Feast's calls, noticed from its import (past or future) until `remove`."""
 
-    def __init__(self, listener: Any) -> None:
-        self._listener: Listener = listener
+    def __init__(self, listener: Callable[[], Any]) -> None:
+        self._wake: Callable[[], Listener] = listener
         self._patches = Patches()
         self._choice: Any = None
+
+    @property
+    def _listener(self) -> Listener:
+        """Made when it is first asked for: an extension that is only loaded costs nothing."""
+        return self._wake()
 
     def install(self) -> None:
         self._patches.on_import("feast.feature_store", self._follow_store)
@@ -105,6 +112,8 @@ class Hooks:
         replace(store, "__init__", self._opened)
 
     def _follow_client(self, module: ModuleType) -> None:
+        from . import client
+
         client.Calls(self._listener, self._patches).follow(module.FeastMlflowClient)
 
     def _follow_drop_in(self, module: ModuleType) -> None:
@@ -186,6 +195,8 @@ class Hooks:
                     )
                 )
                 if token is not None:
+                    from . import jobs
+
                     jobs.follow(job, token, self._listener)
             return job
 
@@ -240,6 +251,8 @@ class Hooks:
             if self._patches.active:
                 with kept("recording a saved dataset"):
                     asked = signature.bind(store, *args, **kwargs).arguments
+                    from . import jobs
+
                     token = jobs.token_of(asked["from_"])
                     if token is not None:
                         self._listener.saved(token, asked["name"], asked["storage"])

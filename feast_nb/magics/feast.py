@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import FeatureError, ModelError, UsageError, nearest
-from ..session import Session, models, of_store
+from ..session import FLAVORS, Session, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
 from . import cells
@@ -39,7 +39,7 @@ def run_options(magic: Any) -> Any:
 def register_options(magic: Any) -> Any:
     """How a model is logged and registered."""
     for add in (
-        argument("--flavor", metavar="F", help=f"MLflow's flavour: {', '.join(models.FLAVORS)}"),
+        argument("--flavor", metavar="F", help=f"MLflow's flavour: {', '.join(FLAVORS)}"),
         argument("--register", metavar="NAME", help="register the model under this name"),
         argument("--alias", action="append", metavar="A", help="point an alias at the new version"),
     ):
@@ -233,6 +233,8 @@ class FeastMagics(Magics):
         assert self.shell is not None
         cells.check(self.shell, cell, "feast_train")
         if options.flavor:
+            from ..session import models
+
             models.flavor_named(options.flavor)
         training = self.session().train(**self._training_options(options))
         try:
@@ -245,6 +247,8 @@ class FeastMagics(Magics):
         return training.summary
 
     def _train(self, training: Any, options: Namespace, cell: str) -> None:
+        from ..session import models
+
         assert self.shell is not None
         if training.frame is not None:
             self._space[options.into] = training.frame
@@ -295,6 +299,8 @@ class FeastMagics(Magics):
 
             %feast_log model --register driver_model --alias champion
         """
+        from ..session import models
+
         options = read(self.feast_log, line)
         if isinstance(options, Help):
             return options

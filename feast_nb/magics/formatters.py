@@ -15,20 +15,13 @@ class Formatters:
     def __init__(self, shell: Any) -> None:
         self._bundles = shell.display_formatter.mimebundle_formatter
         self._undo: list[Callable[[], None]] = []
-        from ..records import Document
-
-        self._register_type(Document, _bundle)
-        for (module, name), show in _FEAST.items():
+        for (module, name), show in _SHOWN.items():
             self._bundles.for_type_by_name(module, name, show)
             self._undo.append(functools.partial(self._forget, module, name))
 
     def remove(self) -> None:
         while self._undo:
             self._undo.pop()()
-
-    def _register_type(self, kind: type, show: Callable[..., Any]) -> None:
-        self._bundles.for_type(kind, show)
-        self._undo.append(lambda: self._bundles.type_printers.pop(kind, None))
 
     def _forget(self, module: str, name: str) -> None:
         """A formatter by name moves to the class itself once IPython has met one."""
@@ -73,7 +66,8 @@ def _job(job: Any) -> str:
     return f"RetrievalJob: {features}; .to_df() runs it"
 
 
-_FEAST = {
+_SHOWN = {
+    ("feast_nb.records", "Document"): _bundle,
     ("feast.feature_store", "FeatureStore"): _text(_store),
     ("feast.mlflow_integration.client", "FeastMlflowClient"): _text(_client),
     ("feast.online_response", "OnlineResponse"): _text(_online),

@@ -45,9 +45,14 @@ class Listener(Protocol):
 class Hooks:
     """MLflow's calls, noticed from its import (past or future) until `remove`."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Callable[[], Listener]) -> None:
+        self._wake = listener
         self._patches = Patches()
+
+    @property
+    def _listener(self) -> Listener:
+        """Made when it is first asked for: an extension that is only loaded costs nothing."""
+        return self._wake()
 
     def install(self) -> None:
         follow = self._patches.on_import

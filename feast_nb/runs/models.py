@@ -13,21 +13,10 @@ from typing import Any
 
 from ..errors import ModelError, nearest
 from ..records import ModelVersion
+from .flavors import FLAVORS
 from .quiet import quiet
 from .tracking import at, client, ping, plain_errors
 
-# Flavour → (the module whose presence makes it possible, the classes it takes). Looked up in
-# `sys.modules`: a model of a library that was never imported cannot exist.
-_FLAVORS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "pyfunc": ("mlflow.pyfunc.model", ("PythonModel",)),
-    "xgboost": ("xgboost", ("XGBModel", "Booster")),
-    "lightgbm": ("lightgbm", ("LGBMModel", "Booster")),
-    "sklearn": ("sklearn.base", ("BaseEstimator",)),
-    "tensorflow": ("tensorflow", ("Module", "keras.Model")),
-    "keras": ("keras", ("Model",)),
-    "pytorch": ("torch.nn", ("Module",)),
-}
-FLAVORS = tuple(_FLAVORS)
 _OF_TENSORS = ("tensorflow", "keras", "pytorch")
 
 
@@ -41,7 +30,7 @@ class Inputs:
 
 def flavor_of(model: Any) -> str | None:
     """MLflow's flavour for a model, or None for something that is no model it knows."""
-    for flavor, (module_name, classes) in _FLAVORS.items():
+    for flavor, (module_name, classes) in FLAVORS.items():
         module = sys.modules.get(module_name)
         for dotted in classes if module is not None else ():
             kind: Any = module

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from ..recording import RunRef
-from ..records import ModelVersion, Repository, TrackedRun
+from ..runs.flavors import FLAVORS as FLAVORS
 from . import recorder as _recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..recording import RunRef
+    from ..records import ModelVersion, Repository, TrackedRun
     from .runs import OpenRun
     from .training import Training
 
@@ -148,6 +148,8 @@ class Session:
 
         Of the project's own experiment, where none is named.
         """
+        from dataclasses import replace
+
         from ..runs import models, tracking
         from .delivery import earlier
 
@@ -195,6 +197,7 @@ class Session:
 
     def _run_to_log_to(self, run_id: str | None, model: Any) -> RunRef:
         """The run named, the one open, the one that made the model's frame, else the last ended."""
+        from ..recording import RunRef
         from ..runs import models
 
         if run_id:

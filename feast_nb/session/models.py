@@ -15,7 +15,6 @@ from ..records import ModelVersion, Retrieval
 from ..runs import models
 from .recorder import Recorder
 
-FLAVORS = models.FLAVORS
 flavor_named = models.flavor_named
 
 _ANSI = re.compile("\x1b\\[[0-9;]*m")

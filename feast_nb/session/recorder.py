@@ -12,18 +12,20 @@ import warnings
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import GoneError, Warned
 from ..features import hooks as feast_hooks
 from ..notebook import Cells
 from ..outbox import Entry, Outbox, Parcel
-from ..recording import Recording, RunRef
 from ..runs import hooks as mlflow_hooks
-from .logged import Logged
-from .origins import Origins
-from .reading import Reading
-from .retrieved import Retrieved
+
+if TYPE_CHECKING:
+    from ..recording import Recording, RunRef
+    from .logged import Logged
+    from .origins import Origins
+    from .reading import Reading
+    from .retrieved import Retrieved
 
 _inherited: ContextVar[RunRef | None] = ContextVar("feast_nb_run", default=None)
 
@@ -40,45 +42,74 @@ class Wish:
 
 
 class Recorder:
-    """Listens to both libraries, keeps what happens, and sends it on its way."""
+    """Listens to both libraries, keeps what happens, and sends it on its way.
+
+    It sleeps until there is something to listen to: `%load_ext` costs what these few lines cost.
+    """
+
+    recording: Recording
+    feast: Retrieved
+    models: Logged
+    reading: Reading
+    origins: Origins
 
     def __init__(self) -> None:
         folder = state_folder()
+        self.spool = folder / "spool"
         self.cells = Cells()
         self.cells.before, self.cells.after = self._cell_starts, self._cell_ended
         self.delivery: Any = None
         self.outbox = Outbox(folder / "outbox", self._deliver, self._troubled)
-        self.recording = Recording(
-            self.outbox,
-            run_of_call=self.run_of_call,
-            cell=lambda: self.cells.current,
-            spool=folder / "spool",
-            warn=self.say,
-            archives=self.archives,
-        )
         self.paused = False
         self.interactive = False
         self.wishes: dict[str, Wish] = {}
         self.open: dict[str, RunRef] = {}
         self.parents: dict[str, str] = {}
-        self.feast = Retrieved(self)
-        self.models = Logged(self)
-        self.reading = Reading(self)
-        self.origins = Origins(self, folder / "spool")
         self.notices: list[str] = []
         self._said: set[str] = set()
-        self._feast_hooks = feast_hooks.Hooks(self.feast)
-        self._mlflow_hooks = mlflow_hooks.Hooks(self.models)
+        self._awake = False
+        self._waking = threading.Lock()
+        self._feast_hooks = feast_hooks.Hooks(lambda: self.wake().feast)
+        self._mlflow_hooks = mlflow_hooks.Hooks(lambda: self.wake().models)
 
     def start(self) -> None:
         self._feast_hooks.install()
         self._mlflow_hooks.install()
 
+    def wake(self) -> Recorder:
+        """Make what does the work: once, when Feast or MLflow is there or a session is wanted."""
+        with self._waking:
+            if not self._awake:
+                self._make()
+                self._awake = True
+        return self
+
+    def _make(self) -> None:
+        from ..recording import Recording
+        from .logged import Logged
+        from .origins import Origins
+        from .reading import Reading
+        from .retrieved import Retrieved
+
+        self.recording = Recording(
+            self.outbox,
+            run_of_call=self.run_of_call,
+            cell=lambda: self.cells.current,
+            spool=self.spool,
+            warn=self.say,
+            archives=self.archives,
+        )
+        self.feast = Retrieved(self)
+        self.models = Logged(self)
+        self.reading = Reading(self)
+        self.origins = Origins(self, self.spool)
+
     def stop(self) -> None:
         """Put both libraries back, send what is pending, and end our threads."""
         self._feast_hooks.remove()
         self._mlflow_hooks.remove()
-        self.recording.close()
+        if self._awake:
+            self.recording.close()
         self.outbox.close()
         if "mlflow" in sys.modules:
             from ..runs import tracking
@@ -101,6 +132,7 @@ class Recorder:
 
     def run_of_call(self) -> RunRef | None:
         """The run a call belongs to: this thread's, the context's, or the innermost one open."""
+        from ..recording import RunRef
         from ..runs import tracking
 
         if found := tracking.active():
@@ -142,17 +174,19 @@ class Recorder:
 
     def _cell_starts(self) -> None:
         """Before a cell: the open run uses what it reads."""
-        self.reading.begin()
-        self._link_open()
+        if self._awake:
+            self.reading.begin()
+            self._link_open()
 
     def _link_open(self) -> None:
         if self.open and (run := self.run_of_call()):
             self.reading.link(run)
 
     def _cell_ended(self) -> None:
-        self.reading.learn()
-        self._link_open()
-        self.origins.cell_ended()
+        if self._awake:
+            self.reading.learn()
+            self._link_open()
+            self.origins.cell_ended()
 
     def inherit(self, run: RunRef) -> None:
         """Threads and tasks started from here on belong to this run."""
@@ -196,7 +230,7 @@ class Recorder:
 
     def adopt(self) -> None:
         """Take over what dead processes left: send their records, close the runs left open."""
-        _sweep(self.recording.spool)
+        _sweep(self.spool)
         left: dict[str, Entry] = {}
         for entry in self.outbox.adopt():
             if entry["kind"] == "opened" and not entry.get("resumed"):
@@ -204,6 +238,9 @@ class Recorder:
             elif entry["kind"] == "ended":
                 left.pop(entry["run"], None)
         for entry in left.values():
+            from ..recording import RunRef
+
+            self.wake()
             run = RunRef(entry["run"], entry["uri"])
             self.recording.put(run, {"kind": "ended", "status": "KILLED", "late": True})
             where = f" in {entry['notebook']}" if entry.get("notebook") else ""
@@ -239,7 +276,10 @@ _recorder: Recorder | None = None
 
 
 def current(interactive: bool = False) -> Recorder:
-    """The recorder of this process, started on first use; `interactive` once in a notebook."""
+    """The recorder of this process, started on first use.
+
+    `interactive` is what `%load_ext` says: a notebook, where nothing need be awake yet.
+    """
     global _recorder
     if _recorder is None:
         import atexit
@@ -249,6 +289,8 @@ def current(interactive: bool = False) -> Recorder:
         _recorder.start()
         _recorder.adopt()
         atexit.register(shut)
+    if not interactive:
+        _recorder.wake()
     _recorder.interactive = _recorder.interactive or interactive
     return _recorder
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 from feast_nb.completion import Completion
 from feast_nb.magics.feast import FeastMagics
-from feast_nb.session.models import FLAVORS
+from feast_nb.session import FLAVORS
 
 ROOT = Path(__file__).resolve().parents[2]
 
