@@ -13,7 +13,7 @@ from typing import Any
 from . import fingerprint, frames
 from .records import Column, Result, Span
 
-_PAUSE, _LONGEST = 0.05, 0.5  # seconds without a new task before work begins, and at most
+_PAUSE, _LONGEST = 0.05, 2.0  # seconds without a new task before work begins, and at most
 _PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
 
 
