@@ -4,11 +4,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
+# Tiers of their own.
+APART := $(foreach tier,conformance browser notebooks torch spark stack,--ignore tests/$(tier))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo lab test test-python test-torch test-spark test-stack bench lint types notebooks conformance lock clean help
+.PHONY: demo lab test test-python test-conformance test-torch test-spark test-stack bench lint types notebooks conformance lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,12 +26,15 @@ test: $(VENV)/.test node_modules/.installed lint types  ## every test that most 
 	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 	npm test --silent
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"
-	$(BIN)/python -m pytest tests -n 2 --dist loadgroup --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark --ignore tests/stack
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup $(APART)
 	$(BIN)/python -m pytest tests/notebooks
 	$(BIN)/python -m pytest tests/browser
 
 test-python: $(VENV)/.test  ## the quick Python tests, for another version: PYTHON=python3.13 VENV=.venv313
-	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup -m "not slow" --ignore tests/browser --ignore tests/notebooks --ignore tests/torch --ignore tests/spark --ignore tests/stack
+	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup -m "not slow" $(APART)
+
+test-conformance: $(VENV)/.test  ## what Feast's own integration does, and what is right instead
+	$(BIN)/python -m pytest tests/conformance -n 2 --dist loadgroup
 
 test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of PyTorch
 	$(PIP) "torch==2.13.0" keras

@@ -222,13 +222,47 @@ def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
     if frames.is_pandas(held):
         nulls = held.isna().sum()
         return tuple(
-            Column(str(name), str(types.get(str(name), held.dtypes.iloc[i])), int(nulls.iloc[i]))
+            Column(
+                str(name),
+                _type_of(held.iloc[:, i], types.get(str(name))),
+                int(nulls.iloc[i]),
+                *_range(held.iloc[:, i]),
+            )
             for i, name in enumerate(held.columns)
         )
     return tuple(
-        Column(name, str(array.type), _missing(array))
+        Column(name, str(array.type), _missing(array), *_range(array))
         for name, array in zip(held.schema.names, held.columns, strict=True)
     )
+
+
+def _type_of(series: Any, declared: Any) -> str:
+    """The declared type, as integers with gaps come as floats; floats are as wide as they are."""
+    import pyarrow as pa
+
+    if declared is None:
+        return str(series.dtype)
+    if pa.types.is_floating(declared) and str(series.dtype) in ("float32", "float64"):
+        return "float" if str(series.dtype) == "float32" else "double"
+    return str(declared)
+
+
+def _range(column: Any) -> tuple[float | None, float | None]:
+    """The least and greatest of a column of numbers, gaps and infinities left out."""
+    import numpy as np
+
+    kind = getattr(column, "type", None)
+    if kind is not None:
+        import pyarrow as pa
+
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return None, None
+        column = column.to_pandas()
+    if getattr(column.dtype, "kind", "O") not in "iuf":
+        return None, None
+    numbers = np.asarray(column.dropna(), dtype="float64")
+    numbers = numbers[np.isfinite(numbers)]
+    return (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
 
 
 def _missing(array: Any) -> int:

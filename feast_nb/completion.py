@@ -7,16 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 _MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
+_OF_MODELS = ("feast_features", "feast_resolve", "feast_diff", "feast_reproduce", "feast_score")
 
 
 class Completion:
     """Our matcher in a shell's completer, until `remove`."""
 
-    def __init__(self, shell: Any, magics: Any) -> None:
+    def __init__(self, shell: Any, magics: Any, models: Any = None) -> None:
         from IPython.core.completer import context_matcher
 
         self._shell = shell
         self._magics = magics
+        self._models_magics = models
 
         @context_matcher(identifier="feast_nb")
         def matcher(context: Any) -> Any:
@@ -37,7 +39,8 @@ class Completion:
         lines = context.full_text.split("\n")
         line = lines[context.cursor_line][: context.cursor_position]
         found = _MAGIC.match(line)
-        magic = getattr(self._magics, found.group(1), None) if found else None
+        both = (self._magics, self._models_magics)
+        magic = next((m for b in both if found and (m := getattr(b, found[1], None))), None)
         if magic is None:
             return {"completions": [], "suppress": False}
         words = found.group(2).split(" ") if found else [""]
@@ -59,6 +62,8 @@ class Completion:
         directly = words[-2] if len(words) > 1 else None
         if option and (option in ("--features", "--from") or directly == option):
             return sorted(self._values(option))
+        if magic.__name__ in _OF_MODELS and not any(w.startswith("--") for w in words[:-1]):
+            return self._registered()
         if magic.__name__ == "feast_log" and len([w for w in words[:-1] if w]) == 0:
             return self._models()
         return []
@@ -71,7 +76,7 @@ class Completion:
             return names.get("services", ())
         if option == "--features":
             return names.get("refs", ())
-        if option in ("--entity-df", "--from", "--into"):
+        if option in ("--entity-df", "--from", "--into", "--entities"):
             return self._frames()
         if option == "--model":
             return self._models()
@@ -84,6 +89,13 @@ class Completion:
 
             return FLAVORS
         return ("FINISHED", "FAILED", "KILLED") if option == "--status" else ()
+
+    def _registered(self) -> list[str]:
+        session = self._magics.known_session
+        registered: dict[str, tuple[str, ...]] = session.models if session else {}
+        return sorted(
+            [*registered, *(f"{name}@{a}" for name, of in registered.items() for a in of)]
+        )
 
     def _frames(self) -> list[str]:
         from . import frames

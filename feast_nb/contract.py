@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from .records import Cell, Contract, Input, LinkedBy, Retrieval
+from .records import Cell, Column, Contract, Input, LinkedBy, Retrieval, View
 
 
 def build(
@@ -29,14 +30,14 @@ def build(
     """
     columns: dict[str, str] = {}
     beside: dict[str, str] = {}
-    dtypes: dict[str, str] = {}
+    seen: dict[str, tuple[Column, int]] = {}
     for retrieval in retrievals:
         for column, ref in retrieval.columns().items():
             columns.setdefault(column, ref)
         for column, ref in retrieval.beside.items():
             beside.setdefault(column, ref)
         for known in retrieval.result.columns if retrieval.result else ():
-            dtypes.setdefault(known.name, known.dtype)
+            seen.setdefault(known.name, (known, retrieval.result.rows if retrieval.result else 0))
     sources = {**beside, **columns}
     names, order = _ordered(input_names, signature, tuple(columns), width)
     first = retrievals[0] if retrievals else None
@@ -49,18 +50,63 @@ def build(
         name=name,
         flavor=flavor,
         inputs=tuple(
-            Input(n, sources.get(n), dtypes.get(n) or (signature or {}).get(n)) for n in names
+            _input(n, sources.get(n), seen.get(n), (signature or {}).get(n)) for n in names
         ),
         order=order,
         retrievals=tuple(r.id for r in retrievals),
         linked_by=linked_by,
         service=first.service if first and len(services) == 1 else None,
+        service_basis=first.service_basis if first and len(services) == 1 else "none",
         refs=refs,
         join_keys=tuple(dict.fromkeys(k for r in retrievals for k in r.entity.join_keys)),
         full_feature_names=bool(first and first.full_feature_names),
-        views=tuple({v.name: v for r in retrievals for v in r.views}.values()),
+        views=tuple({v.name: v for r in retrievals for v in (*r.behind, *r.views)}.values()),
         cell=cell,
     )
+
+
+def _input(
+    name: str, ref: str | None, seen: tuple[Column, int] | None, signed: str | None
+) -> Input:
+    """One input: a feature, a column that came with the entity frame, or one the cell made."""
+    if seen is None:
+        return Input(name, ref, signed, basis="feature" if ref else "made")
+    column, rows = seen
+    return Input(
+        name,
+        ref,
+        column.dtype,
+        basis="feature" if ref else "given",
+        nulls=column.nulls / rows if column.nulls is not None and rows else None,
+        min=column.min,
+        max=column.max,
+    )
+
+
+def declared(
+    inputs: Sequence[Input], views: Sequence[View], definitions: Mapping[str, Any]
+) -> tuple[Input, ...]:
+    """The inputs with the types that their views declare."""
+    types = {
+        f"{view.name}:{feature[0]}": type_named(feature[1])
+        for view in views
+        for feature in definitions.get(view.hashes.get("schema", ""), ())
+    }
+    return tuple(replace(i, declared=types.get(i.ref or "")) for i in inputs)
+
+
+# Feast's `ValueType`, as its protos number it; lists are ten further on.
+_TYPES = ("invalid", "bytes", "string", "int32", "int64", "double", "float", "bool",
+          "unix_timestamp")  # fmt: skip
+
+
+def type_named(number: Any) -> str:
+    """What Feast's proto means by the number of a value type."""
+    if isinstance(number, int) and 0 <= number < len(_TYPES):
+        return _TYPES[number]
+    if isinstance(number, int) and 11 <= number < 10 + len(_TYPES):
+        return f"list<{_TYPES[number - 10]}>"
+    return f"type {number}"
 
 
 def _ordered(

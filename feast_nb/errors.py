@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FeastNbError(Exception):
@@ -35,6 +35,14 @@ class GoneError(TrackingError):
 
 class ModelError(FeastNbError):
     """Which model is meant is not clear, or it cannot be logged."""
+
+
+class Drift(FeastNbError):
+    """A model's features are not what it was trained on; `changes` says what differs."""
+
+    def __init__(self, message: str, changes: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.changes = tuple(changes)
 
 
 class Warned(UserWarning):

@@ -95,6 +95,7 @@ class Outbox:
         with self._changed:
             parcels = [p for p in self._parcels.values() if run_id in (None, p.run_id)]
             parcels = [p for p in parcels if p.pending or p.due or (final and not p.finished)]
+            under_way = {p.run_id for p in parcels if p.run_id in self._busy}
             for parcel in parcels:
                 parcel.due = time.monotonic()
                 parcel.final = parcel.final or final
@@ -104,6 +105,11 @@ class Outbox:
             self._changed.notify_all()
             while not all(self._settled(p) for p in parcels):
                 left = deadline - time.monotonic()
+                for parcel in parcels:  # one that began before does not tell how it is now
+                    if parcel.trouble and parcel.run_id in under_way:
+                        under_way.remove(parcel.run_id)
+                        parcel.due, parcel.trouble = time.monotonic(), None
+                        self._changed.notify_all()
                 if left <= 0 or any(p.trouble for p in parcels):
                     return False
                 self._changed.wait(left)

@@ -8,18 +8,18 @@ as it likes.
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 from uuid import uuid4
 
 from . import archive, fingerprint, frames
+from .copies import NO_RUN, Copies, Copy
 from .outbox import Outbox
 from .records import Cell, Contract, EntityFrame, LinkedBy, Loss, Result, Retrieval, Seconds, Write
 
@@ -36,7 +36,8 @@ class Pending:
     """A retrieval on its way: what is needed until its job has run.
 
     `look` completes the record with what takes longer to find out; `explain` says why rows asked
-    for did not come back; `keep_rows` keeps the entity rows that a query or date range gave.
+    for did not come back; `keep_rows` keeps the entity rows that a query or date range gave, and
+    `keep` the result itself where it has at most `max_rows` rows.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Pending:
     types: Mapping[str, Any] = field(default_factory=dict)
     explain: Callable[[Any, Any], tuple[Loss, ...]] | None = None
     keep_rows: bool = False
+    keep: bool = False
+    max_rows: int = 0
     started: bool = False
 
 
@@ -83,9 +86,9 @@ class Recording:
         self._written: dict[str, list[Write]] = {}
         self._same: dict[tuple[Any, ...], str] = {}
         self._uris: dict[str, str] = {}
-        self._archived: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
-        self._loose: dict[str, tuple[Path, tuple[str, ...]]] = {}
-        self._copies: dict[tuple[str, str], EntityFrame] = {}
+        self._moved: dict[tuple[str, str], EntityFrame] = {}
+        self._moved_results: dict[tuple[str, str], Result] = {}
+        self._copies = Copies(spool, self._put_file)
         self._archives = archives
         self._run_of_call = run_of_call
         self._cell = cell
@@ -218,6 +221,10 @@ class Recording:
             self._later(self._take_along, run, id)
         return linked
 
+    def _put_file(self, run_id: str, path: Path, artifact: str) -> None:
+        entry = {"kind": "file", "path": str(path), "artifact": artifact}
+        self.put(RunRef(run_id, self._uris[run_id]), entry, soon=False)
+
     def put(self, run: RunRef, entry: dict[str, Any], soon: bool = True) -> None:
         """Send an entry of another kind (tags, metrics, the end of a run) on its way."""
         self.outbox.put(run.id, run.tracking_uri, entry, soon)
@@ -283,7 +290,7 @@ class Recording:
     def close(self) -> None:
         self.settle()
         self._background.close()
-        shutil.rmtree(self.spool / f"loose-{os.getpid()}", ignore_errors=True)
+        self._copies.close()
 
     # ------------------------------------------------------------------ in the background
 
@@ -328,64 +335,52 @@ class Recording:
         run_id = self.retrievals[id].run_id
         reason = _not_kept(keep, rows, max_rows) or engine.why_not()
         if reason or run_id is None:
-            return {"reason": reason or _NO_RUN}
-        if (run_id, digest) not in self._archived:
-            path = self.spool / f"{id}.parquet"
+            return {"reason": reason or NO_RUN}
+
+        def write(path: Path) -> tuple[bool, None, tuple[()]]:
             engine.write(path)
-            self._send_file(run_id, id, digest, path, ())
-        return {"artifact": self._archived[run_id, digest][0], "reason": None}
+            return True, None, ()
+
+        return _as_fields(
+            self._copies.keep("entity", id, run_id, digest, self._name_of(run_id, id), write)
+        )
 
     def _archive(
         self, id: str, digest: str, frame: Any, keep: bool, max_rows: int
     ) -> dict[str, Any]:
-        """Write a frame beside the outbox and send it; each distinct frame of a run goes once.
-
-        The first one takes the name by which Feast's `get_training_entity_df` finds it. Returns
-        where it is kept, or why it is not.
-        """
-        run_id = self.retrievals[id].run_id
+        """Keep a copy of an entity frame; returns where it is kept, or why it is not."""
         if reason := _not_kept(keep, len(frame), max_rows):
             return {"reason": reason}
-        path = self.spool / f"{id}.parquet"
-        if not run_id:  # a run may come to use it
-            path = self.spool / f"loose-{os.getpid()}" / path.name
-        if run_id is None or (run_id, digest) not in self._archived:
-            written, trouble, changed = archive.write(frame, path)
-            if not written:
-                return {"reason": trouble}
-            if run_id is None:
-                self._loose[id] = path, changed
-                return {"reason": _NO_RUN}
-            self._send_file(run_id, id, digest, path, changed)
-        artifact, changed = self._archived[run_id, digest]
-        return {"artifact": artifact, "changed": changed, "reason": None}
+        run_id = self.retrievals[id].run_id
+        name = self._name_of(run_id, id)
+        write = partial(archive.write, frame)
+        return _as_fields(self._copies.keep("entity", id, run_id, digest, name, write))
 
-    def _send_file(
-        self, run_id: str, id: str, digest: str, path: Path, changed: tuple[str, ...]
-    ) -> None:
-        first = self._is_first(run_id, id)
-        artifact = "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
-        self._archived[run_id, digest] = artifact, changed
-        entry = {"kind": "file", "path": str(path), "artifact": artifact}
-        self.put(RunRef(run_id, self._uris[run_id]), entry, soon=False)
+    def _name_of(self, run_id: str | None, id: str) -> str:
+        """The first entity frame takes the name by which Feast's tools find it."""
+        first = run_id is not None and self._is_first(run_id, id)
+        return "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
 
     def _take_along(self, run: RunRef, id: str) -> None:
-        """A run uses what was retrieved when none was open: it keeps the entity frame too."""
-        entity = self.retrievals[id].entity
-        if id not in self._loose or entity.fingerprint is None:
-            return
-        path, changed = self._loose[id]
-        if (run.id, entity.fingerprint) not in self._archived:
-            copy = self.spool / f"{run.id[:8]}-{id}.parquet"
-            shutil.copyfile(path, copy)
-            self._send_file(run.id, id, entity.fingerprint, copy, changed)
-        artifact, changed = self._archived[run.id, entity.fingerprint]
-        kept = replace(entity, artifact=artifact, changed=changed, reason=None)
+        """A run uses what was retrieved when none was open: it keeps the frames too."""
+        retrieval = self.retrievals[id]
+        entity, result = retrieval.entity, retrieval.result
+        if entity.fingerprint is not None:
+            name = self._name_of(run.id, id)
+            copy = self._copies.take_along("entity", id, run.id, entity.fingerprint, name)
+            if copy is not None:
+                self._moved[run.id, id] = replace(entity, **_as_fields(copy))
+        if result is not None and result.fingerprint is not None:
+            name = f"feast/results/{id}.parquet"
+            copy = self._copies.take_along("result", id, run.id, result.fingerprint, name)
+            if copy is not None:
+                self._moved_results[run.id, id] = replace(result, artifact=copy.artifact)
         with self._lock:
-            if self.retrievals[id].run_id == run.id:
-                self._set(id, entity=kept)
+            if retrieval.run_id == run.id:
+                moved = {"entity": self._moved.pop((run.id, id), entity),
+                         "result": self._moved_results.pop((run.id, id), result)}  # fmt: skip
+                self._set(id, **moved)
             else:
-                self._copies[run.id, id] = kept
                 self._put_all(id, soon=True)
 
     def _hash_result(self, pending: Pending, held: Any) -> None:
@@ -399,11 +394,22 @@ class Recording:
             if result.dropped and pending.explain and pending.entity is not None:
                 result = replace(result, losses=self._explained(pending, table))
             self._set(pending.id, result=result)
+            self._keep_result(pending, result, table)
             if before.entity.kind in ("sql", "range"):
                 self._entity_rows(pending, table)
             pending.entity = None
         finally:
             self._send(pending.id)
+
+    def _keep_result(self, pending: Pending, result: Result, table: Any) -> None:
+        """Keep a training frame's values: only by them a later one can be compared in detail."""
+        if _not_kept(pending.keep, result.rows, pending.max_rows) or not result.fingerprint:
+            return
+        run_id, name = self.retrievals[pending.id].run_id, f"feast/results/{pending.id}.parquet"
+        write = partial(archive.write, table)
+        copy = self._copies.keep("result", pending.id, run_id, result.fingerprint, name, write)
+        if copy.artifact is not None:  # else the fingerprint still tells whether another differs
+            self._set(pending.id, result=replace(result, artifact=copy.artifact))
 
     def _entity_rows(self, pending: Pending, table: Any) -> None:
         """What a query or a date range really asked for: the result without its features."""
@@ -440,7 +446,7 @@ class Recording:
 
     def _is_first(self, run_id: str, id: str) -> bool:
         """Whether a frame takes the name that Feast's tools look for: that of the tags does."""
-        if any(run == run_id for run, _ in self._archived):
+        if self._copies.has("entity", run_id):
             return False
         for other in self._made.get(run_id, {}):
             if other == id:
@@ -467,12 +473,19 @@ class Recording:
     def _copy_for(self, run_id: str, id: str) -> Retrieval:
         """A retrieval as a run that did not make it has it."""
         original = self.retrievals[id]
-        entity = self._copies.get((run_id, id), original.entity)
-        if (run_id, id) not in self._copies and entity.artifact:  # the copy is another run's
+        entity, result = original.entity, original.result
+        moved = self._moved.get((run_id, id))
+        if moved is not None:
+            entity = moved
+        elif entity.artifact:  # the copy is another run's
             where = f"runs:/{original.run_id}/{entity.artifact}"
             entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
+        if result is not None and (run_id, id) in self._moved_results:
+            result = self._moved_results[run_id, id]
+        elif result is not None and result.artifact:
+            result = replace(result, artifact=f"runs:/{original.run_id}/{result.artifact}")
         return replace(original, run_id=run_id, linked_by=self._used[run_id][id], entity=entity,
-                       origin=original.run_id)  # fmt: skip
+                       result=result, origin=original.run_id)  # fmt: skip
 
     def _adopt_run(self, id: str) -> None:
         """A job made outside any run belongs to the run in which it runs."""
@@ -522,7 +535,9 @@ class Recording:
         return [*([own] if own else []), *sorted(self._users.get(id, set()) - {own})]
 
 
-_NO_RUN = "no run was open when it was asked for"
+def _as_fields(copy: Copy) -> dict[str, Any]:
+    """A copy as the fields of the entity frame that it is of."""
+    return {"artifact": copy.artifact, "changed": copy.changed, "reason": copy.reason}
 
 
 def _not_kept(keep: bool, rows: int, max_rows: int) -> str | None:

@@ -23,7 +23,8 @@ class Record:
     """A frozen dataclass of plain values that turns into a dictionary and back."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        kept = [f for f in dataclasses.fields(self) if f.metadata.get("kept", True)]  # type: ignore[arg-type]
+        return {f.name: _plain(getattr(self, f.name)) for f in kept}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -106,7 +107,8 @@ class View(Record):
     """A feature view as it was defined when it was read.
 
     `name` is the one used in references (a service may rename a view), `view` the registry's.
-    `hashes` holds one short hash for each of schema, entities, ttl, code, query and location.
+    `hashes` holds one short hash for each of schema, entities, ttl, code, query and location;
+    `reads` are the references that an on-demand view computes from.
     """
 
     name: str
@@ -114,6 +116,7 @@ class View(Record):
     kind: Literal["batch", "stream", "on_demand"] = "batch"
     version: str | None = None
     hashes: dict[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,13 @@ class EntityFrame(Record):
 
 @dataclass(frozen=True)
 class Column(Record):
-    """A column of a result: its Arrow type and how many of its values are missing."""
+    """A column of a result: its Arrow type, its missing values, and of numbers the range."""
 
     name: str
     dtype: str
     nulls: int | None = None
+    min: float | None = None
+    max: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,10 @@ class Loss(Record):
 
 @dataclass(frozen=True)
 class Result(Record):
-    """What came back. `dropped` is rows asked less rows given: negative where rows doubled."""
+    """What came back. `dropped` is rows asked less rows given: negative where rows doubled.
+
+    `artifact` is where the run keeps a copy, by which a later one is compared value by value.
+    """
 
     rows: int
     dropped: int = 0
@@ -175,6 +183,7 @@ class Result(Record):
     columns: tuple[Column, ...] = ()
     fingerprint: str | None = None
     row_order: str | None = None
+    artifact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -223,7 +232,8 @@ class Retrieval(Record):
     the call, or exactly equal to what was asked (`service_basis`). `count` is how many identical
     online calls this record stands for. `registry` hashes every definition of the project,
     `kept` says where the result was written to, if it was; `beside` names columns that came
-    unasked, those that on-demand views compute from, with their references.
+    unasked, those that on-demand views compute from, with their references, and `behind` holds the
+    views that these read and nobody asked for.
 
     A run that trained on a frame retrieved elsewhere has a copy: `linked_by` says how the two
     were brought together (the frame's own mark, the variables that the cell reads, matching
@@ -240,6 +250,7 @@ class Retrieval(Record):
     service_basis: Literal["given", "exact", "none"] = "none"
     services: tuple[str, ...] = ()
     views: tuple[View, ...] = ()
+    behind: tuple[View, ...] = ()
     entity: EntityFrame = field(default_factory=lambda: EntityFrame("dataframe"))
     result: Result | None = None
     seconds: Seconds = field(default_factory=lambda: Seconds(0.0))
@@ -290,12 +301,16 @@ class Write(Record):
 
 @dataclass(frozen=True)
 class Retrievals(Document):
-    """Every retrieval of a run, whole and in order, and what it wrote: `feast/retrievals.json`."""
+    """Every retrieval of a run, whole and in order, and what it wrote: `feast/retrievals.json`.
+
+    `definitions` holds what the hashes of the views stand for.
+    """
 
     kind: ClassVar[str] = "retrievals"
     run_id: str
     retrievals: tuple[Retrieval, ...] = ()
     writes: tuple[Write, ...] = ()
+    definitions: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -319,11 +334,21 @@ class Origin(Document):
 
 @dataclass(frozen=True)
 class Input(Record):
-    """One input of a model: its column, and the reference it came from if it is a feature."""
+    """One input of a model: its column, and the reference it came from if it is a feature.
+
+    What is no feature came with the entity frame (`given`: request data, say) or was `made` by
+    the cell. `dtype` is the Arrow type it had in training, `declared` what its view says;
+    `nulls` is the share of values that were missing in training, `min` and `max` their range.
+    """
 
     name: str
     ref: str | None = None
     dtype: str | None = None
+    basis: Literal["feature", "given", "made", "unknown"] = "unknown"
+    declared: str | None = None
+    nulls: float | None = None
+    min: float | None = None
+    max: float | None = None
 
 
 @dataclass(frozen=True)
@@ -333,7 +358,7 @@ class Contract(Document):
     `order` is `named` where the model itself knows its inputs' names, `signature` where MLflow
     does, and `assumed` where it was fitted on a bare array and the frame's order was taken.
     `definitions` holds what the hashes of its views stand for, so that a later change can be
-    shown.
+    shown; `unknown` says what could not be known of a model that was logged without us.
     """
 
     kind: ClassVar[str] = "contract"
@@ -347,17 +372,32 @@ class Contract(Document):
     retrievals: tuple[str, ...] = ()
     linked_by: LinkedBy | None = None
     service: str | None = None
+    service_basis: Literal["given", "exact", "none"] = "none"
     refs: tuple[str, ...] = ()
     join_keys: tuple[str, ...] = ()
     full_feature_names: bool = False
     views: tuple[View, ...] = ()
     definitions: dict[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
     cell: Cell | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
         """The references of the inputs that are Feast features, in the model's order."""
         return tuple(i.ref for i in self.inputs if i.ref)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What to know before its features are served."""
+        said = [
+            f"{i.name} is declared {i.declared} and was trained on {i.dtype}s: an online store "
+            "rounds it."
+            for i in self.inputs
+            if i.declared == "float" and i.dtype == "double"
+        ]
+        if self.order == "assumed":
+            said.append("order assumed: it was fitted on an array, in the order asked for.")
+        return (*said, *self.unknown)
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,8 @@ def _may_cast(found: Any, declared: Any) -> bool:
 
     if pa.types.is_null(found):
         return True
+    if pa.types.is_floating(found) and pa.types.is_floating(declared):
+        return False  # a narrower type would take different values for the same
     both = [k for k in (found, declared) if _is_number(k) and not pa.types.is_boolean(k)]
     return bool(found != declared and len(both) == 2)
 

@@ -32,7 +32,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     failures = 0
-    benches = (loading, fingerprinting, retrieving, first_retrieval, a_million_rows, a_thousand)
+    benches = (loading, fingerprinting, retrieving, first_retrieval, a_million_rows, a_thousand,
+               serving)  # fmt: skip
     wanted = sys.argv[1:]
     for bench in benches:
         if wanted and bench.__name__ not in wanted:
@@ -229,6 +230,50 @@ def a_thousand() -> list[Line]:
          statistics.median(took[-60:]) / statistics.median(took[20:80]), 1.2)
         for kind, took in times.items()
     ]  # fmt: skip
+
+
+def serving() -> list[Line]:
+    """`session.vector` beside the bare online call that it contains, at 100 rows and at one."""
+    import feast_nb
+    from feast_nb.session import recorder
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FEAST_NB_STATE"] = f"{folder}/state"
+        repo = materialized(Path(folder) / "repo", f"sqlite:///{folder}/m.db")
+        session = feast_nb.open(repo)
+        promote(session)
+        store, refs = session.store, ["hourly:trips", "hourly:conv_rate", "hourly:acc_rate"]
+        took = {}
+        for rows in (100, 1):
+            asked = [{"driver_id": i % 10} for i in range(rows)]
+            bare: list[float] = []
+            ours: list[float] = []
+            fetch = functools.partial(store.get_online_features, refs, asked)
+            vector = functools.partial(session.vector, "m/1", asked)
+            for _ in range(300):  # one after the other: the machine's mood is both's
+                bare.append(median(lambda fetch=fetch: fetch().to_dict(), 1))
+                ours.append(median(vector, 1))
+            took[rows] = statistics.median(bare), statistics.median(ours)
+        recorder.shut()
+    many, one = took[100], took[1]
+    return [
+        ("vector of 100 rows beside get_online_features().to_dict()", many[1] / many[0], 1.15),
+        (f"vector of one row ({1000 * one[1]:.2f} ms): ms more than that call",
+         1000 * (one[1] - one[0]), 0.2),
+    ]  # fmt: skip
+
+
+def promote(session: Any) -> None:
+    """Train and register a small model."""
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    from .conftest import NOW
+
+    asked = pd.DataFrame({"driver_id": range(10), "event_timestamp": [NOW] * 10, "y": [0, 1] * 5})
+    with session.train("v1", service="activity", entity_df=asked, register="m") as training:
+        inputs = training.frame[["trips", "conv_rate", "acc_rate"]]
+        training.model = LogisticRegression().fit(inputs, training.frame["y"])
 
 
 # ---------------------------------------------------------------------- how it is measured

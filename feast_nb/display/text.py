@@ -17,24 +17,13 @@ from ..records import (
     TrackedRun,
     TrainingSummary,
 )
-from . import words
+from . import models, words
+from .tables import table
 
 
 def render(record: Document) -> str:
     """A record as lines of text."""
     return "\n".join(_RENDERERS[record.kind](record))
-
-
-def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
-    """Rows as an aligned table; numbers to the right."""
-    from tabulate import tabulate
-
-    right = [h for h in headers if h in ("nulls", "rows", "value", "#", "features", "count")]
-    align = ["right" if h in right else "left" for h in headers]
-    return str(
-        tabulate(rows, headers, tablefmt="simple", colalign=align if rows else None,
-                 disable_numparse=True)
-    )  # fmt: skip
 
 
 def _training(it: TrainingSummary) -> list[str]:
@@ -159,4 +148,5 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "retrievals": _kept,
     "origin": _origin,
     "repository": _repository,
+    **models.RENDERERS,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ..answers import Change, ColumnDifference, Feature, Reproduction
 from ..records import ModelVersion, Origin, Retrieval, Write
 
 
@@ -83,7 +84,10 @@ def service(retrieval: Retrieval) -> str:
         return retrieval.service + (
             " (same features)" if retrieval.service_basis == "exact" else ""
         )
-    return "list of references"
+    several = (
+        f" (the same in {', '.join(retrieval.services)})" if len(retrieval.services) > 1 else ""
+    )
+    return f"list of references{several}"
 
 
 LINKS = {
@@ -124,6 +128,35 @@ def commit(it: Origin) -> str:
         return "no git commit"
     where = f"{it.branch} at {it.commit[:8]}" if it.branch else it.commit[:8]
     return where + (", with changes not committed" if it.dirty else "")
+
+
+def change(it: Change) -> str:
+    """A change and its grade: `needs retraining: the TTL of hourly was 3 days, is 1 hour`."""
+    return f"{it.grade}: {it.said}"
+
+
+def reach_of(it: Feature) -> str:
+    """The range of a feature's values in training."""
+    return "–" if it.min is None or it.max is None else f"{it.min:g} – {it.max:g}"
+
+
+def differing(it: ColumnDifference) -> str:
+    """How much of a column differs."""
+    if not it.differ:
+        return "another type, the same values"
+    return count(it.differ, "value differs", "values differ")
+
+
+def verdict(it: Reproduction) -> str:
+    """What a reproduction came to, in a few words."""
+    if it.verdict == "identical":
+        return "✓ identical"
+    if it.verdict == "reordered":
+        return "✓ the same rows, in another order"
+    if it.verdict == "not compared":
+        return "retrieved again, not compared"
+    rows = [f"{it.missing:,} missing" if it.missing else "", f"{it.new:,} new" if it.new else ""]
+    return ", ".join(["✗ different", *(r for r in rows if r)])
 
 
 STATUS = {"FINISHED": "✓", "RUNNING": "●", "FAILED": "✗", "KILLED": "✗"}

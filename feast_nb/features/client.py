@@ -25,6 +25,10 @@ class Listener(Protocol):
 
     def resuming(self, run_id: str) -> AbstractContextManager[str]: ...
 
+    def address_of_model(self, store: Any, named: str) -> str: ...
+
+    def model_loaded(self, store: Any, named: str) -> None: ...
+
     def version_tagged(self, version: Any) -> None: ...
 
     def entity_frame_of(self, run_id: str) -> tuple[str | None, str | None]: ...
@@ -41,8 +45,8 @@ class Calls:
 
     def follow(self, client: type) -> None:
         replace = self._patches.replace
-        for name in ("log_model", "load_model"):
-            replace(client, name, self._on_its_server)
+        replace(client, "log_model", self._on_its_server)
+        replace(client, "load_model", self._load_model)
         replace(client, "resolve_features", self._after_flush)
         replace(client, "register_model", self._register)
         replace(client, "get_training_entity_df", self._frame_or_reason)
@@ -74,6 +78,27 @@ class Calls:
                 return reading(client, *args, **kwargs)
 
         return calling
+
+    def _load_model(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Feast tags a prediction run for two ways of naming a model, and refuses one of those.
+
+        Every way is turned into the version that it means now, which Feast takes.
+        """
+        reading = self._on_its_server(original)
+
+        @functools.wraps(original)
+        def load_model(client: Any, model_uri: str, **kwargs: Any) -> Any:
+            if not self._patches.active:
+                return original(client, model_uri, **kwargs)
+            address = model_uri
+            with door("looking up a model"):
+                address = self._listener.address_of_model(client._store, model_uri)
+            model = reading(client, address, **kwargs)
+            with door("noting which model was loaded"):
+                self._listener.model_loaded(client._store, model_uri)
+            return model
+
+        return load_model
 
     def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Feast tags a version with its run's service; the model's own has the last word.

@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     basis: Literal["given", "exact", "none"]
     fitting: tuple[str, ...]
     views: dict[str, Any]
+    behind: dict[str, Any]
     records: tuple[View, ...]
     join_keys: tuple[str, ...]
     registry: str | None
@@ -38,7 +39,7 @@ def asked(store: Any, features: Any) -> Asked:
 
     Looked up once for each state of the registry: it costs milliseconds, on the cell's time.
     """
-    state, key = _state_of(store.registry), _key_of(features)
+    state, key = state_of(store.registry), _key_of(features)
     before, found = _known.get(store, (None, {}))
     if state is None or before != state:
         found = {}
@@ -51,17 +52,19 @@ def asked(store: Any, features: Any) -> Asked:
 def _looked_up(store: Any, features: Any) -> Asked:
     refs = refs_of(store, features)
     views = views_of(store, features, refs)
+    behind = views_behind(store, views)
     return Asked(
         refs,
         *service_of(store, features, refs),
         views,
-        view_records(views),
+        behind,
+        view_records(views, keys_of_entities(store)),
         join_keys_of(store, views.values()),
         registry_hash(store),
     )
 
 
-def _state_of(registry: Any) -> Any:
+def state_of(registry: Any) -> Any:
     """What changes whenever Feast's own copy of the registry does; None where it keeps none.
 
     A file registry gives each writing a version of its own, and is read anew by every historical
@@ -205,12 +208,37 @@ def views_of(store: Any, features: Any, refs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def view_records(views: Mapping[str, Any]) -> tuple[View, ...]:
-    """Feast's views as records, each under the name that the references use."""
-    return tuple(_view_record(name, view) for name, view in views.items())
+def views_behind(store: Any, views: Mapping[str, Any]) -> dict[str, Any]:
+    """The views that on-demand views compute from, beside those that were asked for."""
+    found: dict[str, Any] = {}
+    for view in views.values():
+        for projection in getattr(view, "source_feature_view_projections", {}).values():
+            name = projection.name_to_use()
+            if name not in views and name not in found:
+                source = store.registry.get_any_feature_view(
+                    projection.name, store.project, allow_cache=True
+                )
+                found |= {name: source, **views_behind(store, {name: source})}
+    return found
 
 
-def _view_record(name: str, view: Any) -> View:
+def keys_of_entities(store: Any) -> dict[str, str]:
+    """Entity → join key as it is registered: a view keeps the one that it was applied with."""
+    found = store.registry.list_entities(store.project, allow_cache=True)
+    return {entity.name: entity.join_key for entity in found}
+
+
+def view_records(
+    views: Mapping[str, Any], keys: Mapping[str, str] | None = None
+) -> tuple[View, ...]:
+    """Feast's views as records, each under the name that the references use.
+
+    `keys` are the entities' join keys, by which Feast asks the online store.
+    """
+    return tuple(_view_record(name, view, keys or {}) for name, view in views.items())
+
+
+def _view_record(name: str, view: Any, keys: Mapping[str, str]) -> View:
     proto = view.to_proto()
     kind: Literal["batch", "stream", "on_demand"] = "batch"
     if type(view).__name__ == "OnDemandFeatureView":
@@ -218,10 +246,16 @@ def _view_record(name: str, view: Any) -> View:
     elif type(view).__name__ == "StreamFeatureView":
         kind = "stream"
     number = getattr(proto.meta, "current_version_number", 0)
-    return View(name, view.name, kind, str(number) if number else None, hashes_of(proto.spec))
+    reads = tuple(
+        f"{projection.name_to_use()}:{feature.name}"
+        for projection in getattr(view, "source_feature_view_projections", {}).values()
+        for feature in projection.features
+    )
+    hashes = hashes_of(proto.spec, keys)
+    return View(name, view.name, kind, str(number) if number else None, hashes, reads)
 
 
-def hashes_of(spec: Any) -> dict[str, str]:
+def hashes_of(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str]:
     """One hash for each part of a view's definition, from its proto's `spec`."""
     present = {f.name for f in spec.DESCRIPTOR.fields}
     where, query = [], []
@@ -238,7 +272,10 @@ def hashes_of(spec: Any) -> dict[str, str]:
         ),
         "entities": [
             sorted(spec.entities),
-            sorted((c.name, c.value_type) for c in spec.entity_columns),
+            sorted(
+                (name, c.value_type)
+                for name, c in _keyed(spec.entities, spec.entity_columns, keys or {})
+            ),
         ],
         "ttl": spec.ttl.ToSeconds() if "ttl" in present else None,
         "code": _code(spec, present),
@@ -246,6 +283,15 @@ def hashes_of(spec: Any) -> dict[str, str]:
         "location": where,
     }
     return {name: _hash(value) for name, value in parts.items()}
+
+
+def _keyed(
+    entities: Sequence[str], columns: Sequence[Any], keys: Mapping[str, str]
+) -> list[tuple[str, Any]]:
+    """A view's entity columns with the join keys that its entities have now."""
+    if len(entities) != len(columns):
+        return [(c.name, c) for c in columns]
+    return [(keys.get(e, c.name), c) for e, c in zip(entities, columns, strict=True)]
 
 
 def _code(spec: Any, present: set[str]) -> list[str]:
@@ -319,6 +365,7 @@ def parts_of(views: Iterable[View]) -> dict[str, Any]:
 def join_keys_of(store: Any, views: Iterable[Any]) -> tuple[str, ...]:
     """The entity keys that a retrieval needs, on-demand views' inputs included."""
     keys: dict[str, None] = {}
+    registered = keys_of_entities(store)
     for view in views:
         for projection in getattr(view, "source_feature_view_projections", {}).values():
             source = store.registry.get_any_feature_view(
@@ -326,9 +373,10 @@ def join_keys_of(store: Any, views: Iterable[Any]) -> tuple[str, ...]:
             )
             keys.update(dict.fromkeys(join_keys_of(store, [source])))
         mapping = getattr(view.projection, "join_key_map", {})
-        for column in getattr(view, "entity_columns", ()):
+        columns = list(getattr(view, "entity_columns", ()))
+        for name, column in _keyed(list(getattr(view, "entities", ())), columns, registered):
             if not column.name.startswith("__dummy"):
-                keys[mapping.get(column.name, column.name)] = None
+                keys[mapping.get(name, name)] = None
     return tuple(keys)
 
 

@@ -6,7 +6,17 @@ import sys
 from typing import Any
 
 _MAGICS = {
-    "line": ("feast_store", "feast_run", "feast_train", "feast_log"),
+    "line": (
+        "feast_store",
+        "feast_run",
+        "feast_train",
+        "feast_log",
+        "feast_features",
+        "feast_resolve",
+        "feast_diff",
+        "feast_reproduce",
+        "feast_score",
+    ),
     "cell": ("feast_run", "feast_train"),
 }
 _loaded: Any = None
@@ -35,6 +45,7 @@ class Loaded:
         from ..session import recorder
         from .feast import FeastMagics
         from .formatters import Formatters
+        from .models import ModelMagics
 
         self._shell = shell
         self.recorder = recorder.current(interactive=True)
@@ -42,9 +53,10 @@ class Loaded:
         self.magics = FeastMagics(shell)
         registry = shell.magics_manager.magics
         self._before = {(k, n): registry[k].get(n) for k, names in _MAGICS.items() for n in names}
-        shell.register_magics(self.magics)
+        models = ModelMagics(shell, self.magics)
+        shell.register_magics(self.magics, models)
         self._formatters = Formatters(shell)
-        self._completion = Completion(shell, self.magics)
+        self._completion = Completion(shell, self.magics, models)
         shell.events.register("post_run_cell", self._tell)
         self._tell(None)
 

@@ -273,13 +273,14 @@ class FeastMagics(Magics):
         given |= _run_keywords(options)
         given["features"] = [ref for part in options.features for ref in part.split(",") if ref]
         given["aliases"] = options.alias or ()
-        given["sources"] = [self._variable(v, "--from") for v in options.sources]
+        given["sources"] = [self.variable(v, "--from") for v in options.sources]
         if options.entity_df:
-            given["entity_df"] = self._variable(options.entity_df, "--entity-df")
+            given["entity_df"] = self.variable(options.entity_df, "--entity-df")
             given["entity_name"] = options.entity_df
         return given
 
-    def _variable(self, name: str, option: str) -> Any:
+    def variable(self, name: str, option: str) -> Any:
+        """A frame in the notebook; raises `FeatureError` with the nearest name."""
         if name not in self._space:
             known = [k for k, v in self._space.items() if k[:1] != "_" and hasattr(v, "columns")]
             hint = nearest(name, known) or "no frame is here."

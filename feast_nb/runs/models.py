@@ -232,6 +232,14 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
         return importlib.import_module(f"mlflow.{chosen}").load_model(address)
 
 
+def signature_of(info: Any) -> dict[str, str] | None:
+    """Column → type of a logged model's signature, where it has named columns."""
+    inputs = getattr(getattr(info, "signature", None), "inputs", None)
+    if inputs is None or not inputs.has_input_names():
+        return None
+    return {str(c.name): str(getattr(c.type, "name", c.type)) for c in inputs.inputs}
+
+
 def registered_names(uri: str) -> dict[str, tuple[str, ...]]:
     """Every registered model's name with its aliases, all pages of them."""
     api = client(uri)

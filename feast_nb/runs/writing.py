@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import GoneError
 from .quiet import quiet
-from .tracking import client, ping
+from .tracking import client, ping, plain_errors
 
 
 def write(
@@ -75,6 +75,17 @@ def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
             api.log_artifacts(run_id, str(local), artifact)
         else:
             api.log_artifact(run_id, str(local), folder or None)
+
+
+def download(uri: str, artifact_uri: str, place: Path) -> Path:
+    """An artifact of a run (`runs:/<id>/path`), downloaded; raises `TrackingError` if not."""
+    from mlflow.artifacts import download_artifacts
+
+    ping(uri)
+    with plain_errors(), quiet():
+        return Path(
+            download_artifacts(artifact_uri=artifact_uri, dst_path=str(place), tracking_uri=uri)
+        )
 
 
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:

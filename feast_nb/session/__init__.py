@@ -15,10 +15,12 @@ from . import recorder as _recorder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..answers import ModelDiff, ModelFeatures, Reproduction, Resolution
     from ..recording import RunRef
     from ..records import ModelVersion, Repository, TrackedRun
     from .runs import OpenRun
     from .training import Training
+    from .vectors import Plan
 
 
 class Session:
@@ -33,6 +35,7 @@ class Session:
         self.recorder.feast.opened(store)
         self.runs = Runs(self.recorder, store, on_open=self._opened)
         self.models: dict[str, tuple[str, ...]] = {}
+        self.plans: dict[tuple[str, bool], Plan] = {}
         self._names: dict[str, tuple[str, ...]] | None = None
 
     @property
@@ -142,6 +145,52 @@ class Session:
         from ..runs import models
 
         return models.load(self.runs.uri, model, flavor)
+
+    def resolve(self, model: str, allow_drift: bool = False) -> Resolution:
+        """What to serve a model with; see `resolution.resolve`."""
+        from . import resolution
+
+        return resolution.resolve(self, model, allow_drift)
+
+    def features(self, model: str) -> ModelFeatures:
+        """A model's features in its own order; see `features.features`."""
+        from . import features
+
+        return features.features(self, model)
+
+    def diff(self, one: str, other: str) -> ModelDiff:
+        """Two models side by side; see `features.diff`."""
+        from . import features
+
+        return features.diff(self, one, other)
+
+    def reproduce(
+        self, run: str, retrieval: int | None = None, verify: bool = False
+    ) -> Reproduction:
+        """A run's or model's training set again; see `reproduction.reproduce`."""
+        from . import reproduction
+
+        return reproduction.reproduce(self, run, retrieval, verify)
+
+    def vector(
+        self, model: str, entity_rows: Sequence[Mapping[str, Any]], allow_drift: bool = False
+    ) -> Any:
+        """The array for a model's `predict`, from the online store; see `vectors.vector`.
+
+        >>> model.predict(session.vector("driver_model@champion", [{"driver_id": 1001}]))
+        """
+        from . import vectors
+
+        return vectors.vector(self, model, entity_rows, allow_drift)
+
+    def score(self, model: str, entities: Any, **options: Any) -> Any:
+        """Predictions for a frame of entity keys; `options` are the fields of `scoring.Wanted`.
+
+        >>> session.score("driver_model@champion", drivers, with_features=True)
+        """
+        from . import scoring
+
+        return scoring.score(self, entities, scoring.Wanted(model, **options))
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs, newest first: retrievals and model versions whole.

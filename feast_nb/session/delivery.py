@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, origin
+from ..features import definitions
 from ..outbox import Entry, Parcel
 from ..records import Contract, Origin, Retrieval, Retrievals, Write
 from ..runs import datasets, models, tags, tracking, writing
@@ -247,7 +248,9 @@ def _merged(run_id: str, before: Retrievals | None, book: Book) -> Retrievals:
     retrievals = {r.id: r for r in (before.retrievals if before else ())} | book.retrievals
     writes = {w.id: w for w in (before.writes if before else ())} | book.writes
     in_order = sorted(retrievals.values(), key=lambda r: r.at or "")
-    return Retrievals(run_id, tuple(in_order), tuple(writes.values()))
+    views = [v for r in in_order for v in (*r.views, *r.behind)]
+    known = (before.definitions if before else {}) | definitions.parts_of(views)
+    return Retrievals(run_id, tuple(in_order), tuple(writes.values()), known)
 
 
 def _training_refs(book: Book, retrievals: Sequence[Retrieval]) -> list[str] | None:

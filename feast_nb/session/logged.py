@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..runs.hooks import Started
     from .recorder import Recorder
 
+_PATIENCE = 15.0  # seconds for frames that are being hashed: logging a model takes longer
+
 # What MLflow takes for the source of a headless notebook.
 _LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py")
 
@@ -99,8 +101,9 @@ class Logged:
             return
         run = RunRef(str(info.run_id), tracking_uri)
         found = models.inputs_of(model) if model is not None else models.Inputs()
-        signature = None if self.guessing else _signature(info)
+        signature = None if self.guessing else models.signature_of(info)
         recording = self._recorder.recording
+        recording.settle(_PATIENCE)  # a contract says how each input was in training
         names = found.names or (tuple(signature) if signature else None)
         used = self._recorder.reading.now
         mine = recording.sources_of(run.id, names, found.width, used)
@@ -146,7 +149,9 @@ class Logged:
             linked_by=by if retrievals else None,
             cell=self._recorder.cells.current,
         )
-        built = replace(built, definitions=definitions.parts_of(built.views))
+        parts = definitions.parts_of(built.views)
+        inputs = contract.declared(built.inputs, built.views, parts)
+        built = replace(built, inputs=inputs, definitions=parts)
         self._recorder.recording.modelled(seen.run, built)
 
     def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:
@@ -176,11 +181,3 @@ class Logged:
             if repo in file.resolve().parents:
                 return file.parent / "mlartifacts"
         return None
-
-
-def _signature(info: Any) -> dict[str, str] | None:
-    """Column → type of a logged model's signature, where it has named columns."""
-    inputs = getattr(getattr(info, "signature", None), "inputs", None)
-    if inputs is None or not inputs.has_input_names():
-        return None
-    return {str(c.name): str(getattr(c.type, "name", c.type)) for c in inputs.inputs}

@@ -128,6 +128,11 @@ class Recorder:
         else:  # where warnings are errors, one would end the thread that sends the records
             print(f"feast_nb: {message}", file=sys.stderr)
 
+    def tell(self, message: str) -> None:
+        """As `say`, each time: it is about this one answer."""
+        self._said.discard(message)
+        self.say(message)
+
     # ------------------------------------------------------------------ which run
 
     def run_of_call(self) -> RunRef | None:

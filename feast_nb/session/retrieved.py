@@ -17,6 +17,7 @@ from ..features.store import settings_of
 from ..recording import Pending, RunRef
 from ..records import EntityFrame, Retrieval, Seconds, Write, public_uri
 from . import entities
+from .loading import Loading
 
 if TYPE_CHECKING:
     from ..features.definitions import Asked
@@ -29,6 +30,7 @@ class Retrieved:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self.stores: list[Any] = []
+        self._loaded = Loading(recorder)
 
     def opened(self, store: Any) -> None:
         """Keep the stores that are open, the last one last."""
@@ -92,6 +94,8 @@ class Retrieved:
             types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
             explain=explain if is_frame else None,
             keep_rows=wish is not None and wish.rows,
+            keep=self._archives(settings, wish),
+            max_rows=settings.entity_df_max_rows,
         )
 
     def online(self, call: Call, response: Any) -> None:
@@ -100,6 +104,7 @@ class Retrieved:
         from ..features import definitions
 
         asked = definitions.asked(call.store, call.features)
+        self._loaded.check(asked.refs, asked.service)
         entity = entities.describe_rows(call.entity, asked.join_keys)
         draft = self._draft(call, asked, "online", entity)
         recording = self._recorder.recording
@@ -182,6 +187,12 @@ class Retrieved:
         from ..runs import tracking
 
         return tracking.in_its_experiment(tracking.address(None), run_id)
+
+    def address_of_model(self, store: Any, named: str) -> str:
+        return self._loaded.address(store, named)
+
+    def model_loaded(self, store: Any, named: str) -> None:
+        self._loaded.note(store, named)
 
     def version_tagged(self, version: Any) -> None:
         """Feast has tagged a version from its run: say again what is true of its model."""
@@ -266,7 +277,10 @@ class Retrieved:
             views=asked.records,
             entity=entity,
             seconds=Seconds(round(call.seconds, 6)),
-            sources=sources.of(asked.views.values(), store.repo_path),
+            behind=definitions.view_records(
+                asked.behind, definitions.keys_of_entities(store) if asked.behind else {}
+            ),
+            sources=sources.of([*asked.views.values(), *asked.behind.values()], store.repo_path),
             full_feature_names=call.full_feature_names,
             registry=asked.registry,
             beside=definitions.unasked(asked, call.full_feature_names),
@@ -290,7 +304,9 @@ def _look(call: Call, asked: Asked) -> Callable[[Retrieval], Retrieval]:
         if retrieval.kind == "online":
             return retrieval
         by_source = {
-            v.batch_source.name: v for v in asked.views.values() if getattr(v, "batch_source", None)
+            v.batch_source.name: v
+            for v in (*asked.views.values(), *asked.behind.values())
+            if getattr(v, "batch_source", None)
         }
         repo = call.store.repo_path
         found = (sources.looked_into(s, by_source[s.name], repo) for s in retrieval.sources)

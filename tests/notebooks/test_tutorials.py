@@ -67,7 +67,14 @@ def test_flight_delays(tmp_path, monkeypatch) -> None:
     predictions = runs["predictions"]
     assert predictions.data.tags["feast.training_run_id"] == v2.info.run_id
     assert predictions.data.tags["feast.retrieval_type"] == "online"
-    assert str(client.get_model_version_by_alias("arrival_delay", "champion").version) == "1"
+    assert str(client.get_model_version_by_alias("arrival_delay", "champion").version) == "2"
+    scored = runs["score arrival_delay/2"]
+    assert scored.data.tags["feast.training_run_id"] == v2.info.run_id
+    assert scored.data.metrics["feast_nb.rows"] == 12
+    shown = outputs_of(executed)
+    assert "the TTL of origin_weather was 3 hours, is 30 minutes. Retrain" in shown, "refused"
+    assert re.search("temp.*[0-9,]+ values differ.* → null", shown, re.DOTALL), "told apart"
+    assert shown.count("✓") >= 3, "two trainings, and a training set proven the same"
     assert experiment.artifact_location.startswith((folder / "flights").as_uri())
     assert not (folder / "mlruns").exists(), "nothing is written beside the notebook"
     assert "DeprecationWarning" not in outputs_of(executed)

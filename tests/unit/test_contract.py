@@ -33,7 +33,10 @@ def test_the_models_own_names_and_order_go_first() -> None:
     )
 
     assert found.order == "named"
-    assert found.inputs == (Input("b", "v:b", "float"), Input("a", "v:a", "float"))
+    assert [(i.name, i.ref, i.dtype, i.basis) for i in found.inputs] == [
+        ("b", "v:b", "float", "feature"),
+        ("a", "v:a", "float", "feature"),
+    ]
 
 
 def test_a_signature_goes_before_the_order_asked() -> None:
@@ -56,7 +59,10 @@ def test_a_model_of_no_retrieval_expects_what_its_signature_says() -> None:
     found = build(signature={"x": "double", "y": "long"})
 
     assert found.order == "signature"
-    assert found.inputs == (Input("x", None, "double"), Input("y", None, "long"))
+    assert found.inputs == (
+        Input("x", None, "double", "made"),
+        Input("y", None, "long", "made"),
+    )
 
 
 def test_a_signature_of_other_names_is_never_replaced_by_a_guess() -> None:
@@ -77,13 +83,13 @@ def test_an_input_that_is_no_feature_says_so() -> None:
         input_names=["a", "mine"], signature={"mine": "long"}, retrievals=[retrieval("r", "v:a")]
     )
 
-    assert found.inputs[1] == Input("mine", None, "long")
+    assert found.inputs[1] == Input("mine", None, "long", "made")
 
 
 def test_what_arrow_saw_goes_before_what_the_signature_says() -> None:
     found = build(signature={"a": "double"}, retrievals=[retrieval("r", "v:a")])
 
-    assert found.inputs == (Input("a", "v:a", "float"),)
+    assert found.inputs == (Input("a", "v:a", "float", "feature", nulls=0.0),)
 
 
 def test_full_names_are_the_inputs_where_so_asked() -> None:
@@ -109,7 +115,7 @@ def test_several_retrievals_are_put_together() -> None:
 def test_the_first_of_two_features_of_one_name_is_the_input() -> None:
     found = build(retrievals=[retrieval("r-1", "v:a"), retrieval("r-2", "w:a")])
 
-    assert found.inputs == (Input("a", "v:a", "float"),)
+    assert found.inputs == (Input("a", "v:a", "float", "feature", nulls=0.0),)
 
 
 def test_a_service_is_named_where_it_is_every_retrievals() -> None:
@@ -125,7 +131,7 @@ def test_a_service_is_named_where_it_is_every_retrievals() -> None:
 def test_a_retrieval_that_never_ran_has_no_types() -> None:
     found = build(retrievals=[retrieval("r", "v:a", result=None)])
 
-    assert found.inputs == (Input("a", "v:a", None),)
+    assert found.inputs == (Input("a", "v:a", None, "feature"),)
 
 
 def test_the_cell_is_kept() -> None:

@@ -18,7 +18,18 @@ from urllib.parse import unquote
 
 import pytest
 
-from feast_nb import records
+from feast_nb import answers, records
+from feast_nb.answers import (
+    Change,
+    ColumnDifference,
+    Difference,
+    Feature,
+    ModelDiff,
+    ModelFeatures,
+    Reproduction,
+    Resolution,
+    Score,
+)
 from feast_nb.display import MIME, bundle, html, text, words
 from feast_nb.records import (
     Cell,
@@ -133,7 +144,54 @@ REPOSITORY = Repository(
     services={"delays": ("weather:wind",)},
     warnings=("the offline store drops rows.",),
 )
+CHANGES = (
+    Change("removed", "weather:fog", "breaks serving"),
+    Change("renamed", "weather:sun", "breaks serving", old="weather:sun", new="weather:light"),
+    Change("retyped", "weather:rain", "breaks serving", "schema", "int64", "string"),
+    Change("redefined", "weather", "needs retraining", "ttl", "3 days", "1 hour"),
+    Change("redefined", "crosswind", "needs retraining", "code",
+           "def wind(x):\n    return x + 10", "def wind(x):\n    return x * 1000"),
+    Change("added", "weather:hail", "safe"),
+)  # fmt: skip
+ANSWERS: dict[str, Document] = {
+    "resolution": Resolution(
+        "delay/2", ("weather:wind", "weather:rain"), "delays", drift=CHANGES,
+        notes=("order assumed: it was fitted on an array.",),
+    ),
+    "resolution_bare": Resolution("m-1", ("a:b",), basis="feast_features.json"),
+    "features": ModelFeatures(
+        "delay/2",
+        (
+            Feature(1, "weather:wind", "wind", "double", "double", "stations", "me@example.com",
+                    "Wind, mph", "3 days", 0.342, -1.5, 42.5),
+            Feature(3, LONG, "x"),
+        ),
+        ("hour (given with the entities)",),
+        "named",
+        "delays",
+        ("needs retraining: the TTL of weather was 3 days, is 1 hour",),
+    ),
+    "model_diff": ModelDiff(
+        "delay/1", "delay/2",
+        (Difference("weather:wind, place", "1", None),),
+        CHANGES[3:4],
+        (Difference("training rows", "37420", "12"),),
+        (Difference("auc", None, "0.71"),),
+        ("delay/1: the order of its inputs is unknown.",),
+    ),
+    "model_diff_same": ModelDiff("delay/1", "delay@champion"),
+    "reproduction": Reproduction(
+        "0" * 32, ("weather:wind",), "r-1", 37420, "different", 3, 1,
+        (ColumnDifference("wind", 14085, ("station=3, at=2013-06-04: 73.04 → null",)),
+         ColumnDifference("rain", 0, ("int64 is object",))),
+        ("the TTL of weather was 3 days, is 1 hour",), ("4 rows were not given: twice.",),
+    ),
+    "reproduction_same": Reproduction("0" * 32, ("weather:wind",), rows=1, verdict="reordered"),
+    "score": Score("delay/2", "0" * 32, 1200, absent=3, stale=1, nulls={"wind": 7},
+                   notes=("wind: 33% are null, in training 0%.",)),
+}  # fmt: skip
 DOCUMENTS: dict[str, Document] = {
+    **ANSWERS,
     "training": SUMMARY,
     "training_failed": TrainingSummary(
         run=run(status="FAILED", url=None), retrievals=(FAILED,), seconds=75.0
@@ -199,10 +257,11 @@ def test_a_bundle_has_three_kinds_of_output(name: str) -> None:
 
 
 DOCUMENT_KINDS = [
-    k for _, k in inspect.getmembers(records, inspect.isclass)
-    if issubclass(k, Document) and k is not Document
+    k for room in (answers, records) for _, k in inspect.getmembers(room, inspect.isclass)
+    if issubclass(k, Document) and k is not Document and k.__module__ == room.__name__
 ]  # fmt: skip
 MINIMAL: dict[type[Document], Document] = {
+    **{type(a): a for a in ANSWERS.values()},
     Contract: Contract("m-1", None, "p"),
     ModelVersion: ModelVersion("m-1"),
     Origin: Origin("nb.ipynb", "1a2b", "main", True, cautions=("cell 3 was edited.",)),
@@ -243,7 +302,8 @@ def poisoned(value: Any) -> Any:
     if isinstance(value, dict):
         return {poisoned(k): poisoned(v) for k, v in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        ours = {"kind", "state", "service_basis", "linked_by", "order", "hashes", "mlflow"}
+        ours = {"kind", "state", "service_basis", "linked_by", "order", "hashes", "mlflow", "part",
+                "grade", "basis", "verdict", "mode"}  # fmt: skip
         names = [f.name for f in fields(value) if f.name not in ours]
         return replace(value, **{n: poisoned(getattr(value, n)) for n in names})
     return value

@@ -695,3 +695,24 @@ def test_in_the_end_the_server_has_what_was_put(steps, tmp_path_factory, monkeyp
     assert box.close(2)
     assert {run: got for run, got in has.items() if got} == expected
     assert files(folder) == []
+
+
+def test_an_attempt_that_began_before_a_flush_does_not_tell_how_it_is_now(tmp_path) -> None:
+    """The server came back while a request hung: that one fails, and the next goes through."""
+    begun, fail, tries = threading.Event(), threading.Event(), []
+
+    def deliver(parcel: Parcel) -> None:
+        tries.append(parcel.run_id)
+        if len(tries) == 1:
+            begun.set()
+            assert fail.wait(5)
+            raise ConnectionError("closed without an answer")
+
+    box = Outbox(tmp_path, deliver, lambda parcel: None)
+    box.put("a", URI, {"kind": "x", "n": 1})
+    assert begun.wait(5)
+    threading.Timer(0.1, fail.set).start()
+
+    assert box.flush(seconds=5)
+    assert tries == ["a", "a"]
+    box.close()

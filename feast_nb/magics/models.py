@@ -1,0 +1,169 @@
+"""The magics that start from a model: its features, what to serve, rebuild, score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ..errors import UsageError
+from .line import Help, read
+
+_NAMED = "name/3, name@alias, name (latest), or one of MLflow's URIs"
+
+
+@magics_class
+class ModelMagics(Magics):
+    """`%feast_features`, `%feast_resolve`, `%feast_diff`, `%feast_reproduce`, `%feast_score`."""
+
+    def __init__(self, shell: Any, feast: Any) -> None:
+        super().__init__(shell)
+        self._feast = feast
+
+    @magic_arguments()
+    @argument("model", help=_NAMED)
+    @line_magic
+    def feast_features(self, line: str) -> Any:
+        """The features of a model, in its own order, and how they were in training.
+
+        Examples
+        --------
+        ::
+
+            %feast_features driver_model/3
+        """
+        options = read(self.feast_features, line)
+        if isinstance(options, Help):
+            return options
+        return self._feast.session().features(options.model)
+
+    @magic_arguments()
+    @argument("model", help=_NAMED)
+    @argument("--allow-drift", action="store_true", help="also where it should be retrained")
+    @line_magic
+    def feast_resolve(self, line: str) -> Any:
+        """What must be served for a model: its service, its references in its own order.
+
+        The registry is compared with what the model was trained on; a change that breaks serving
+        or needs retraining is refused, with what was and what is.
+
+        Examples
+        --------
+        ::
+
+            resolution = %feast_resolve driver_model@champion
+            store.get_online_features(resolution.features, rows)
+        """
+        options = read(self.feast_resolve, line)
+        if isinstance(options, Help):
+            return options
+        return self._feast.session().resolve(options.model, options.allow_drift)
+
+    @magic_arguments()
+    @argument("one", help=_NAMED)
+    @argument("other", help="the model to hold beside it")
+    @line_magic
+    def feast_diff(self, line: str) -> Any:
+        """Two models side by side: features, order, definitions, data, metrics.
+
+        Examples
+        --------
+        ::
+
+            %feast_diff driver_model/2 driver_model@champion
+        """
+        options = read(self.feast_diff, line)
+        if isinstance(options, Help):
+            return options
+        return self._feast.session().diff(options.one, options.other)
+
+    @magic_arguments()
+    @argument("run", help="a run's id or name, or a model")
+    @argument("--retrieval", type=int, metavar="N", help="which of several, from 1")
+    @argument("--into", metavar="VAR", help="the variable for the frame")
+    @argument(
+        "--verify", action="store_true", help="say whether it is the same as then, and where not"
+    )
+    @line_magic
+    def feast_reproduce(self, line: str) -> Any:
+        """Retrieve a training set again, from the entity rows and references that its run kept.
+
+        With --verify its fingerprint is compared: identical, the same rows in another order, or
+        different, and then which rows, which values, and what changed since.
+
+        Examples
+        --------
+        ::
+
+            %feast_reproduce driver_model/3 --verify --into again
+        """
+        options = read(self.feast_reproduce, line)
+        if isinstance(options, Help):
+            return options
+        _check_name(options.into)
+        found = self._feast.session().reproduce(options.run, options.retrieval, options.verify)
+        if options.into:
+            self._space[options.into] = found.frame
+        return found
+
+    @magic_arguments()
+    @argument("model", help=_NAMED)
+    @argument("--entities", required=True, metavar="VAR", help="a frame of entity keys")
+    @argument("--online", action="store_true", help="from the online store (the default)")
+    @argument("--as-of", metavar="COLUMN", help="as it was at the moments in that column")
+    @argument("--into", metavar="VAR", help="the variable for the predictions")
+    @argument("--batch", type=int, default=1000, metavar="N", help="rows in one online request")
+    @argument("--prefer-given", action="store_true", help="a given column wins over the feature")
+    @argument("--with-features", action="store_true", help="add what the model was fed")
+    @argument("--experiment", metavar="E", help="the experiment of the prediction run")
+    @argument("--allow-drift", action="store_true", help="also where it should be retrained")
+    @line_magic
+    def feast_score(self, line: str) -> Any:
+        """Predict for entity keys: features are fetched, put in the model's order, and checked.
+
+        What is absent, too old or unlike training is said; the prediction run is linked to the
+        training run.
+
+        Examples
+        --------
+        ::
+
+            scored = %feast_score driver_model@champion --entities drivers
+            scored = %feast_score driver_model/3 --entities drivers --as-of event_timestamp
+        """
+        options = read(self.feast_score, line)
+        if isinstance(options, Help):
+            return options
+        if options.online and options.as_of:
+            raise UsageError("--online and --as-of exclude each other; give one.")
+        if options.batch < 1:
+            raise UsageError(f"--batch {options.batch}: at least one row goes in a request.")
+        _check_name(options.into)
+        scored = self._feast.session().score(
+            options.model,
+            self._feast.variable(options.entities, "--entities"),
+            as_of=options.as_of,
+            batch=options.batch,
+            prefer_given=options.prefer_given,
+            with_features=options.with_features,
+            experiment=options.experiment,
+            allow_drift=options.allow_drift,
+            progress=True,
+        )
+        if options.into:
+            self._space[options.into] = scored
+        return scored
+
+    @property
+    def _space(self) -> dict[str, Any]:
+        assert self.shell is not None
+        space: dict[str, Any] = self.shell.user_ns
+        return space
+
+
+def _check_name(into: str | None) -> None:
+    import keyword
+
+    if into is not None and (not into.isidentifier() or keyword.iskeyword(into)):
+        raise UsageError(f"--into {into} is no name for a variable.")

@@ -1,0 +1,260 @@
+"""Find a model by any of its names: the version, the logged model, the run it came from."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ModelError, TrackingError, nearest
+from ..records import Contract
+from .models import registered_names
+from .tracking import at, client, ping, plain_errors, tags_of
+from .writing import download, read_text
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model: as a registered version, as a logged model, or both."""
+
+    named: str
+    name: str | None = None
+    version: str | None = None
+    model_id: str | None = None
+    run_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """`driver_model/3`, or what the user wrote."""
+        return f"{self.name}/{self.version}" if self.name else self.named
+
+
+def find(uri: str, named: str) -> Found:
+    """The model that a name means: `name/3`, `name@alias`, `name`, or one of MLflow's URIs.
+
+    `models:/name/latest` and a bare name mean the latest version. Raises `ModelError` where there
+    is none, with those that there are.
+    """
+    ping(uri)
+    from mlflow.exceptions import MlflowException
+
+    text = named.removeprefix("models:/")
+    if not text or "'" in text:
+        raise ModelError(f"{named or 'nothing'} names no model; write name/3, name@alias or name.")
+    with plain_errors():
+        try:
+            return _found(uri, named, text)
+        except MlflowException as problem:
+            if problem.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            said = " ".join(str(problem).split())[:200]
+            raise ModelError(f"no model {named}: {said}") from problem
+
+
+def _found(uri: str, named: str, text: str) -> Found:
+    if named.startswith("runs:/"):
+        return _of_run(uri, named)
+    if re.fullmatch(r"m-[0-9a-f]{32}", text):
+        return _registered(uri, named, client(uri).get_logged_model(text))
+    name, at_sign, alias = text.partition("@")
+    if at_sign:
+        return _aliased(uri, named, name, alias)
+    name, slash, version = text.partition("/")
+    return _version(uri, named, name, version if slash else "latest")
+
+
+def _version(uri: str, named: str, name: str, version: str) -> Found:
+    from mlflow.exceptions import MlflowException
+
+    api = client(uri)
+    known = {str(v.version): v for v in api.search_model_versions(f"name = '{name}'")}
+    if not known:
+        hint = nearest(name, list(registered_names(uri)))
+        raise ModelError(f"no registered model {name}; {hint or 'none is registered.'}")
+    if version == "latest":
+        version = max(known, key=int)
+    if version in known:
+        return _of_version(uri, named, known[version])
+    if version.isdigit():
+        raise ModelError(f"no version {version} of {name}; it has {_range(known)}.")
+    staged = [v for v in known.values() if v.current_stage.lower() == version.lower()]
+    if staged:  # `name/Production`, as MLflow before its aliases
+        return _of_version(uri, named, max(staged, key=lambda v: int(v.version)))
+    try:  # `name/alias`, as Feast's own calls take it
+        return _of_version(uri, named, api.get_model_version_by_alias(name, version))
+    except MlflowException:
+        return _aliased(uri, named, name, version)
+
+
+def _aliased(uri: str, named: str, name: str, alias: str) -> Found:
+    from mlflow.exceptions import MlflowException
+
+    api, names = client(uri), registered_names(uri)
+    if name not in names:
+        hint = nearest(name, list(names)) or "none is registered."
+        raise ModelError(f"no registered model {name}; {hint}")
+    try:
+        return _of_version(uri, named, api.get_model_version_by_alias(name, alias))
+    except MlflowException:
+        aliases = sorted(api.get_registered_model(name).aliases or {})
+        hint = nearest(alias, aliases) or "it has none."
+        raise ModelError(f"no alias {alias} of {name}; {hint}") from None
+
+
+def _of_version(uri: str, named: str, version: Any) -> Found:
+    source = str(version.source or "")
+    model_id = source.removeprefix("models:/") if source.startswith("models:/m-") else None
+    return Found(named, version.name, str(version.version), model_id, version.run_id or None,
+                 dict(version.tags or {}))  # fmt: skip
+
+
+def _registered(uri: str, named: str, model: Any) -> Found:
+    """A logged model, as the latest version that was registered of it, where there is one."""
+    run = model.source_run_id
+    versions = client(uri).search_model_versions(f"run_id = '{run}'") if run else []
+    mine = [v for v in versions if str(v.source) == f"models:/{model.model_id}"]
+    if not mine:
+        return Found(named, None, None, model.model_id, run, dict(model.tags or {}))
+    return _of_version(uri, named, max(mine, key=lambda v: int(v.version)))
+
+
+def _of_run(uri: str, named: str) -> Found:
+    """`runs:/<id>/path`: the model that the run logged under that name."""
+    run_id, _, path = named.removeprefix("runs:/").partition("/")
+    api = client(uri)
+    run = api.get_run(run_id)
+    outputs = getattr(run.outputs, "model_outputs", None) or []
+    models = [api.get_logged_model(o.model_id) for o in outputs]
+    mine = [m for m in models if m.name == path]
+    if not mine:
+        known = ", ".join(m.name for m in models) or "none"
+        raise ModelError(f"run {run_id} logged no model {path}; it logged {known}.")
+    return _registered(uri, named, mine[-1])
+
+
+def _range(known: dict[str, Any]) -> str:
+    numbers = sorted(int(v) for v in known)
+    whole = len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1))
+    return f"{numbers[0]}–{numbers[-1]}" if whole else ", ".join(str(n) for n in numbers)
+
+
+def contract_of(uri: str, found: Found) -> Contract | None:
+    """The contract that was kept for a model, from its run or from the logged model itself."""
+    where, model = found.tags.get("feast_nb.contract"), None
+    if found.model_id:
+        model = client(uri).get_logged_model(found.model_id)
+        where = where or (model.tags or {}).get("feast_nb.contract")
+    if where is None:
+        return None
+    run_id, _, path = where.removeprefix("runs:/").partition("/")
+    with plain_errors():
+        text = _text_of_run(uri, run_id, path)
+        if text is None and model is not None:  # the run is gone for good: the model has its own
+            text = _text_of_model(uri, model)
+    return Contract.from_dict(json.loads(text)) if text else None
+
+
+def _text_of_run(uri: str, run_id: str, path: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read_text(uri, run_id, path)
+    except MlflowException as problem:
+        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _text_of_model(uri: str, model: Any) -> str | None:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        address = f"{model.artifact_location.rstrip('/')}/feast_contract.json"
+        try:
+            return download(uri, address, Path(place)).read_text(encoding="utf-8")
+        except (TrackingError, OSError):
+            return None
+
+
+@dataclass(frozen=True)
+class Left:
+    """What Feast's own integration left about a model: tags of its version and of its run."""
+
+    version: str | None = None
+    run: str | None = None
+    refs: tuple[str, ...] | None = None
+    project: str | None = None
+    cut: bool = False
+
+
+def feasts_own(uri: str, found: Found) -> Left:
+    """What Feast left about a model; `refs` from `feast_features.json`, else from the run's tag.
+
+    A tag that Feast cut off (near 5,000 characters) tells only a part: `cut`.
+    """
+    version = found.tags.get("feast.feature_service") or None
+    if not found.run_id:
+        return Left(version)
+    tags = tags_of(uri, found.run_id)
+    with plain_errors():
+        text = _text_of_run(uri, found.run_id, "feast_features.json")
+    named = [r for r in tags.get("feast.feature_refs", "").split(",") if r]
+    refs = json.loads(text) if text else named
+    whole = tags.get("feast.feature_count", "").partition(".")[0]
+    return Left(
+        version,
+        tags.get("feast.feature_service") or None,
+        tuple(refs) or None,
+        tags.get("feast.project"),
+        cut=bool(whole.isdigit() and len(refs) < int(whole)),
+    )
+
+
+def inputs(uri: str, found: Found) -> tuple[tuple[str, ...] | None, str, dict[str, str]]:
+    """A logged model's inputs, as it says itself or as its signature has them.
+
+    Returns names (None where nothing says them), the basis (`named`, `signature`, `unknown`), and
+    the signature's column types. The model is loaded where it has no signature with names.
+    """
+    from mlflow.models import get_model_info
+
+    from .models import inputs_of, load, signature_of
+
+    address = address_of(found)
+    with at(uri), plain_errors():
+        signed = signature_of(get_model_info(address)) or {}
+    own = inputs_of(load(uri, address))
+    if own.names:
+        return own.names, "named", signed
+    return (tuple(signed), "signature", signed) if signed else (None, "unknown", {})
+
+
+def run_named(uri: str, project: str, named: str) -> str | None:
+    """The id of a run: named by its id, or by its name in the project's experiment (the newest)."""
+    from mlflow.exceptions import MlflowException
+
+    api = client(uri)
+    if re.fullmatch("[0-9a-f]{32}", named):
+        try:
+            return str(api.get_run(named).info.run_id)
+        except MlflowException as problem:
+            if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise TrackingError(f"no run {named} on this server (deleted for good?).") from None
+    experiment = api.get_experiment_by_name(project)
+    if experiment is None or "'" in named:
+        return None
+    found = api.search_runs(
+        [experiment.experiment_id], f"attributes.run_name = '{named}'", max_results=1
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def address_of(found: Found) -> str:
+    """MLflow's URI of what was found: the version or logged model that it is now."""
+    if found.name:
+        return f"models:/{found.name}/{found.version}"
+    return f"models:/{found.model_id}" if found.model_id else found.named

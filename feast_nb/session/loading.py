@@ -1,0 +1,74 @@
+"""Models that a prediction run has loaded, and whether it then fetches what they take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import FeastNbError
+from ..features.store import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .recorder import Recorder
+
+
+class Loaded(NamedTuple):
+    """A model as a run loaded it: what it is called, and its features."""
+
+    shown: str
+    refs: tuple[str, ...]
+    service: str | None
+
+
+class Loading:
+    """What each open run has loaded by `store.mlflow.load_model`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._of_run: dict[str, list[Loaded]] = {}
+
+    def address(self, store: Any, named: str) -> str:
+        """The version that a name means now, as MLflow and Feast both take it."""
+        from ..runs import lookup, tracking
+
+        settings = settings_of(store)
+        try:
+            uri = tracking.address(settings.get_tracking_uri() if settings else None)
+            return lookup.address_of(lookup.find(uri, named))
+        except FeastNbError:
+            return named  # MLflow says itself what is wrong with it
+
+    def note(self, store: Any, named: str) -> None:
+        """Remember what the open run loaded, and tag it with the run the model was trained in."""
+        from ..runs import lookup, writing
+
+        run = self._recorder.run_of_call()
+        if run is None:
+            return
+        found = lookup.find(run.tracking_uri, named)
+        if not found.name and found.run_id:  # a version's tags are Feast's to write
+            tags = {"feast.training_run_id": found.run_id}
+            writing.write(run.tracking_uri, run.id, tags, {})
+        contract = lookup.contract_of(run.tracking_uri, found)
+        if contract is not None:
+            refs, service = contract.features or contract.refs, contract.service
+        else:
+            left = lookup.feasts_own(run.tracking_uri, found)
+            refs, service = left.refs or (), left.version or left.run
+        if refs:
+            self._of_run.setdefault(run.id, []).append(Loaded(found.shown, tuple(refs), service))
+
+    def check(self, refs: Sequence[str], service: str | None) -> None:
+        """Say where an online retrieval lacks features of the models that its run has loaded."""
+        run = self._recorder.run_of_call() if self._of_run else None
+        models = self._of_run.get(run.id, []) if run else []
+        if not models or any(set(m.refs) <= set(refs) for m in models):
+            return
+        model = models[-1]
+        lacking = [r for r in model.refs if r not in refs]
+        asked = f"service {service}" if service else "this retrieval"
+        self._recorder.say(
+            f"{model.shown} was trained on {model.service or 'other features'}, and {asked} has no "
+            f"{', '.join(lacking[:5])}; %feast_resolve {model.shown} says what to serve."
+        )

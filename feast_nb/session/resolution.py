@@ -1,0 +1,166 @@
+"""From a model to what must be served for it: its service, its references, what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import drift
+from ..answers import Change, Resolution
+from ..errors import Drift, FeatureError, ModelError
+from ..features import catalog, definitions
+from ..records import Contract, Input
+from ..runs import lookup
+
+if TYPE_CHECKING:
+    from . import Session
+
+
+def resolve(session: Session, model: str, allow_drift: bool = False) -> Resolution:
+    """What to serve a model with, checked against the registry as it is now.
+
+    From its contract; only without one by Feast's own chain (version tag, run tag,
+    `feast_features.json`). Raises `Drift` for a change that breaks serving, and for one that needs
+    retraining unless `allow_drift`; `ModelError` for a model that has nothing to do with Feast,
+    or with this project.
+    """
+    return resolved(session, lookup.find(session.runs.uri, model), allow_drift)
+
+
+def resolved(session: Session, found: lookup.Found, allow_drift: bool) -> Resolution:
+    """As `resolve`, of a model that was found: an alias may move from one look to the next."""
+    contract, basis, notes = contract_of(session, found)
+    session.store.refresh_registry()
+    check_project(session, found.shown, contract.project)
+    service = _service(session, contract.service)
+    since = changes(session, contract)
+    _refuse(found.shown, since, allow_drift)
+    refs = tuple(dict.fromkeys(contract.features or contract.refs))
+    whole = service is not None and set(definitions.service_refs(service)) >= set(refs)
+    return Resolution(
+        model=found.shown,
+        refs=refs,
+        service=contract.service if whole else None,
+        basis=basis,
+        drift=since,
+        notes=notes,
+        contract=contract,
+        features=service if whole and renames(service) else list(refs),
+    )
+
+
+def check_project(session: Session, what: str, project: str) -> None:
+    """Raise `ModelError` for something of another project than the open repository's."""
+    if project and project != session.store.project:
+        raise ModelError(
+            f"{what} was trained on project {project}, and this repository is "
+            f"{session.store.project}; open that one with %feast_store."
+        )
+
+
+def contract_of(session: Session, found: lookup.Found) -> tuple[Contract, Any, tuple[str, ...]]:
+    """A model's contract, where it is from, and what to know of it.
+
+    Without one of ours it is put together from what Feast's integration and MLflow left. Raises
+    `ModelError` where those say nothing of features.
+    """
+    kept = lookup.contract_of(session.runs.uri, found)
+    if kept is not None and (kept.features or kept.refs):
+        return kept, "contract", (*_disagreement(session, found, kept), *kept.cautions)
+    left = lookup.feasts_own(session.runs.uri, found)
+    name = left.version or left.run
+    service = _service(session, name)
+    refs = left.refs
+    if refs is None and service is not None:
+        refs = definitions.service_refs(service)
+    if refs is None and name is not None:
+        raise ModelError(f"{found.shown} names feature service {name}, which is not there now.")
+    if refs is None:
+        raise ModelError(
+            f"{found.shown} says nothing of features: it was trained without Feast, or outside a "
+            "tracked run. Train it again under %%feast_train, and it has a contract."
+        )
+    basis = "version tag" if left.version else "run tag" if left.run else "feast_features.json"
+    derived = _derived(session, found, left, refs, name)
+    return derived, basis, derived.cautions
+
+
+def _derived(
+    session: Session, found: lookup.Found, left: lookup.Left, refs: tuple[str, ...], name: Any
+) -> Contract:
+    """The contract of a model that was logged without us, with what could not be known."""
+    names, order, signed = lookup.inputs(session.runs.uri, found)
+    unknown = ["the definitions it was trained on are unknown: changes since cannot be seen."]
+    columns = {r.partition(":")[2]: r for r in refs}
+    columns |= {f"{r.partition(':')[0].partition('@')[0]}__{r.partition(':')[2]}": r for r in refs}
+    if names is None:
+        unknown.append("the order of its inputs is unknown: it was fitted on a bare array.")
+    if left.version and left.run and left.version != left.run:
+        unknown.append(f"its version's tag says service {left.version}, its run's {left.run}.")
+    if left.cut:
+        unknown.append("Feast cut the list of references off; further features are unknown.")
+    full = any("__" in n and n in columns for n in names or ())
+    return Contract(
+        model_id=found.model_id or "",
+        run_id=found.run_id,
+        project=left.project or "",
+        inputs=tuple(
+            Input(n, columns.get(n), signed.get(n), "feature" if n in columns else "unknown")
+            for n in names or ()
+        ),
+        order=order,  # type: ignore[arg-type]
+        service=name,
+        refs=refs,
+        full_feature_names=full,
+        unknown=tuple(unknown),
+    )
+
+
+def _service(session: Session, name: str | None) -> Any:
+    if name is None:
+        return None
+    try:
+        return catalog.service_named(session.store, name)
+    except FeatureError:
+        return None
+
+
+def renames(service: Any) -> bool:
+    """Whether a service gives a view another name or keys: only it can say what it means."""
+    return any(p.name_alias or p.join_key_map for p in service.feature_view_projections)
+
+
+def changes(session: Session, contract: Contract) -> tuple[Change, ...]:
+    """What differs between a contract and the registry as the store has it now."""
+    service = _service(session, contract.service)
+    views = catalog.all_views(session.store)
+    keys = definitions.keys_of_entities(session.store)
+    records = definitions.view_records({v.name: v for v in views}, keys)
+    refs = definitions.service_refs(service) if service is not None else None
+    parts = definitions.parts_of(records)
+    if not contract.views:  # logged without us: all that can be seen is what is gone
+        return drift.gone(contract, {v.name: [f.name for f in v.features] for v in views})
+    return drift.compare(contract, {r.name: r for r in records}, parts, refs)
+
+
+def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
+    grave = [c for c in changes if c.grade == "breaks serving"]
+    stale = [c for c in changes if c.grade == "needs retraining"]
+    if grave:
+        said = "; ".join(c.said for c in grave)
+        raise Drift(f"{model} cannot be served: {said}. Put it back, or retrain.", grave + stale)
+    if stale and not allow_drift:
+        said = "; ".join(c.said for c in stale)
+        raise Drift(
+            f"{model} was trained on other values: {said}. Retrain, or add --allow-drift.", stale
+        )
+
+
+def _disagreement(session: Session, found: lookup.Found, contract: Contract) -> tuple[str, ...]:
+    """Where Feast's own tags say something else than the contract."""
+    left = lookup.feasts_own(session.runs.uri, found)
+    if left.version and left.version != contract.service:
+        return (f"the version's tag names service {left.version}; its contract is followed.",)
+    if left.run and not left.version and left.run != contract.service and not found.name:
+        return (f"its run's tag names service {left.run}; its contract is followed.",)
+    return ()

@@ -1,0 +1,229 @@
+"""Predictions from entity keys alone: features fetched, ordered, checked; one run says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import feeding, fingerprint
+from ..answers import Resolution, Score
+from ..errors import FeatureError, ModelError, UsageError
+from ..features import serving
+from ..records import Contract
+from ..runs import lookup, predicting, writing
+from . import resolution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from . import Session
+    from .runs import OpenRun
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a scoring was asked to do; every field has the name of its option."""
+
+    model: str
+    as_of: str | None = None
+    batch: int = 1000
+    prefer_given: bool = False
+    with_features: bool = False
+    experiment: str | None = None
+    allow_drift: bool = False
+    progress: bool = False
+
+
+def score(session: Session, entities: pd.DataFrame, wanted: Wanted) -> pd.DataFrame:
+    """The frame as given with a column `prediction` (one for each output where there are several).
+
+    Raises `Drift` as `resolve` does, `FeatureError` for a column that is missing, of another type
+    than in training, or given although it is a feature, `ModelError` for a model whose order of
+    inputs nobody knows.
+    """
+    _check(entities, wanted)
+    uri = session.runs.uri
+    found = lookup.find(uri, wanted.model)
+    resolved = resolution.resolved(session, found, wanted.allow_drift)
+    contract = usable(resolved)
+    given = [str(c) for c in entities.columns]
+    keys, others = serving.needed(session.store, contract, resolved.features)
+    serving.check_given(given, keys, others)
+    _check_double(contract, given, wanted)
+    model = predicting.load(uri, lookup.address_of(found))
+    with _run(session, found, resolved, wanted) as opened:
+        fed = _fetched(session, contract, resolved.features, entities, wanted)
+        if wanted.prefer_given:
+            fed.columns |= {i.name: list(entities[i.name]) for i in contract.inputs
+                            if i.name in given}  # fmt: skip
+        frame = feeding.frame(contract, fed.columns)
+        answer, unsaid = _predicted(model, contract, frame)
+        record = _record(resolved, contract, opened, fed, frame, wanted)
+        record = replace(record, notes=(*record.notes, *unsaid))
+        _write(uri, opened, record)
+    for note in record.notes:
+        session.recorder.tell(note)
+    scored: pd.DataFrame = _answered(entities, answer, frame, wanted)
+    return scored
+
+
+def _check(entities: Any, wanted: Wanted) -> None:
+    """Raise for what cannot be meant, before anything is asked of anybody."""
+    if not hasattr(entities, "columns") or not hasattr(entities, "iloc"):
+        kind = type(entities).__name__
+        raise FeatureError(f"a {kind} holds no entity keys; give a pandas DataFrame of them.")
+    if wanted.batch < 1:
+        raise UsageError(f"--batch {wanted.batch}: at least one row goes in a request.")
+    if wanted.as_of is not None:
+        serving.moments_of(entities, wanted.as_of)
+
+
+def usable(resolved: Resolution) -> Contract:
+    """The contract, where it says the order of the inputs; raises `ModelError` where not."""
+    contract = resolved.contract
+    assert contract is not None
+    if not contract.inputs:
+        raise ModelError(
+            f"nobody knows the order of {resolved.model}'s inputs: it was fitted on a bare array, "
+            "and logged outside a recorded run. Train it again under %%feast_train."
+        )
+    return contract
+
+
+def _check_double(contract: Contract, given: Sequence[str], wanted: Wanted) -> None:
+    for one in contract.inputs:
+        if one.ref and one.name in given and not wanted.prefer_given:
+            raise FeatureError(
+                f"{one.name} is given, and it is a feature ({one.ref}) too; leave it out, or add "
+                "--prefer-given to use it as it is."
+            )
+
+
+@contextmanager
+def _run(
+    session: Session, found: lookup.Found, resolved: Resolution, wanted: Wanted
+) -> Iterator[OpenRun]:
+    """A prediction run, tagged as `store.mlflow.load_model` does it; a child of an open one."""
+    from ..runs import tracking
+
+    tags = {"feast_nb.predicts": resolved.model}
+    if found.name:
+        tags |= {"feast.model_name": found.name, "feast.model_version": str(found.version)}
+    if found.run_id:
+        tags["feast.training_run_id"] = found.run_id
+    nested = session.runs.innermost is not None or tracking.active() is not None
+    with session.run(
+        f"score {resolved.model}", experiment=wanted.experiment, tags=tags, nested=nested,
+        archive=False,
+    ) as opened:  # fmt: skip
+        yield opened
+
+
+def _fetched(
+    session: Session, contract: Contract, features: Any, entities: pd.DataFrame, wanted: Wanted
+) -> serving.Fed:
+    store = session.store
+    if wanted.as_of is not None:
+        return serving.historical(store, contract, features, entities, wanted.as_of)
+    keys, others = serving.needed(store, contract, features)
+    fed = serving.Fed({i.name: [] for i in contract.inputs})
+    for start in _steps(len(entities), wanted):
+        part = entities.iloc[start : start + wanted.batch]
+        rows = {name: part[name].tolist() for name in (*keys, *others)}
+        fed.add(serving.online(store, contract, features, rows), start)
+    return fed
+
+
+def _steps(rows: int, wanted: Wanted) -> Any:
+    steps = range(0, rows, wanted.batch)
+    if not wanted.progress or len(steps) < 2:
+        return steps
+    from tqdm.auto import tqdm
+
+    return tqdm(steps, desc=f"score {wanted.model}", unit="batch")
+
+
+def _predicted(
+    model: Any, contract: Contract, frame: pd.DataFrame
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The model's answer; where it takes no gaps, to the rows without, and a word on that."""
+    import pandas as pd
+
+    named = contract.order != "assumed"
+    gaps = frame.isna().any(axis=1)
+    if not len(frame):
+        return {}, ()
+    try:
+        return predicting.predict(model, frame, named), ()
+    except (ModelError, ValueError):
+        if not gaps.any():
+            raise
+    whole = frame[~gaps]
+    typed = feeding.frame(contract, {c: whole[c].tolist() for c in whole.columns})
+    answer = predicting.predict(model, typed, named) if len(whole) else {"prediction": []}
+    spread = {n: pd.Series(v, index=whole.index).reindex(frame.index) for n, v in answer.items()}
+    said = f"{int(gaps.sum()):,} of {len(frame):,} rows have gaps, and no prediction: the model "
+    return spread, (said + "takes none.",)
+
+
+def _record(
+    resolved: Resolution,
+    contract: Contract,
+    opened: OpenRun,
+    fed: serving.Fed,
+    frame: pd.DataFrame,
+    wanted: Wanted,
+) -> Score:
+    rows = len(frame)
+    notes = [*resolved.notes, *feeding.odd(contract, frame)]
+    online = wanted.as_of is None
+    if fed.absent:
+        where = (
+            "the online store does not know them" if online else "the offline store dropped them"
+        )
+        notes.append(f"{len(fed.absent):,} of {rows:,} entities have no features: {where}.")
+    if fed.stale:
+        notes.append(
+            f"{len(fed.stale):,} of {rows:,} rows have a value older than its view's TTL; an "
+            "online store serves it all the same."
+        )
+    return Score(
+        model=resolved.model,
+        run_id=opened.ref.id,
+        rows=rows,
+        mode="online" if online else "historical",
+        absent=len(fed.absent),
+        stale=len(fed.stale),
+        nulls={str(name): int(count) for name, count in frame.isna().sum().items() if count},
+        fingerprint=fingerprint.of(frame).digest,
+        notes=tuple(notes),
+    )
+
+
+def _write(uri: str, opened: OpenRun, record: Score) -> None:
+    nulls = sum(record.nulls.values())
+    metrics = {"rows": record.rows, "absent": record.absent, "stale": record.stale, "nulls": nulls}
+    writing.write(
+        uri,
+        opened.ref.id,
+        {"feast_nb.fed": str(record.fingerprint)},
+        {f"feast_nb.{k}": float(v) for k, v in metrics.items()},
+        [(json.dumps(record.to_dict(), indent=1), "feast/score.json")],
+    )
+
+
+def _answered(entities: pd.DataFrame, answer: Any, frame: pd.DataFrame, wanted: Wanted) -> Any:
+    """What was given, what was fed where that is wanted, and the prediction."""
+    result = entities.copy()
+    result.attrs = {}
+    if wanted.with_features:
+        for name in frame.columns:
+            result[name] = frame[name].to_numpy()
+    if not len(frame):
+        result["prediction"] = []
+    for name, values in answer.items():
+        result[name] = getattr(values, "to_numpy", lambda values=values: values)()
+    return result

@@ -1,0 +1,101 @@
+"""What a service feeds its model: one call of the online store, in the model's order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .. import feeding
+from ..errors import FeatureError
+from ..features import definitions, serving
+from . import resolution, scoring
+
+if TYPE_CHECKING:
+    from ..records import Contract
+    from . import Session
+
+_FRESH = 60.0  # seconds after which an alias is looked up again
+
+
+@dataclass
+class Plan:
+    """What is asked for a model, as long as the registry stands as it did."""
+
+    contract: Contract
+    features: Any
+    keys: tuple[str, ...]
+    others: tuple[str, ...]
+    state: Any
+    until: float
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """The keys, to hold a row's against."""
+        return frozenset(self.keys)
+
+
+def vector(
+    session: Session, model: str, entity_rows: Sequence[Mapping[str, Any]], allow_drift: bool
+) -> Any:
+    """The array for `predict`: rows × the model's inputs, in its order, nulls as NaN.
+
+    `entity_rows` are dictionaries of join keys, request data and inputs that are no features. The
+    model is resolved at the first call, when the registry changes, and once a minute (an alias may
+    have moved). Raises as `resolve` and `score` do.
+    """
+    plan = _plan(session, model, allow_drift)
+    rows = list(entity_rows)
+    asked = _asked(plan, rows)
+    if not rows:
+        return feeding.matrix(plan.contract, {i.name: [] for i in plan.contract.inputs})
+    columns = session.store.get_online_features(
+        features=plan.features,
+        entity_rows=asked,
+        full_feature_names=plan.contract.full_feature_names,
+    ).to_dict()
+    for name in plan.others:
+        columns[name] = [row[name] for row in rows]
+    return feeding.matrix(plan.contract, columns)
+
+
+def _asked(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What Feast is asked for, of each row the same columns: it takes those of the first for all.
+
+    Raises `FeatureError` for a row that lacks one, or gives a feature too.
+    """
+    asked = []
+    for row in rows:
+        if not plan.others and plan.wanted == row.keys():
+            asked.append(row)
+            continue
+        serving.check_given(list(row), plan.keys, plan.others)
+        for one in plan.contract.inputs:
+            if one.ref and one.name in row:
+                raise FeatureError(
+                    f"{one.name} is given, and it is a feature ({one.ref}) too; leave it out."
+                )
+        asked.append({k: row[k] for k in plan.keys})
+    return asked
+
+
+def _plan(session: Session, model: str, allow_drift: bool) -> Plan:
+    key = model, allow_drift
+    plan = session.plans.get(key)
+    state = definitions.state_of(session.store.registry)
+    if plan is not None and plan.until > time.monotonic() and plan.state == state:
+        return plan
+    resolved = resolution.resolve(session, model, allow_drift)
+    contract = scoring.usable(resolved)
+    keys, others = serving.needed(session.store, contract, resolved.features)
+    session.plans[key] = Plan(
+        contract,
+        resolved.features,
+        keys,
+        others,
+        definitions.state_of(session.store.registry),
+        time.monotonic() + _FRESH,
+    )
+    return session.plans[key]
