@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from .records import Contract, Document, Record
 
 _PARTS = {"ttl": "TTL", "query": "source's query", "code": "code", "entities": "join key",
-          "location": "source's place", "schema": "schema"}  # fmt: skip
+          "location": "source's place", "schema": "schema", "view": "view"}  # fmt: skip
 
 Grade = Literal["breaks serving", "needs retraining", "safe"]
 

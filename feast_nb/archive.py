@@ -238,10 +238,12 @@ def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
 
 def _type_of(series: Any, declared: Any) -> str:
     """The declared type, as integers with gaps come as floats; floats are as wide as they are."""
+    import pandas as pd
     import pyarrow as pa
 
     if declared is None:
-        return str(series.dtype)
+        text = series.dtype == object and pd.api.types.infer_dtype(series) == "string"
+        return "string" if text else str(series.dtype)
     if pa.types.is_floating(declared) and str(series.dtype) in ("float32", "float64"):
         return "float" if str(series.dtype) == "float32" else "double"
     return str(declared)

@@ -88,6 +88,8 @@ def _in_utc(frame: pd.DataFrame, by: Sequence[str]) -> Any:
     for name in by:
         if pd.api.types.is_datetime64_any_dtype(plain[name]):
             plain[name] = pd.to_datetime(plain[name], utc=True).astype("datetime64[us, UTC]")
+        elif plain[name].dtype == object and plain[name].map(_has_no_hash).any():
+            plain[name] = plain[name].map(_text)  # lists have no hash
     return plain
 
 
@@ -121,6 +123,10 @@ def _equal(one: Any, other: Any) -> Any:
     else:
         same = one.map(_text).to_numpy() == other.map(_text).to_numpy()
     return pd.Series(same | gaps, index=one.index)
+
+
+def _has_no_hash(value: Any) -> bool:
+    return isinstance(value, (list, dict)) or getattr(value, "ndim", 0) > 0
 
 
 def _text(value: Any) -> str:

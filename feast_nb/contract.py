@@ -25,14 +25,14 @@ def build(
     """The contract of a logged model that was trained on `retrievals`.
 
     The order of its inputs is the model's own (`input_names`), else its signature's (column →
-    type, in order), else that of the retrievals' references, which the contract calls assumed;
+    type, in order), else that of the frames that came, which the contract calls assumed;
     a model of another `width` than those has inputs of which nothing is known.
     """
     columns: dict[str, str] = {}
     beside: dict[str, str] = {}
     seen: dict[str, tuple[Column, int]] = {}
     for retrieval in retrievals:
-        for column, ref in retrieval.columns().items():
+        for column, ref in retrieval.columns_given().items():
             columns.setdefault(column, ref)
         for column, ref in retrieval.beside.items():
             beside.setdefault(column, ref)

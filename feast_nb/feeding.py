@@ -35,9 +35,19 @@ def frame(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> pd.DataFr
     return pd.DataFrame(found)
 
 
+def _name(one: Input) -> str:
+    """The Arrow name of an input's type, whether Arrow, pandas or MLflow named it."""
+    name = one.dtype or ""
+    if name.startswith("datetime64["):
+        return "timestamp[us, tz=UTC]" if "," in name else "timestamp[us]"
+    if name in ("Float32", "Float64") or name.startswith(("Int", "UInt")):
+        return name.lower()
+    return _SIGNED.get(name, name)
+
+
 def _kind(one: Input) -> str:
     """What kind of values an input had: float, int, bool, string, timestamp, or another."""
-    name = _SIGNED.get(one.dtype or "", one.dtype or "")
+    name = _name(one)
     if name in _FLOATS:
         return "float"
     if name.startswith(("int", "uint")):
@@ -103,7 +113,7 @@ def _typed(one: Input, values: Sequence[Any]) -> Any:
     import numpy as np
     import pandas as pd
 
-    kind, name = _kind(one), _SIGNED.get(one.dtype or "", one.dtype or "")
+    kind, name = _kind(one), _name(one)
     found = _checked(one, values)
     gaps = None in found if kind in _PLAIN else False
     if kind == "float":
@@ -139,7 +149,7 @@ def odd(contract: Contract, fed: pd.DataFrame) -> list[str]:
     for one in contract.inputs:
         column = fed[one.name]
         gaps = float(column.isna().mean()) if len(column) else 0.0
-        if one.nulls is not None and gaps > max(one.nulls + _MORE_NULLS, 2 * one.nulls):
+        if one.nulls is not None and gaps > _many(one.nulls):
             said.append(f"{one.name}: {gaps:.0%} are null, in training {one.nulls:.0%}.")
         if one.min is None or one.max is None or column.dtype.kind not in "iuf":
             continue
@@ -154,6 +164,11 @@ def odd(contract: Contract, fed: pd.DataFrame) -> list[str]:
                 f"{one.min:g} to {one.max:g}."
             )
     return said
+
+
+def _many(nulls: float) -> float:
+    """The share of nulls above which it is told: a tenth more and twice as many, or halfway up."""
+    return max(nulls + _MORE_NULLS, 2 * nulls) if nulls < 0.5 else (1 + nulls) / 2
 
 
 def matrix(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> Any:

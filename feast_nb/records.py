@@ -277,6 +277,12 @@ class Retrieval(Record):
         """Result column → reference, in the order asked."""
         return {self.column_of(ref): ref for ref in self.refs}
 
+    def columns_given(self) -> dict[str, str]:
+        """Result column → reference, in the order of the frame: Feast groups them by view."""
+        asked = self.columns()
+        frame = [c.name for c in self.result.columns if c.name in asked] if self.result else []
+        return {name: asked[name] for name in dict.fromkeys((*frame, *asked))}
+
 
 @dataclass(frozen=True)
 class Write(Record):
@@ -396,7 +402,7 @@ class Contract(Document):
             if i.declared == "float" and i.dtype == "double"
         ]
         if self.order == "assumed":
-            said.append("order assumed: it was fitted on an array, in the order asked for.")
+            said.append("order assumed: it was fitted on an array, taken to be in frame order.")
         return (*said, *self.unknown)
 
 

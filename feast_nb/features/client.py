@@ -25,9 +25,9 @@ class Listener(Protocol):
 
     def resuming(self, run_id: str) -> AbstractContextManager[str]: ...
 
-    def address_of_model(self, store: Any, named: str) -> str: ...
+    def model_named(self, store: Any, named: str) -> tuple[str, Any]: ...
 
-    def model_loaded(self, store: Any, named: str) -> None: ...
+    def model_loaded(self, found: Any) -> None: ...
 
     def version_tagged(self, version: Any) -> None: ...
 
@@ -90,12 +90,12 @@ class Calls:
         def load_model(client: Any, model_uri: str, **kwargs: Any) -> Any:
             if not self._patches.active:
                 return original(client, model_uri, **kwargs)
-            address = model_uri
+            address, found = model_uri, None
             with door("looking up a model"):
-                address = self._listener.address_of_model(client._store, model_uri)
+                address, found = self._listener.model_named(client._store, model_uri)
             model = reading(client, address, **kwargs)
             with door("noting which model was loaded"):
-                self._listener.model_loaded(client._store, model_uri)
+                self._listener.model_loaded(found)
             return model
 
         return load_model

@@ -34,17 +34,68 @@ class Fed:
         self.stale |= {after + i for i in other.stale}
 
 
-def needed(
-    store: Any, contract: Contract, features: Any
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns that a caller must give: join keys and request data; other inputs."""
+@dataclass(frozen=True)
+class Ask:
+    """What is asked for a model: looked up once, however many batches are fetched.
+
+    `keys` are the columns that a caller must give (join keys, of them `entities`, and request
+    data), `others` the inputs that are no features. `watched` holds the TTL in seconds of each
+    column whose values tell whether an entity is known and how old it is.
+    """
+
+    contract: Contract
+    features: Any
+    keys: tuple[str, ...]
+    entities: tuple[str, ...]
+    others: tuple[str, ...]
+    watched: dict[str, float]
+
+
+def ask(store: Any, contract: Contract, features: Any, watch: bool = True) -> Ask:
+    """What to ask for a model's inputs; `features` as a `Resolution` has them.
+
+    To `watch` features of on-demand views, what these compute from is fetched beside them.
+    """
     from . import definitions
 
-    views = definitions.views_of(store, features, contract.features)
-    keys = definitions.join_keys_of(store, views.values())
-    asked = definitions.request_fields_of(views.values())
-    own = tuple(i.name for i in contract.inputs if not i.ref)
-    return tuple(dict.fromkeys((*keys, *asked))), tuple(n for n in own if n not in keys)
+    # Of a service Feast fetches all, for which it wants all of its keys.
+    views = definitions.views_of(store, features, definitions.refs_of(store, features))
+    entities = definitions.join_keys_of(store, views.values())
+    requested = definitions.request_fields_of(views.values())
+    watched = {}
+    for one in contract.inputs:
+        view = views.get((one.ref or "").partition(":")[0])
+        if hasattr(view, "ttl"):
+            watched[one.name] = _ttl(view)
+    if watch and isinstance(features, list):
+        behind = _behind(store, contract, views)
+        features = [*features, *(ref for ref, _ in behind.values() if ref not in features)]
+        watched |= {column: ttl for column, (_, ttl) in behind.items()}
+    others = tuple(i.name for i in contract.inputs if not i.ref and i.name not in entities)
+    keys = tuple(dict.fromkeys((*entities, *requested)))
+    return Ask(contract, features, keys, entities, others, watched)
+
+
+def _ttl(view: Any) -> float:
+    return float(view.ttl.total_seconds()) if view.ttl else 0.0
+
+
+def _behind(
+    store: Any, contract: Contract, views: Mapping[str, Any]
+) -> dict[str, tuple[str, float]]:
+    """Column → (reference, TTL) of what on-demand views compute from, where no name is taken."""
+    from . import definitions
+
+    taken = {i.name for i in contract.inputs}
+    found: dict[str, tuple[str, float]] = {}
+    for name, view in definitions.views_behind(store, views).items():
+        for feature in view.features if hasattr(view, "ttl") else ():
+            column = f"{name}__{feature.name}" if contract.full_feature_names else feature.name
+            if column not in taken:
+                taken.add(column)
+                found[column] = f"{name}:{feature.name}", _ttl(view)
+                break  # one feature tells of its view
+    return found
 
 
 def check_given(given: Sequence[str], keys: Sequence[str], others: Sequence[str]) -> None:
@@ -56,16 +107,15 @@ def check_given(given: Sequence[str], keys: Sequence[str], others: Sequence[str]
             raise FeatureError(f"no column {name}, which is {what}; {hint or 'give it.'}")
 
 
-def online(store: Any, contract: Contract, features: Any, rows: Mapping[str, list[Any]]) -> Fed:
-    """The inputs of some rows from the online store; `rows` holds what `needed` names."""
-    keys, _ = needed(store, contract, features)
+def online(store: Any, asked: Ask, rows: Mapping[str, list[Any]]) -> Fed:
+    """The inputs of some rows from the online store; `rows` holds the columns that are needed."""
+    contract = asked.contract
     response = store.get_online_features(
-        features=features,
-        entity_rows={k: rows[k] for k in keys},
+        features=asked.features,
+        entity_rows={k: rows[k] for k in asked.keys},
         full_feature_names=contract.full_feature_names,
     )
     came, proto = response.to_dict(), response.proto
-    places = {name: i for i, name in enumerate(proto.metadata.feature_names.val)}
     columns = {}
     for one in contract.inputs:
         if one.ref is None:
@@ -75,12 +125,12 @@ def online(store: Any, contract: Contract, features: Any, rows: Mapping[str, lis
             raise FeatureError(f"the online store gave no {one.name} ({one.ref}).")
         columns[one.name] = came[one.name]
     fed = Fed(columns)
-    _look(ttls_of(store, contract, features), contract, proto, places, fed)
+    _look(asked.watched, proto, came, fed)
     return fed
 
 
 def _look(
-    ttls: Mapping[str, float], contract: Contract, proto: Any, places: Mapping[str, int], fed: Fed
+    watched: Mapping[str, float], proto: Any, came: Mapping[str, Sequence[Any]], fed: Fed
 ) -> None:
     """Tell an entity that is not known from one with nulls, and both from old values."""
     import time
@@ -88,31 +138,18 @@ def _look(
     now = time.time()
     known: set[int] = set()
     rows: set[int] = set()
-    for one in contract.inputs:
-        view = (one.ref or "").partition(":")[0]
-        if view not in ttls or one.name not in places:
+    for name, result in zip(proto.metadata.feature_names.val, proto.results, strict=True):
+        ttl = watched.get(name)
+        if ttl is None:
             continue
-        result = proto.results[places[one.name]]
-        for i, value in enumerate(fed.columns[one.name]):
+        for i, value in enumerate(came[name]):
             moment = result.event_timestamps[i].seconds
             rows.add(i)
             if result.statuses[i] != _NOT_FOUND and (value is not None or moment > 0):
                 known.add(i)
-            if value is not None and ttls[view] and 0 < moment < now - ttls[view]:
+            if value is not None and ttl and 0 < moment < now - ttl:
                 fed.stale.add(i)
     fed.absent = rows - known
-
-
-def ttls_of(store: Any, contract: Contract, features: Any) -> dict[str, float]:
-    """The TTL in seconds of each view that a contract names; on-demand views have none."""
-    from . import definitions
-
-    views = definitions.views_of(store, features, contract.features)
-    return {
-        name: view.ttl.total_seconds() if view.ttl else 0.0
-        for name, view in views.items()
-        if hasattr(view, "ttl")
-    }
 
 
 _ROW, _AT = "feast_nb_row", "event_timestamp"
@@ -135,15 +172,15 @@ def moments_of(given: Any, column: str) -> Any:
         raise FeatureError(f"{column} holds no moments to score as of: {first}.") from None
 
 
-def historical(store: Any, contract: Contract, features: Any, given: Any, moments: str) -> Fed:
+def historical(store: Any, wanted: Ask, given: Any, moments: str) -> Fed:
     """The inputs of a frame's rows as they were at the moments in one of its columns."""
 
-    keys, _ = needed(store, contract, features)
-    asked = given[list(keys)].reset_index(drop=True)
+    contract = wanted.contract
+    asked = given[list(wanted.keys)].reset_index(drop=True)
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
     frame = store.get_historical_features(
-        entity_df=asked, features=features, full_feature_names=contract.full_feature_names
+        entity_df=asked, features=wanted.features, full_feature_names=contract.full_feature_names
     ).to_df()
     came = frame.drop_duplicates(_ROW).set_index(_ROW).reindex(range(len(asked)))
     columns = {}

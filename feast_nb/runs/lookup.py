@@ -79,7 +79,7 @@ def _version(uri: str, named: str, name: str, version: str) -> Found:
         return _of_version(uri, named, known[version])
     if version.isdigit():
         raise ModelError(f"no version {version} of {name}; it has {_range(known)}.")
-    staged = [v for v in known.values() if v.current_stage.lower() == version.lower()]
+    staged = [v for v in known.values() if (v.current_stage or "").lower() == version.lower()]
     if staged:  # `name/Production`, as MLflow before its aliases
         return _of_version(uri, named, max(staged, key=lambda v: int(v.version)))
     try:  # `name/alias`, as Feast's own calls take it
@@ -110,6 +110,18 @@ def _of_version(uri: str, named: str, version: Any) -> Found:
                  dict(version.tags or {}))  # fmt: skip
 
 
+def _logged(uri: str, model_id: str) -> Any:
+    """A logged model, or None where it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client(uri).get_logged_model(model_id)
+    except MlflowException as problem:
+        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def _registered(uri: str, named: str, model: Any) -> Found:
     """A logged model, as the latest version that was registered of it, where there is one."""
     run = model.source_run_id
@@ -126,12 +138,12 @@ def _of_run(uri: str, named: str) -> Found:
     api = client(uri)
     run = api.get_run(run_id)
     outputs = getattr(run.outputs, "model_outputs", None) or []
-    models = [api.get_logged_model(o.model_id) for o in outputs]
+    models = [m for o in outputs if (m := _logged(uri, o.model_id)) is not None]
     mine = [m for m in models if m.name == path]
     if not mine:
         known = ", ".join(m.name for m in models) or "none"
         raise ModelError(f"run {run_id} logged no model {path}; it logged {known}.")
-    return _registered(uri, named, mine[-1])
+    return _registered(uri, named, max(mine, key=lambda m: int(m.creation_timestamp)))
 
 
 def _range(known: dict[str, Any]) -> str:
@@ -142,17 +154,18 @@ def _range(known: dict[str, Any]) -> str:
 
 def contract_of(uri: str, found: Found) -> Contract | None:
     """The contract that was kept for a model, from its run or from the logged model itself."""
-    where, model = found.tags.get("feast_nb.contract"), None
-    if found.model_id:
-        model = client(uri).get_logged_model(found.model_id)
-        where = where or (model.tags or {}).get("feast_nb.contract")
-    if where is None:
-        return None
-    run_id, _, path = where.removeprefix("runs:/").partition("/")
+    where, text = found.tags.get("feast_nb.contract"), None
     with plain_errors():
+        if where is None and found.model_id:
+            model = _logged(uri, found.model_id)
+            where = (model.tags or {}).get("feast_nb.contract") if model is not None else None
+        if where is None:
+            return None
+        run_id, _, path = where.removeprefix("runs:/").partition("/")
         text = _text_of_run(uri, run_id, path)
-        if text is None and model is not None:  # the run is gone for good: the model has its own
-            text = _text_of_model(uri, model)
+        if text is None and found.model_id:  # the run is gone for good: the model has its own
+            model = _logged(uri, found.model_id)
+            text = _text_of_model(uri, model) if model is not None else None
     return Contract.from_dict(json.loads(text)) if text else None
 
 
@@ -190,6 +203,13 @@ class Left:
     cut: bool = False
 
 
+def services_named(uri: str, found: Found) -> tuple[str | None, str | None]:
+    """The services that the tags of a model's version and of its run name."""
+    version = found.tags.get("feast.feature_service") or None
+    tags = tags_of(uri, found.run_id) if found.run_id else {}
+    return version, tags.get("feast.feature_service") or None
+
+
 def feasts_own(uri: str, found: Found) -> Left:
     """What Feast left about a model; `refs` from `feast_features.json`, else from the run's tag.
 
@@ -224,7 +244,7 @@ def inputs(uri: str, found: Found) -> tuple[tuple[str, ...] | None, str, dict[st
     from .models import inputs_of, load, signature_of
 
     address = address_of(found)
-    with at(uri), plain_errors():
+    with at(uri, always=True), plain_errors():
         signed = signature_of(get_model_info(address)) or {}
     own = inputs_of(load(uri, address))
     if own.names:

@@ -13,7 +13,7 @@ def load(uri: str, address: str) -> Any:
     """The model as a PyFunc, whatever library it is of."""
     import mlflow.pyfunc
 
-    with at(uri), plain_errors(), quiet():
+    with at(uri, always=True), plain_errors(), quiet():
         return mlflow.pyfunc.load_model(address)
 
 

@@ -264,11 +264,14 @@ def tags_of(uri: str, run_id: str) -> dict[str, str]:
 
 
 @contextmanager
-def at(uri: str | None) -> Iterator[None]:
-    """MLflow's fluent calls go to a server meanwhile; to that of an open run, where one is."""
+def at(uri: str | None, always: bool = False) -> Iterator[None]:
+    """MLflow's fluent calls go to a server meanwhile; to that of an open run, where one is.
+
+    `always`: to this one whatever is open, for what is only read.
+    """
     import mlflow
 
-    if not uri or mlflow.active_run() is not None:
+    if not uri or (mlflow.active_run() is not None and not always):
         yield
         return
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None

@@ -77,7 +77,7 @@ def diff(session: Session, one: str, other: str) -> ModelDiff:
     found = [lookup.find(uri, name) for name in (one, other)]
     contracts = [resolution.contract_of(session, f)[0] for f in found]
     first, second = contracts
-    views = {v.name: v for v in second.views}
+    views = {v.view: v for v in second.views}
     changes = drift.compare(first, views, second.definitions) if first.views and views else ()
     runs = [tracking.read(uri, f.run_id) if f.run_id else None for f in found]
     notes = [f"{f.shown}: {u}" for f, c in zip(found, contracts, strict=True) for u in c.unknown]
@@ -93,8 +93,7 @@ def diff(session: Session, one: str, other: str) -> ModelDiff:
 
 
 def _inputs(first: Contract, second: Contract) -> Iterator[Difference]:
-    one = {i.ref or i.name: n for n, i in enumerate(first.inputs, 1)}
-    other = {i.ref or i.name: n for n, i in enumerate(second.inputs, 1)}
+    one, other = _places(first), _places(second)
     types = {i.ref or i.name: i.dtype for i in second.inputs}
     for name in dict.fromkeys((*one, *other)):
         places = [str(where[name]) if name in where else None for where in (one, other)]
@@ -108,6 +107,12 @@ def _inputs(first: Contract, second: Contract) -> Iterator[Difference]:
         yield Difference("feature service", first.service, second.service)
     if first.order != second.order:
         yield Difference("order of inputs", first.order, second.order)
+
+
+def _places(contract: Contract) -> dict[str, int]:
+    """Input → place; of a model whose inputs nobody knows, the references it was trained on."""
+    named = [i.ref or i.name for i in contract.inputs] or list(contract.refs)
+    return {name: n for n, name in enumerate(named, 1)}
 
 
 def _trained_on(uri: str, contract: Contract) -> list[Retrieval]:

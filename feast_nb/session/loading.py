@@ -10,6 +10,7 @@ from ..features.store import settings_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..runs.lookup import Found
     from .recorder import Recorder
 
 
@@ -28,25 +29,25 @@ class Loading:
         self._recorder = recorder
         self._of_run: dict[str, list[Loaded]] = {}
 
-    def address(self, store: Any, named: str) -> str:
-        """The version that a name means now, as MLflow and Feast both take it."""
+    def find(self, store: Any, named: str) -> tuple[str, Found | None]:
+        """The version that a name means now, as MLflow and Feast both take it, and what it is."""
         from ..runs import lookup, tracking
 
         settings = settings_of(store)
         try:
             uri = tracking.address(settings.get_tracking_uri() if settings else None)
-            return lookup.address_of(lookup.find(uri, named))
+            found = lookup.find(uri, named)
         except FeastNbError:
-            return named  # MLflow says itself what is wrong with it
+            return named, None  # MLflow says itself what is wrong with it
+        return lookup.address_of(found), found
 
-    def note(self, store: Any, named: str) -> None:
+    def note(self, found: Found | None) -> None:
         """Remember what the open run loaded, and tag it with the run the model was trained in."""
         from ..runs import lookup, writing
 
         run = self._recorder.run_of_call()
-        if run is None:
+        if run is None or found is None:
             return
-        found = lookup.find(run.tracking_uri, named)
         if not found.name and found.run_id:  # a version's tags are Feast's to write
             tags = {"feast.training_run_id": found.run_id}
             writing.write(run.tracking_uri, run.id, tags, {})

@@ -117,7 +117,7 @@ def example(inputs: models.Inputs, retrievals: Sequence[Retrieval], at_hand: Seq
     put columns in that order without a word.
     """
     names = inputs.names
-    columns = tuple(c for r in retrievals for c in r.columns())
+    columns = tuple(c for r in retrievals for c in r.columns_given())
     if names is None and columns and inputs.width in (None, len(columns)):
         names = columns
     for frame in at_hand if names else ():

@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .reading import Reading
     from .retrieved import Retrieved
 
+_apart: ContextVar[bool] = ContextVar("feast_nb_apart", default=False)
 _inherited: ContextVar[RunRef | None] = ContextVar("feast_nb_run", default=None)
 
 
@@ -140,6 +143,8 @@ class Recorder:
         from ..recording import RunRef
         from ..runs import tracking
 
+        if _apart.get():
+            return None
         if found := tracking.active():
             return RunRef(*found)
         inherited = _inherited.get()
@@ -152,6 +157,15 @@ class Recorder:
                 "none of them for sure: it is not recorded. Open the run in that thread."
             )
         return innermost[0] if len(innermost) == 1 else None
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is retrieved meanwhile belongs to no run, until a cell of one uses it."""
+        token = _apart.set(True)
+        try:
+            yield
+        finally:
+            _apart.reset(token)
 
     @property
     def _outer(self) -> set[str]:

@@ -44,7 +44,8 @@ def reproduce(
     resolution.check_project(session, named, retrieval.project)
     asked = _asked(session, recorded)
     features = _features(session, retrieval)
-    frame = _retrieved(session, features, retrieval.full_feature_names, asked)
+    with session.recorder.apart():  # an open run does not train on it: a later cell may
+        frame = _retrieved(session, features, retrieval.full_feature_names, asked)
     found = Reproduction(
         run_id=recorded.run_id,
         retrieval=retrieval.id or None,
@@ -70,6 +71,8 @@ def _recorded(session: Session, named: str, number: int | None) -> Recorded:
     document = delivery.earlier(uri, run_id)
     kept = [r for r in document.retrievals if r.kind == "historical" and r.state == "ran"]
     if not kept:
+        if number not in (None, 1):
+            raise FeatureError(f"run {named} has no retrieval {number}; it has 1.")
         return Recorded(run_id, _of_feast(uri, run_id, named), by_us=False)
     known = document.definitions
     if number is not None:
@@ -143,7 +146,11 @@ def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
 def _asked(session: Session, recorded: Recorded) -> dict[str, Any]:
     """The entity rows, query or date range of then, as arguments of the retrieval."""
     entity = recorded.retrieval.entity
+    if entity.kind in ("sql", "range") and entity.artifact and recorded.by_us:
+        return {"entity_df": _kept(session, recorded)}  # its rows as they were then
     if entity.kind == "sql" and entity.query:
+        if entity.query.endswith("...") and not recorded.by_us:
+            raise FeatureError("it cannot be rebuilt: Feast cut the entity query off.")
         return {"entity_df": entity.query}
     if entity.kind == "range":
         import pandas as pd
@@ -202,6 +209,13 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
             service = None
         same = service is not None and definitions.service_refs(service) == retrieval.refs
         if same and resolution.renames(service):
+            now = {p.name_to_use(): p.name for p in service.feature_view_projections}
+            then = {v.name: v.view for v in retrieval.views}
+            if then and any(now.get(name) != view for name, view in then.items()):
+                raise FeatureError(
+                    f"it cannot be rebuilt: service {retrieval.service} means other views by its "
+                    "names than it did."
+                )
             return service
     try:
         catalog.check_refs(session.store, retrieval.refs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import drift
@@ -92,14 +92,15 @@ def _derived(
     names, order, signed = lookup.inputs(session.runs.uri, found)
     unknown = ["the definitions it was trained on are unknown: changes since cannot be seen."]
     columns = {r.partition(":")[2]: r for r in refs}
-    columns |= {f"{r.partition(':')[0].partition('@')[0]}__{r.partition(':')[2]}": r for r in refs}
+    long = {f"{r.partition(':')[0].partition('@')[0]}__{r.partition(':')[2]}": r for r in refs}
+    columns = {**long, **columns}
     if names is None:
         unknown.append("the order of its inputs is unknown: it was fitted on a bare array.")
     if left.version and left.run and left.version != left.run:
         unknown.append(f"its version's tag says service {left.version}, its run's {left.run}.")
     if left.cut:
         unknown.append("Feast cut the list of references off; further features are unknown.")
-    full = any("__" in n and n in columns for n in names or ())
+    full = any(n in long for n in names or ())
     return Contract(
         model_id=found.model_id or "",
         run_id=found.run_id,
@@ -139,8 +140,38 @@ def changes(session: Session, contract: Contract) -> tuple[Change, ...]:
     refs = definitions.service_refs(service) if service is not None else None
     parts = definitions.parts_of(records)
     if not contract.views:  # logged without us: all that can be seen is what is gone
-        return drift.gone(contract, {v.name: [f.name for f in v.features] for v in views})
-    return drift.compare(contract, {r.name: r for r in records}, parts, refs)
+        there = {v.name: [f.name for f in v.features] for v in views}
+        for part in service.feature_view_projections if service is not None else ():
+            there.setdefault(part.name_to_use(), there.get(part.name, []))
+        return drift.gone(contract, there)
+    found = drift.compare(contract, {r.name: r for r in records}, parts, refs)
+    return (*found, *_of_renaming(session, contract, service))
+
+
+def _of_renaming(session: Session, contract: Contract, service: Any) -> Iterator[Change]:
+    """What a service means by its own names for views and keys: only it can say, and as then."""
+    own = [v for v in contract.views if v.name.partition("@")[0] != v.view]
+    refs = contract.features or contract.refs
+    named = f"service {contract.service}"
+    if service is None or not set(definitions.service_refs(service)) >= set(refs):
+        if own:
+            yield Change(
+                "removed", f"{named} (it names {own[0].view} {own[0].name})", "breaks serving"
+            )
+        return
+    if not (own or renames(service)):
+        return
+    now = {p.name_to_use(): p.name for p in service.feature_view_projections}
+    for view in own:
+        if now.get(view.name) != view.view:
+            yield Change("redefined", f"{view.name} in {named}", "breaks serving", "view",
+                         view.view, now.get(view.name))  # fmt: skip
+    keys = definitions.join_keys_of(
+        session.store, definitions.views_of(session.store, service, refs).values()
+    )
+    if contract.join_keys and not set(keys) <= set(contract.join_keys):
+        yield Change("redefined", named, "breaks serving", "entities",
+                     ", ".join(contract.join_keys), ", ".join(keys))  # fmt: skip
 
 
 def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
@@ -158,9 +189,9 @@ def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
 
 def _disagreement(session: Session, found: lookup.Found, contract: Contract) -> tuple[str, ...]:
     """Where Feast's own tags say something else than the contract."""
-    left = lookup.feasts_own(session.runs.uri, found)
-    if left.version and left.version != contract.service:
-        return (f"the version's tag names service {left.version}; its contract is followed.",)
-    if left.run and not left.version and left.run != contract.service and not found.name:
-        return (f"its run's tag names service {left.run}; its contract is followed.",)
+    version, run = lookup.services_named(session.runs.uri, found)
+    if version and version != contract.service:
+        return (f"the version's tag names service {version}; its contract is followed.",)
+    if run and not version and run != contract.service and not found.name:
+        return (f"its run's tag names service {run}; its contract is followed.",)
     return ()

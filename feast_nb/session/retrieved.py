@@ -188,11 +188,11 @@ class Retrieved:
 
         return tracking.in_its_experiment(tracking.address(None), run_id)
 
-    def address_of_model(self, store: Any, named: str) -> str:
-        return self._loaded.address(store, named)
+    def model_named(self, store: Any, named: str) -> tuple[str, Any]:
+        return self._loaded.find(store, named)
 
-    def model_loaded(self, store: Any, named: str) -> None:
-        self._loaded.note(store, named)
+    def model_loaded(self, found: Any) -> None:
+        self._loaded.note(found)
 
     def version_tagged(self, version: Any) -> None:
         """Feast has tagged a version from its run: say again what is true of its model."""

@@ -50,12 +50,13 @@ def score(session: Session, entities: pd.DataFrame, wanted: Wanted) -> pd.DataFr
     resolved = resolution.resolved(session, found, wanted.allow_drift)
     contract = usable(resolved)
     given = [str(c) for c in entities.columns]
-    keys, others = serving.needed(session.store, contract, resolved.features)
-    serving.check_given(given, keys, others)
+    asked = serving.ask(session.store, contract, resolved.features, watch=wanted.as_of is None)
+    serving.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, wanted)
+    _check_keys(entities, asked.entities)
     model = predicting.load(uri, lookup.address_of(found))
     with _run(session, found, resolved, wanted) as opened:
-        fed = _fetched(session, contract, resolved.features, entities, wanted)
+        fed = _fetched(session, asked, entities, wanted)
         if wanted.prefer_given:
             fed.columns |= {i.name: list(entities[i.name]) for i in contract.inputs
                             if i.name in given}  # fmt: skip
@@ -93,7 +94,22 @@ def usable(resolved: Resolution) -> Contract:
     return contract
 
 
+def _check_keys(entities: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Raise for keys that Feast would fail on, or take for another entity."""
+    for key in keys:
+        column = entities[key]
+        gaps = int(column.isna().sum())
+        if gaps:
+            raise FeatureError(
+                f"{key} is null in {gaps:,} of {len(column):,} rows; leave them out."
+            )
+        if column.dtype.kind == "f" and (column % 1 != 0).any():
+            raise FeatureError(f"{key} has fractions, and Feast would cut them off; it is a key.")
+
+
 def _check_double(contract: Contract, given: Sequence[str], wanted: Wanted) -> None:
+    if "prediction" in given:
+        raise FeatureError("prediction is given already; rename the column, and score again.")
     for one in contract.inputs:
         if one.ref and one.name in given and not wanted.prefer_given:
             raise FeatureError(
@@ -123,17 +139,15 @@ def _run(
 
 
 def _fetched(
-    session: Session, contract: Contract, features: Any, entities: pd.DataFrame, wanted: Wanted
+    session: Session, asked: serving.Ask, entities: pd.DataFrame, wanted: Wanted
 ) -> serving.Fed:
-    store = session.store
     if wanted.as_of is not None:
-        return serving.historical(store, contract, features, entities, wanted.as_of)
-    keys, others = serving.needed(store, contract, features)
-    fed = serving.Fed({i.name: [] for i in contract.inputs})
+        return serving.historical(session.store, asked, entities, wanted.as_of)
+    fed = serving.Fed({i.name: [] for i in asked.contract.inputs})
     for start in _steps(len(entities), wanted):
         part = entities.iloc[start : start + wanted.batch]
-        rows = {name: part[name].tolist() for name in (*keys, *others)}
-        fed.add(serving.online(store, contract, features, rows), start)
+        rows = {name: part[name].tolist() for name in (*asked.keys, *asked.others)}
+        fed.add(serving.online(session.store, asked, rows), start)
     return fed
 
 
@@ -158,15 +172,16 @@ def _predicted(
         return {}, ()
     try:
         return predicting.predict(model, frame, named), ()
-    except (ModelError, ValueError):
+    except (ModelError, ValueError) as problem:
         if not gaps.any():
             raise
+        first = " ".join(str(problem).split())[:150]
     whole = frame[~gaps]
     typed = feeding.frame(contract, {c: whole[c].tolist() for c in whole.columns})
     answer = predicting.predict(model, typed, named) if len(whole) else {"prediction": []}
     spread = {n: pd.Series(v, index=whole.index).reindex(frame.index) for n, v in answer.items()}
     said = f"{int(gaps.sum()):,} of {len(frame):,} rows have gaps, and no prediction: the model "
-    return spread, (said + "takes none.",)
+    return spread, (f"{said}takes none ({first}).",)
 
 
 def _record(
@@ -178,7 +193,8 @@ def _record(
     wanted: Wanted,
 ) -> Score:
     rows = len(frame)
-    notes = [*resolved.notes, *feeding.odd(contract, frame)]
+    drifted = [f"{c.grade}: {c.said}" for c in resolved.drift if c.grade != "safe"]
+    notes = [*resolved.notes, *drifted, *feeding.odd(contract, frame)]
     online = wanted.as_of is None
     if fed.absent:
         where = (

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import feeding
-from ..errors import FeatureError
+from ..errors import FeatureError, TrackingError
 from ..features import definitions, serving
 from . import resolution, scoring
 
@@ -48,6 +48,9 @@ def vector(
     """
     plan = _plan(session, model, allow_drift)
     rows = list(entity_rows)
+    if isinstance(entity_rows, Mapping) or not all(isinstance(row, Mapping) for row in rows):
+        kind = type(entity_rows).__name__
+        raise FeatureError(f"{kind} is no list of dictionaries; a frame has to_dict('records').")
     asked = _asked(plan, rows)
     if not rows:
         return feeding.matrix(plan.contract, {i.name: [] for i in plan.contract.inputs})
@@ -87,14 +90,20 @@ def _plan(session: Session, model: str, allow_drift: bool) -> Plan:
     state = definitions.state_of(session.store.registry)
     if plan is not None and plan.until > time.monotonic() and plan.state == state:
         return plan
-    resolved = resolution.resolve(session, model, allow_drift)
+    try:
+        resolved = resolution.resolve(session, model, allow_drift)
+    except TrackingError:
+        if plan is None or plan.state != state:
+            raise
+        plan.until = time.monotonic() + _FRESH  # MLflow is away: a service goes on as it did
+        return plan
     contract = scoring.usable(resolved)
-    keys, others = serving.needed(session.store, contract, resolved.features)
+    asked = serving.ask(session.store, contract, resolved.features, watch=False)
     session.plans[key] = Plan(
         contract,
-        resolved.features,
-        keys,
-        others,
+        asked.features,
+        asked.keys,
+        asked.others,
         definitions.state_of(session.store.registry),
         time.monotonic() + _FRESH,
     )

@@ -539,6 +539,15 @@ def test_reproducing_records_nothing(promoted) -> None:
     assert before == after
 
 
+def test_an_open_run_gains_nothing_by_a_reproduction(promoted) -> None:
+    """It would be taken for what the run trained on; a later cell that uses it links it."""
+    promoted.run("%feast_run looking")
+    promoted.run("%feast_reproduce m/1 --verify --into again")
+    ended = promoted.run("%feast_run --end")
+
+    assert ended.retrievals == ()
+
+
 # ------------------------------------------------------------------ retrieved with no run open
 
 

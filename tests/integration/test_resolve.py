@@ -98,7 +98,7 @@ def test_an_assumed_order_is_said(promoted) -> None:
     found = promoted.run("%feast_resolve p")
 
     assert found.refs == ("hourly:trips", "hourly:acc_rate", "hourly:conv_rate")
-    assert found.notes == ("order assumed: it was fitted on an array, in the order asked for.",)
+    assert found.notes == ("order assumed: it was fitted on an array, taken to be in frame order.",)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import pytest
 
 from feast_nb import answers
 from feast_nb.errors import Drift, FeatureError, ModelError, UsageError
-from feast_nb.records import Contract, Input
 
 from ..conftest import NOW, make_repository, read_json, stats
 from .conftest import define as plain
@@ -623,7 +622,7 @@ def test_absent_null_and_stale_are_told_apart(promoted, capsys) -> None:
     told = said(capsys)
     assert "feast_nb: 1 of 4 entities have no features: the online store does not know" in told
     assert OLD.format(1, 4) in told
-    assert "2 of 4 rows have gaps, and no prediction: the model takes none." in told
+    assert "2 of 4 rows have gaps, and no prediction: the model takes none (" in told
     assert scored["prediction"].isna().tolist() == [False, True, False, True]
     kept = "\n".join(score.notes)
     assert all(line.removeprefix("feast_nb: ") in kept for line in told.splitlines())
@@ -715,12 +714,8 @@ def looked_at(trips: list[tuple[int, Any, int]], ages: list[tuple[int, Any, int]
             )
         )
     came = OnlineResponse(proto).to_dict()
-    inputs = (Input("trips", "hourly:trips", "int64"), Input("age", "profile:age", "int64"),
-              Input("weight", None, "double"))  # fmt: skip
     fed = serving.Fed({"trips": came["trips"], "age": came["age"], "weight": [1.0] * len(trips)})
-    places = {name: i for i, name in enumerate(proto.metadata.feature_names.val)}
-    ttls = {"hourly": 3 * 86400.0, "profile": 0.0}
-    serving._look(ttls, Contract("m", None, "p", inputs=inputs), proto, places, fed)
+    serving._look({"trips": 3 * 86400.0, "age": 0.0}, proto, came, fed)
     return fed
 
 
@@ -1006,3 +1001,53 @@ def test_a_vector_serves_what_is_online_now(promoted) -> None:
     serve_now(promoted, driver_id=[1], conv_rate=[0.25], acc_rate=[0.5], trips=[33])
 
     assert session.vector("m/1", [{"driver_id": 1}]).tolist() == [[33.0, 0.25]]
+
+
+def test_a_prediction_that_is_given_is_never_overwritten(promoted) -> None:
+    promoted.space["keys"] = pd.DataFrame({"driver_id": [1], "prediction": [7]})
+
+    assert "prediction is given already" in promoted.fails("%feast_score m --entities keys")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"), [([1, None], "driver_id is null in 1 of 2 rows"), ([1.0, 1.7], "fractions")]
+)
+def test_keys_that_are_none_are_said_before_anything_is_asked(promoted, keys, said) -> None:
+    """Feast fails on a null key, and cuts a fraction off: that is another entity."""
+    promoted.space["keys"] = pd.DataFrame({"driver_id": keys})
+
+    assert said in promoted.fails("%feast_score m --entities keys")
+
+
+def test_a_frame_is_no_list_of_dictionaries(promoted) -> None:
+    from feast_nb.session import of_store
+
+    session = of_store(promoted.space["store"])
+    with pytest.raises(FeatureError, match="to_dict"):
+        session.vector("m", pd.DataFrame({"driver_id": [1]}))
+
+
+def test_a_service_that_means_another_view_by_its_name_breaks_serving(more) -> None:
+    """Only the service can say what `origin` is: it is not served as something else."""
+    from feast import FeatureService
+
+    store = more.space["store"]
+    (renaming,) = [
+        s for s in store.list_feature_services()
+        if any(p.name_alias for p in s.feature_view_projections)
+    ]  # fmt: skip
+    versions = store.mlflow.client.search_model_versions()
+    (model,) = {v.name for v in versions if v.tags.get("feast.feature_service") == renaming.name}
+    assert more.run(f"%feast_resolve {model}").drift == ()
+    hourly = store.get_feature_view("hourly")
+    swapped = [
+        hourly.with_name("origin").with_join_key_map({"driver_id": "target_id"}),
+        hourly.with_name("target").with_join_key_map({"driver_id": "elsewhere_id"}),
+    ]
+    store.apply(FeatureService(name=renaming.name, features=swapped))
+    try:
+        said = more.fails(f"%feast_resolve {model}")
+    finally:
+        store.apply(renaming)
+
+    assert "elsewhere_id" in said

@@ -368,3 +368,9 @@ def test_rows_taken_away_are_counted_exactly(rows: list, chance) -> None:
     kept = chance.sample(range(len(old)), chance.randrange(len(old)))
 
     assert compare(old, old.iloc[kept], ["id"]) == Compared(len(old) - len(kept), 0, ())
+
+
+def test_keys_that_are_lists_are_compared_too() -> None:
+    old = pd.DataFrame({"tags": [[1, 2], [3]], "x": [1, 2]})
+
+    assert compare(old, old[::-1], ["tags"]) == SAME

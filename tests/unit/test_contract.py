@@ -136,3 +136,12 @@ def test_a_retrieval_that_never_ran_has_no_types() -> None:
 
 def test_the_cell_is_kept() -> None:
     assert build(cell=Cell(7)).cell == Cell(7)
+
+
+def test_an_assumed_order_is_that_of_the_frame() -> None:
+    """Feast groups the columns of a frame by view, whatever order was asked for."""
+    columns = tuple(Column(n, "float", 0) for n in ("driver_id", "a", "c", "b"))
+    asked = retrieval("r-1", "v:a", "w:b", "v:c", result=Result(3, columns=columns))
+    found = build(retrievals=[asked], width=3)
+
+    assert (found.order, found.features) == ("assumed", ("v:a", "v:c", "w:b"))

@@ -335,3 +335,16 @@ def test_another_type_is_an_error_for_a_matrix_as_for_a_frame(dtype: str, value:
     """Text that looks like a number is text: NumPy would parse it without a word."""
     with pytest.raises(FeatureError, match=r"was .* in training, and .* came"):
         feeding.matrix(contract(Input("a", "v:a", dtype)), {"a": [value]})
+
+
+def test_a_column_that_is_all_null_now_is_told_whatever_training_had() -> None:
+    assert oddities([None] * 4, nulls=0.6) == ["a: 100% are null, in training 60%."]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("datetime64[ns, UTC]", "soon"), ("Int64", "7"), ("boolean", "yes")]
+)
+def test_types_that_pandas_named_are_held_to_as_well(dtype: str, value: Any) -> None:
+    """Columns that came with the entity frame are named as pandas names them."""
+    with pytest.raises(FeatureError, match=r"was .* in training, and .* came"):
+        fed(dtype, [value])

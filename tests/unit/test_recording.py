@@ -397,7 +397,7 @@ def test_columns_of_a_pandas_frame_have_the_types_declared() -> None:
     frame = pd.DataFrame({"a": [1, None], 7: ["x", None]})
 
     assert [(c.name, c.dtype, c.nulls) for c in columns_of(frame, {"a": pa.int64()})] == [
-        ("a", "int64", 1), ("7", "object", 1),
+        ("a", "int64", 1), ("7", "string", 1),
     ]  # fmt: skip
 
 
