@@ -172,3 +172,33 @@ def test_a_result_that_is_written_where_spark_stages_is_read_from_there(store, n
     assert found["result"]["rows"] == 3
     back = pd.concat([pd.read_parquet(p) for p in paths if p.endswith(".parquet")])
     assert found["result"]["fingerprint"] == fingerprint.of(back).digest
+
+
+@pytest.mark.parametrize("option", ["", "--archive-rows"])
+def test_a_query_is_asked_again_and_proven_the_same(store, notebook, option) -> None:
+    """With its rows kept they are used: the table may hold others by then."""
+    session().createDataFrame(entities()).createOrReplaceTempView("asked")
+    query = "SELECT driver_id, event_timestamp, y, name FROM asked"
+    run = notebook.run(f"%feast_run v1 {option}")
+    store.get_historical_features(query, store.get_feature_service("activity")).to_df()
+    notebook.run("%feast_run --end")
+
+    again = notebook.run(f"%feast_reproduce {run.id} --verify")
+    assert again.verdict in ("identical", "reordered")
+    session().createDataFrame(entities()[:2]).createOrReplaceTempView("asked")
+    later = notebook.run(f"%feast_reproduce {run.id} --verify")
+    if option:
+        assert later.verdict in ("identical", "reordered")
+    else:
+        assert (later.verdict, later.missing) == ("different", 1)
+
+
+def test_a_spark_frame_is_taken_from_its_copy_again(store, notebook) -> None:
+    run = notebook.run("%feast_run v1")
+    frame = session().createDataFrame(entities())
+    store.get_historical_features(frame, store.get_feature_service("activity")).to_df()
+    notebook.run("%feast_run --end")
+
+    again = notebook.run(f"%feast_reproduce {run.id} --verify")
+
+    assert again.verdict in ("identical", "reordered")
