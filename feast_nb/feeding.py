@@ -119,13 +119,12 @@ def _typed(one: Input, values: Sequence[Any]) -> Any:
     if kind == "float":
         return pd.Series(np.array(found, dtype="float64"), dtype=_FLOATS[name])
     if kind == "int":
-        numbers = np.array(found, dtype="float64")
-        limits = np.iinfo(name)
-        for value in found:
-            if value is not None and not limits.min <= value <= limits.max:
+        limits, plain = np.iinfo(name), [v for v in found if v is not None]
+        for value in (min(plain), max(plain)) if plain else ():
+            if not limits.min <= value <= limits.max:
                 raise _retyped(one, value)
         if one.nulls or gaps:  # pandas had doubles in training, too
-            return pd.Series(numbers)
+            return pd.Series(np.array(found, dtype="float64"))
         return pd.Series(found, dtype=name)  # beyond 2**53 a double would not tell
     if kind == "bool":
         return pd.Series(found, dtype="object" if gaps else "bool")

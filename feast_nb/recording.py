@@ -375,6 +375,8 @@ class Recording:
             copy = self._copies.take_along("result", id, run.id, result.fingerprint, name)
             if copy is not None:
                 self._moved_results[run.id, id] = replace(result, artifact=copy.artifact)
+        if (run.id, id) not in self._moved and (run.id, id) not in self._moved_results:
+            return
         with self._lock:
             if retrieval.run_id == run.id:
                 moved = {"entity": self._moved.pop((run.id, id), entity),

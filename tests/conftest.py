@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,11 @@ online_store: {{type: sqlite, path: online.db}}
 entity_key_serialization_version: 3
 {mlflow}
 """
+
+
+def pytest_configure() -> None:
+    """Ctrl-C interrupts: a shell that starts the tests in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,6 +27,7 @@ class Asked(NamedTuple):
     views: dict[str, Any]
     behind: dict[str, Any]
     records: tuple[View, ...]
+    behind_records: tuple[View, ...]
     join_keys: tuple[str, ...]
     registry: str | None
 
@@ -52,13 +53,14 @@ def asked(store: Any, features: Any) -> Asked:
 def _looked_up(store: Any, features: Any) -> Asked:
     refs = refs_of(store, features)
     views = views_of(store, features, refs)
-    behind = views_behind(store, views)
+    behind, keys = views_behind(store, views), keys_of_entities(store)
     return Asked(
         refs,
         *service_of(store, features, refs),
         views,
         behind,
-        view_records(views, keys_of_entities(store)),
+        view_records(views, keys),
+        view_records(behind, keys),
         join_keys_of(store, views.values()),
         registry_hash(store),
     )

@@ -174,7 +174,6 @@ def moments_of(given: Any, column: str) -> Any:
 
 def historical(store: Any, wanted: Ask, given: Any, moments: str) -> Fed:
     """The inputs of a frame's rows as they were at the moments in one of its columns."""
-
     contract = wanted.contract
     asked = given[list(wanted.keys)].reset_index(drop=True)
     asked[_AT] = moments_of(given, moments)

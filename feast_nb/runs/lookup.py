@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,9 +206,12 @@ class Left:
 
 def services_named(uri: str, found: Found) -> tuple[str | None, str | None]:
     """The services that the tags of a model's version and of its run name."""
-    version = found.tags.get("feast.feature_service") or None
-    tags = tags_of(uri, found.run_id) if found.run_id else {}
-    return version, tags.get("feast.feature_service") or None
+    return _services(found, tags_of(uri, found.run_id) if found.run_id else {})
+
+
+def _services(found: Found, of_run: Mapping[str, str]) -> tuple[str | None, str | None]:
+    named = (tags.get("feast.feature_service") or None for tags in (found.tags, of_run))
+    return next(named), next(named)
 
 
 def feasts_own(uri: str, found: Found) -> Left:
@@ -215,10 +219,10 @@ def feasts_own(uri: str, found: Found) -> Left:
 
     A tag that Feast cut off (near 5,000 characters) tells only a part: `cut`.
     """
-    version = found.tags.get("feast.feature_service") or None
+    tags = tags_of(uri, found.run_id) if found.run_id else {}
+    version, run = _services(found, tags)
     if not found.run_id:
         return Left(version)
-    tags = tags_of(uri, found.run_id)
     with plain_errors():
         text = _text_of_run(uri, found.run_id, "feast_features.json")
     named = [r for r in tags.get("feast.feature_refs", "").split(",") if r]
@@ -226,7 +230,7 @@ def feasts_own(uri: str, found: Found) -> Left:
     whole = tags.get("feast.feature_count", "").partition(".")[0]
     return Left(
         version,
-        tags.get("feast.feature_service") or None,
+        run,
         tuple(refs) or None,
         tags.get("feast.project"),
         cut=bool(whole.isdigit() and len(refs) < int(whole)),

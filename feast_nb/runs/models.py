@@ -218,7 +218,7 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 
-    with at(uri), quiet():
+    with at(uri, always=True), quiet():
         address = uri_of(uri, named)
         try:
             kinds = get_model_info(address).flavors

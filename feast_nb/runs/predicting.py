@@ -1,20 +1,10 @@
-"""A prediction: the model as MLflow calls it, and its answer as columns."""
+"""A prediction: what a model says as MLflow asks it, as columns."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import ModelError
-from .quiet import quiet
-from .tracking import at, plain_errors
-
-
-def load(uri: str, address: str) -> Any:
-    """The model as a PyFunc, whatever library it is of."""
-    import mlflow.pyfunc
-
-    with at(uri, always=True), plain_errors(), quiet():
-        return mlflow.pyfunc.load_model(address)
 
 
 def predict(model: Any, fed: Any, named: bool) -> dict[str, Any]:

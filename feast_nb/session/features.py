@@ -26,7 +26,8 @@ def features(session: Session, model: str) -> ModelFeatures:
     contract, _, notes = resolution.contract_of(session, found)
     resolution.check_project(session, found.shown, contract.project)
     session.store.refresh_registry()
-    changes = resolution.changes(session, contract)
+    service = resolution.service_of(session, contract.service)
+    changes = resolution.changes(session, contract, service)
     views = {v.name: v for v in catalog.all_views(session.store)}
     inputs = contract.inputs or tuple(
         Input(ref.partition(":")[2], ref, basis="feature") for ref in contract.refs

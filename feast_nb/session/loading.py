@@ -29,8 +29,11 @@ class Loading:
         self._recorder = recorder
         self._of_run: dict[str, list[Loaded]] = {}
 
-    def find(self, store: Any, named: str) -> tuple[str, Found | None]:
-        """The version that a name means now, as MLflow and Feast both take it, and what it is."""
+    def find(self, store: Any, named: str) -> tuple[str, tuple[str, Found] | None]:
+        """The version that a name means now, as MLflow and Feast both take it, and what it is.
+
+        What it is comes with the server that said so: the open run may be on another.
+        """
         from ..runs import lookup, tracking
 
         settings = settings_of(store)
@@ -39,23 +42,24 @@ class Loading:
             found = lookup.find(uri, named)
         except FeastNbError:
             return named, None  # MLflow says itself what is wrong with it
-        return lookup.address_of(found), found
+        return lookup.address_of(found), (uri, found)
 
-    def note(self, found: Found | None) -> None:
+    def note(self, known: tuple[str, Found] | None) -> None:
         """Remember what the open run loaded, and tag it with the run the model was trained in."""
         from ..runs import lookup, writing
 
         run = self._recorder.run_of_call()
-        if run is None or found is None:
+        if run is None or known is None:
             return
+        uri, found = known
         if not found.name and found.run_id:  # a version's tags are Feast's to write
             tags = {"feast.training_run_id": found.run_id}
             writing.write(run.tracking_uri, run.id, tags, {})
-        contract = lookup.contract_of(run.tracking_uri, found)
+        contract = lookup.contract_of(uri, found)
         if contract is not None:
             refs, service = contract.features or contract.refs, contract.service
         else:
-            left = lookup.feasts_own(run.tracking_uri, found)
+            left = lookup.feasts_own(uri, found)
             refs, service = left.refs or (), left.version or left.run
         if refs:
             self._of_run.setdefault(run.id, []).append(Loaded(found.shown, tuple(refs), service))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,17 +46,18 @@ def reproduce(
     features = _features(session, retrieval)
     with session.recorder.apart():  # an open run does not train on it: a later cell may
         frame = _retrieved(session, features, retrieval.full_feature_names, asked)
+    views = definitions.views_of(session.store, features, retrieval.refs)
     found = Reproduction(
         run_id=recorded.run_id,
         retrieval=retrieval.id or None,
         refs=retrieval.refs,
         rows=len(frame),
         because=_redefined(session, retrieval, recorded.definitions),
-        notes=_lost(session, retrieval, asked.get("entity_df"), frame),
+        notes=_lost(session, retrieval, views.values(), asked.get("entity_df"), frame),
         frame=frame,
     )
     if verify:
-        found = _verified(session, recorded, features, found)
+        found = _verified(session, recorded, views, found)
     if found.verdict in ("identical", "reordered"):  # a file written anew, with the same in it
         return found
     return replace(found, because=(*found.because, *_sources_changed(session, retrieval)))
@@ -267,16 +268,15 @@ def _source_changed(was: Source, now: Source) -> list[str]:
     return [f"source {was.name} has changed: {'; '.join(found[:3])}."] if found else []
 
 
-def _lost(session: Session, retrieval: Retrieval, asked: Any, frame: Any) -> tuple[str, ...]:
+def _lost(
+    session: Session, retrieval: Retrieval, views: Collection[Any], asked: Any, frame: Any
+) -> tuple[str, ...]:
     """Rows that the offline store of today did not give, and why."""
     import pandas as pd
 
     if not isinstance(asked, pd.DataFrame) or len(asked) == len(frame):
         return ()
     stamp = retrieval.entity.timestamp or Span("event_timestamp")
-    names = [v.view for v in retrieval.views] or [r.partition(":")[0] for r in retrieval.refs]
-    views = [session.store.registry.get_any_feature_view(n, session.store.project) for n in
-             dict.fromkeys(names)]  # fmt: skip
     keys = retrieval.entity.join_keys or definitions.join_keys_of(session.store, views)
     lost = losses.explain(asked, frame, keys, stamp.column, views)
     return tuple(f"{_rows_that(loss.rows)}: {loss.why}." for loss in lost)
@@ -293,7 +293,7 @@ def _rows_that(rows: int) -> str:
 
 
 def _verified(
-    session: Session, recorded: Recorded, features: Any, found: Reproduction
+    session: Session, recorded: Recorded, views: Mapping[str, Any], found: Reproduction
 ) -> Reproduction:
     then = recorded.retrieval.result
     if then is None or then.fingerprint is None:
@@ -302,7 +302,6 @@ def _verified(
             why = "no fingerprint was recorded: the kernel ended before it was made."
         return replace(found, notes=(*found.notes, why))
     retrieval = recorded.retrieval
-    views = definitions.views_of(session.store, features, retrieval.refs)
     types = definitions.types_of(views, retrieval.refs, retrieval.full_feature_names)
     now = fingerprint.of(found.frame, types)
     if now.digest == then.fingerprint:

@@ -32,8 +32,8 @@ def resolved(session: Session, found: lookup.Found, allow_drift: bool) -> Resolu
     contract, basis, notes = contract_of(session, found)
     session.store.refresh_registry()
     check_project(session, found.shown, contract.project)
-    service = _service(session, contract.service)
-    since = changes(session, contract)
+    service = service_of(session, contract.service)
+    since = changes(session, contract, service)
     _refuse(found.shown, since, allow_drift)
     refs = tuple(dict.fromkeys(contract.features or contract.refs))
     whole = service is not None and set(definitions.service_refs(service)) >= set(refs)
@@ -69,7 +69,7 @@ def contract_of(session: Session, found: lookup.Found) -> tuple[Contract, Any, t
         return kept, "contract", (*_disagreement(session, found, kept), *kept.cautions)
     left = lookup.feasts_own(session.runs.uri, found)
     name = left.version or left.run
-    service = _service(session, name)
+    service = service_of(session, name)
     refs = left.refs
     if refs is None and service is not None:
         refs = definitions.service_refs(service)
@@ -117,7 +117,8 @@ def _derived(
     )
 
 
-def _service(session: Session, name: str | None) -> Any:
+def service_of(session: Session, name: str | None) -> Any:
+    """The feature service of that name as it is now, or None."""
     if name is None:
         return None
     try:
@@ -131,9 +132,11 @@ def renames(service: Any) -> bool:
     return any(p.name_alias or p.join_key_map for p in service.feature_view_projections)
 
 
-def changes(session: Session, contract: Contract) -> tuple[Change, ...]:
-    """What differs between a contract and the registry as the store has it now."""
-    service = _service(session, contract.service)
+def changes(session: Session, contract: Contract, service: Any) -> tuple[Change, ...]:
+    """What differs between a contract and the registry as the store has it now.
+
+    `service` is the contract's own as it is now, None where there is none any more.
+    """
     views = catalog.all_views(session.store)
     keys = definitions.keys_of_entities(session.store)
     records = definitions.view_records({v.name: v for v in views}, keys)
@@ -175,15 +178,15 @@ def _of_renaming(session: Session, contract: Contract, service: Any) -> Iterator
 
 
 def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
-    grave = [c for c in changes if c.grade == "breaks serving"]
-    stale = [c for c in changes if c.grade == "needs retraining"]
-    if grave:
-        said = "; ".join(c.said for c in grave)
-        raise Drift(f"{model} cannot be served: {said}. Put it back, or retrain.", grave + stale)
-    if stale and not allow_drift:
-        said = "; ".join(c.said for c in stale)
+    gravest = drift.worst(changes)
+    told = [c for c in changes if c.grade == gravest]
+    said = "; ".join(c.said for c in told)
+    if gravest == "breaks serving":
+        told += [c for c in changes if c.grade == "needs retraining"]
+        raise Drift(f"{model} cannot be served: {said}. Put it back, or retrain.", told)
+    if gravest == "needs retraining" and not allow_drift:
         raise Drift(
-            f"{model} was trained on other values: {said}. Retrain, or add --allow-drift.", stale
+            f"{model} was trained on other values: {said}. Retrain, or add --allow-drift.", told
         )
 
 

@@ -277,9 +277,7 @@ class Retrieved:
             views=asked.records,
             entity=entity,
             seconds=Seconds(round(call.seconds, 6)),
-            behind=definitions.view_records(
-                asked.behind, definitions.keys_of_entities(store) if asked.behind else {}
-            ),
+            behind=asked.behind_records,
             sources=sources.of([*asked.views.values(), *asked.behind.values()], store.repo_path),
             full_feature_names=call.full_feature_names,
             registry=asked.registry,

@@ -13,7 +13,7 @@ from ..answers import Resolution, Score
 from ..errors import FeatureError, ModelError, UsageError
 from ..features import serving
 from ..records import Contract
-from ..runs import lookup, predicting, writing
+from ..runs import lookup, models, predicting, writing
 from . import resolution
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def score(session: Session, entities: pd.DataFrame, wanted: Wanted) -> pd.DataFr
     serving.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, wanted)
     _check_keys(entities, asked.entities)
-    model = predicting.load(uri, lookup.address_of(found))
+    model = models.load(uri, lookup.address_of(found), "pyfunc")
     with _run(session, found, resolved, wanted) as opened:
         fed = _fetched(session, asked, entities, wanted)
         if wanted.prefer_given:
@@ -125,6 +125,11 @@ def _run(
     """A prediction run, tagged as `store.mlflow.load_model` does it; a child of an open one."""
     from ..runs import tracking
 
+    if (foreign := tracking.active()) and foreign[1].rstrip("/") != session.runs.uri.rstrip("/"):
+        raise UsageError(  # MLflow has one server at a time: the user's run could not be ended
+            f"run {foreign[0][:8]} is open on another server; end it with mlflow.end_run(), and "
+            "score then."
+        )
     tags = {"feast_nb.predicts": resolved.model}
     if found.name:
         tags |= {"feast.model_name": found.name, "feast.model_version": str(found.version)}

@@ -14,7 +14,6 @@ from ..features import definitions, serving
 from . import resolution, scoring
 
 if TYPE_CHECKING:
-    from ..records import Contract
     from . import Session
 
 _FRESH = 60.0  # seconds after which an alias is looked up again
@@ -24,17 +23,14 @@ _FRESH = 60.0  # seconds after which an alias is looked up again
 class Plan:
     """What is asked for a model, as long as the registry stands as it did."""
 
-    contract: Contract
-    features: Any
-    keys: tuple[str, ...]
-    others: tuple[str, ...]
+    asked: serving.Ask
     state: Any
     until: float
 
     @cached_property
     def wanted(self) -> frozenset[str]:
         """The keys, to hold a row's against."""
-        return frozenset(self.keys)
+        return frozenset(self.asked.keys)
 
 
 def vector(
@@ -47,41 +43,42 @@ def vector(
     have moved). Raises as `resolve` and `score` do.
     """
     plan = _plan(session, model, allow_drift)
+    contract = plan.asked.contract
     rows = list(entity_rows)
     if isinstance(entity_rows, Mapping) or not all(isinstance(row, Mapping) for row in rows):
         kind = type(entity_rows).__name__
         raise FeatureError(f"{kind} is no list of dictionaries; a frame has to_dict('records').")
-    asked = _asked(plan, rows)
     if not rows:
-        return feeding.matrix(plan.contract, {i.name: [] for i in plan.contract.inputs})
+        return feeding.matrix(contract, {i.name: [] for i in contract.inputs})
     columns = session.store.get_online_features(
-        features=plan.features,
-        entity_rows=asked,
-        full_feature_names=plan.contract.full_feature_names,
+        features=plan.asked.features,
+        entity_rows=_keys_of(plan, rows),
+        full_feature_names=contract.full_feature_names,
     ).to_dict()
-    for name in plan.others:
+    for name in plan.asked.others:
         columns[name] = [row[name] for row in rows]
-    return feeding.matrix(plan.contract, columns)
+    return feeding.matrix(contract, columns)
 
 
-def _asked(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _keys_of(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     """What Feast is asked for, of each row the same columns: it takes those of the first for all.
 
     Raises `FeatureError` for a row that lacks one, or gives a feature too.
     """
-    asked = []
+    asked = plan.asked
+    found = []
     for row in rows:
-        if not plan.others and plan.wanted == row.keys():
-            asked.append(row)
+        if not asked.others and plan.wanted == row.keys():
+            found.append(row)
             continue
-        serving.check_given(list(row), plan.keys, plan.others)
-        for one in plan.contract.inputs:
+        serving.check_given(list(row), asked.keys, asked.others)
+        for one in asked.contract.inputs:
             if one.ref and one.name in row:
                 raise FeatureError(
                     f"{one.name} is given, and it is a feature ({one.ref}) too; leave it out."
                 )
-        asked.append({k: row[k] for k in plan.keys})
-    return asked
+        found.append({k: row[k] for k in asked.keys})
+    return found
 
 
 def _plan(session: Session, model: str, allow_drift: bool) -> Plan:
@@ -99,12 +96,6 @@ def _plan(session: Session, model: str, allow_drift: bool) -> Plan:
         return plan
     contract = scoring.usable(resolved)
     asked = serving.ask(session.store, contract, resolved.features, watch=False)
-    session.plans[key] = Plan(
-        contract,
-        asked.features,
-        asked.keys,
-        asked.others,
-        definitions.state_of(session.store.registry),
-        time.monotonic() + _FRESH,
-    )
+    state = definitions.state_of(session.store.registry)
+    session.plans[key] = Plan(asked, state, time.monotonic() + _FRESH)
     return session.plans[key]

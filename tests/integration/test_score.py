@@ -1051,3 +1051,26 @@ def test_a_service_that_means_another_view_by_its_name_breaks_serving(more) -> N
         store.apply(renaming)
 
     assert "elsewhere_id" in said
+
+
+def test_models_are_those_of_the_repositorys_server_whatever_run_is_open(
+    promoted, tmp_path
+) -> None:
+    """Another server may have an `m/1` of its own: that one is not loaded.
+
+    Scoring opens a run, and a run of two servers could not be ended: it is refused.
+    """
+    import mlflow
+
+    from feast_nb.session import of_store
+
+    session = of_store(promoted.space["store"])
+    keys = pd.DataFrame({"driver_id": [1, 2]})
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/elsewhere.db")
+    with mlflow.start_run():
+        model = session.load_model("m/1")
+        with pytest.raises(UsageError, match="on another server"):
+            session.score("m/1", keys)
+        assert mlflow.get_tracking_uri().endswith("elsewhere.db")
+
+    assert list(model.feature_names_in_) == ["trips", "conv_rate"]
