@@ -184,6 +184,81 @@ class Score(Document):
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RecentRun(Record):
+    """A run as a list of runs shows it: `counts_as` says what for."""
+
+    id: str
+    name: str
+    status: str
+    counts_as: str
+    started: str | None = None
+    seconds: float | None = None
+    user: str | None = None
+    service: str | None = None
+    features: int = 0
+    rows: int | None = None
+    models: tuple[str, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+    notebook: str | None = None
+    experiment: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class RecentRuns(Document):
+    """The newest runs of a project, newest first."""
+
+    kind: ClassVar[str] = "runs"
+    project: str
+    runs: tuple[RecentRun, ...] = ()
+    as_of: str | None = None
+    now: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_pandas(self) -> Any:
+        """One row for each run."""
+        from .display import exports
+
+        return exports.runs_frame(self)
+
+
+@dataclass(frozen=True)
+class Operation(Record):
+    """One `apply` or `materialize`: what it changed or wrote, over which range, how long."""
+
+    what: str
+    status: str
+    at: str | None = None
+    seconds: float | None = None
+    views: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    start: str | None = None
+    end: str | None = None
+    user: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Operations(Document):
+    """What was done to a project's registry and stores, newest first."""
+
+    kind: ClassVar[str] = "operations"
+    project: str
+    operations: tuple[Operation, ...] = ()
+    as_of: str | None = None
+    now: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_pandas(self) -> Any:
+        """One row for each operation."""
+        from .display import exports
+
+        return exports.operations_frame(self)
+
+
 def _first_difference(old: str, new: str) -> tuple[str, str]:
     """The first line of each of two texts that the other has not."""
     if "\n" not in old and "\n" not in new:

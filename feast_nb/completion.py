@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from typing import Any
 
 _MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
+_OF_OBJECTS = ("feast_usage", "feast_lineage", "feast_impact")
 _OF_MODELS = ("feast_features", "feast_resolve", "feast_diff", "feast_reproduce", "feast_score")
 
 
 class Completion:
     """Our matcher in a shell's completer, until `remove`."""
 
-    def __init__(self, shell: Any, magics: Any, models: Any = None) -> None:
+    def __init__(self, shell: Any, magics: Any, *others: Any) -> None:
         from IPython.core.completer import context_matcher
 
         self._shell = shell
         self._magics = magics
-        self._models_magics = models
+        self._all = (magics, *others)
 
         @context_matcher(identifier="feast_nb")
         def matcher(context: Any) -> Any:
@@ -39,8 +40,7 @@ class Completion:
         lines = context.full_text.split("\n")
         line = lines[context.cursor_line][: context.cursor_position]
         found = _MAGIC.match(line)
-        both = (self._magics, self._models_magics)
-        magic = next((m for b in both if found and (m := getattr(b, found[1], None))), None)
+        magic = next((m for of in self._all if found and (m := getattr(of, found[1], None))), None)
         if magic is None:
             return {"completions": [], "suppress": False}
         words = found.group(2).split(" ") if found else [""]
@@ -61,14 +61,16 @@ class Completion:
         option = next((w for w in reversed(words[:-1]) if w.startswith("--")), None)
         directly = words[-2] if len(words) > 1 else None
         if option and (option in ("--features", "--from") or directly == option):
-            return sorted(self._values(option))
+            return sorted(self._values(option, magic.__name__))
         if magic.__name__ in _OF_MODELS and not any(w.startswith("--") for w in words[:-1]):
             return self._registered()
+        if magic.__name__ in _OF_OBJECTS and not any(w.startswith("--") for w in words[:-1]):
+            return self._objects(magic.__name__)
         if magic.__name__ == "feast_log" and len([w for w in words[:-1] if w]) == 0:
             return self._models()
         return []
 
-    def _values(self, option: str | None) -> Iterable[str]:
+    def _values(self, option: str | None, magic: str) -> Iterable[str]:
         session = self._magics.known_session
         names: dict[str, tuple[str, ...]] = session.names if session else {}
         registered: dict[str, tuple[str, ...]] = session.models if session else {}
@@ -78,8 +80,10 @@ class Completion:
             return names.get("refs", ())
         if option in ("--entity-df", "--from", "--into", "--entities"):
             return self._frames()
-        if option == "--model":
-            return self._models()
+        if option == "--model":  # of a past run, or the one in a variable
+            return self._registered() if magic == "feast_runs" else self._models()
+        if option == "--runs":
+            return ("all", "latest", "collapsed")
         if option == "--register":
             return registered
         if option == "--alias":
@@ -96,6 +100,15 @@ class Completion:
         return sorted(
             [*registered, *(f"{name}@{a}" for name, of in registered.items() for a in of)]
         )
+
+    def _objects(self, magic: str) -> list[str]:
+        """What the registry holds, as last read; a graph also starts from a model."""
+        session = self._magics.known_session
+        names: dict[str, tuple[str, ...]] = session.names if session else {}
+        refs = names.get("refs", ())
+        views = dict.fromkeys(ref.partition(":")[0] for ref in refs)
+        models = self._registered() if magic == "feast_lineage" else []
+        return [*views, *names.get("services", ()), *refs, *models]
 
     def _frames(self) -> list[str]:
         from . import frames

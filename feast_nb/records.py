@@ -10,6 +10,7 @@ import dataclasses
 import re
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
@@ -117,6 +118,14 @@ class View(Record):
     version: str | None = None
     hashes: dict[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+
+
+def canonical(refs: Iterable[str], views: Iterable[View]) -> tuple[str, ...]:
+    """References by the views' registered names: a service may have renamed them."""
+    renamed = {v.name: v.view for v in views}
+    split = (ref.partition(":") for ref in refs)
+    plain = ((view.partition("@")[0], colon + feature) for view, colon, feature in split)
+    return tuple(renamed.get(view, view).partition("@")[0] + rest for view, rest in plain)
 
 
 @dataclass(frozen=True)

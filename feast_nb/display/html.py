@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from ..lineage import Lineage, Node
 from ..records import Document
-from . import words
+from . import pictures, words
 
 _BAR = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="9" viewBox="0 0 60 9">'
@@ -23,7 +24,7 @@ _BAR = (
 def render(record: Document) -> str:
     """The HTML of a record; everything that came from Feast, MLflow or a user is escaped."""
     template = _environment().get_template(f"{record.kind}.html.j2")
-    return str(template.render(it=record, words=words)).strip()
+    return str(template.render(it=record, words=words, pictures=pictures)).strip()
 
 
 @cache
@@ -37,7 +38,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals["bar"] = bar
+    environment.globals |= {"bar": bar, "image": pictures.image, "sources": sources}
     return environment
 
 
@@ -52,3 +53,11 @@ def bar(share: float | None) -> Any:
     address = "data:image/svg+xml," + quote(picture)
     alt = f"{share:.1%} missing"
     return markupsafe.Markup('<img src="{}" width="60" height="9" alt="{}">').format(address, alt)
+
+
+def sources(it: Lineage, most: int) -> list[tuple[Node, list[str]]]:
+    """The first nodes of a graph, each with what it comes from directly."""
+    before: dict[int, list[str]] = {}
+    for a, b in it.edges:
+        before.setdefault(b, []).append(it.nodes[a].label)
+    return [(node, before.get(i, [])) for i, node in enumerate(it.nodes[:most])]

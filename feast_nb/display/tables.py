@@ -10,7 +10,12 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
     """Rows as an aligned table; numbers to the right."""
     from tabulate import tabulate
 
-    right = [h for h in headers if h in ("nulls", "rows", "value", "#", "features", "count")]
+    right = [
+        h
+        for h in headers
+        if h
+        in ("nulls", "rows", "value", "#", "features", "count", "training", "prediction", "runs")
+    ]
     align = ["right" if h in right else "left" for h in headers]
     return str(
         tabulate(rows, headers, tablefmt="simple", colalign=align if rows else None,

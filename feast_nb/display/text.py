@@ -17,7 +17,7 @@ from ..records import (
     TrackedRun,
     TrainingSummary,
 )
-from . import models, words
+from . import models, past, words
 from .tables import table
 
 
@@ -149,4 +149,5 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "origin": _origin,
     "repository": _repository,
     **models.RENDERERS,
+    **past.RENDERERS,
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..answers import Change, ColumnDifference, Feature, Reproduction
+from ..answers import Change, ColumnDifference, Feature, Operation, Reproduction
 from ..records import ModelVersion, Origin, Retrieval, Write
 
 
@@ -51,6 +52,41 @@ def moment(text: str | None) -> str:
         return text
     found = found.astimezone(UTC) if found.tzinfo else found
     return found.strftime("%Y-%m-%d %H:%M")
+
+
+def ago(text: str | None, now: str | None) -> str:
+    """How long before `now` a moment was: `3 d ago`."""
+    try:
+        between = datetime.fromisoformat(now or "") - datetime.fromisoformat(text or "")
+    except ValueError:
+        return text or "–"
+    passed = between.total_seconds()
+    for length, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min")):
+        if passed >= length:
+            return f"{passed // length:.0f} {unit} ago"
+    return "just now"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first few of some names, and how many more there are."""
+    if not names:
+        return "–"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def ranged(it: Operation) -> str:
+    """The range of a materialization."""
+    if not it.end:
+        return ""
+    return f"{moment(it.start) if it.start else '…'} – {moment(it.end)}"
+
+
+def changed(it: Operation) -> str:
+    """What an operation created, updated, deleted or wrote."""
+    changes = {"created": it.created, "updated": it.updated, "deleted": it.deleted}
+    said = [f"{verb} {listed(names, 4)}" for verb, names in changes.items() if names]
+    return "; ".join(said) or listed(it.views, 4)
 
 
 def short(digest: str | None) -> str:

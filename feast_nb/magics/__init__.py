@@ -16,6 +16,11 @@ _MAGICS = {
         "feast_diff",
         "feast_reproduce",
         "feast_score",
+        "feast_usage",
+        "feast_lineage",
+        "feast_impact",
+        "feast_runs",
+        "feast_ops",
     ),
     "cell": ("feast_run", "feast_train"),
 }
@@ -45,6 +50,7 @@ class Loaded:
         from ..session import recorder
         from .feast import FeastMagics
         from .formatters import Formatters
+        from .history import HistoryMagics
         from .models import ModelMagics
 
         self._shell = shell
@@ -54,9 +60,10 @@ class Loaded:
         registry = shell.magics_manager.magics
         self._before = {(k, n): registry[k].get(n) for k, names in _MAGICS.items() for n in names}
         models = ModelMagics(shell, self.magics)
-        shell.register_magics(self.magics, models)
+        past = HistoryMagics(shell, self.magics)
+        shell.register_magics(self.magics, models, past)
         self._formatters = Formatters(shell)
-        self._completion = Completion(shell, self.magics, models)
+        self._completion = Completion(shell, self.magics, models, past)
         shell.events.register("post_run_cell", self._tell)
         self._tell(None)
 

@@ -18,13 +18,9 @@ def of(retrievals: Sequence[Retrieval]) -> tuple[dict[str, str], dict[str, float
     a run retrieved from several projects, the tags are those of the first, and name the others:
     a reference means nothing without its project.
     """
-    ran = [r for r in retrievals if r.state == "ran"]
-    ran = [r for r in ran if r.linked_by is None] or ran
-    counted = [r for r in ran if r.kind == "historical"] or ran
+    counted, projects = counting(retrievals)
     if not counted:
         return {}, {}
-    projects = union([r.project] for r in counted)
-    counted = [r for r in counted if r.project == projects[0]]
     refs = union(r.refs for r in counted)
     views = sorted({ref.split(":")[0] for ref in refs if ":" in ref})
     shown, missing = whole(refs)
@@ -43,8 +39,19 @@ def of(retrievals: Sequence[Retrieval]) -> tuple[dict[str, str], dict[str, float
         tags["feast_nb.projects"] = whole(projects)[0]
     if missing:
         tags["feast_nb.refs_missing"] = str(missing)
+    if renamed := {v.name: v.view for r in counted for v in r.views if v.name != v.view}:
+        tags["feast_nb.renamed"] = whole([f"{k}={v}" for k, v in sorted(renamed.items())])[0]
     seconds = {"feast.job_submission_sec": round(sum(r.seconds.submit for r in counted), 4)}
     return tags, seconds
+
+
+def counting(retrievals: Sequence[Retrieval]) -> tuple[list[Retrieval], tuple[str, ...]]:
+    """The retrievals that a run's tags are about, and all projects that it retrieved from."""
+    ran = [r for r in retrievals if r.state == "ran"]
+    ran = [r for r in ran if r.linked_by is None] or ran
+    counted = [r for r in ran if r.kind == "historical"] or ran
+    projects = union([r.project] for r in counted)
+    return [r for r in counted if r.project == projects[0]], projects
 
 
 def union(lists: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -365,3 +365,19 @@ def run_url(uri: str | None, experiment: str, run_id: str) -> str | None:
     if not base.startswith(("http://", "https://")):
         return None
     return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def version_url(uri: str | None, name: str, version: str | int) -> str | None:
+    """Where MLflow's UI shows a registered model version; None where there is no web address."""
+    from urllib.parse import quote
+
+    base = public_uri(uri) or ""
+    if not base.startswith(("http://", "https://")):
+        return None
+    return f"{base.rstrip('/')}/#/models/{quote(name, safe='')}/versions/{version}"
+
+
+def registry_uri(uri: str) -> str | None:
+    """The model registry's address, where it is another than the tracking server's."""
+    found = getattr(client(uri), "_registry_uri", None)
+    return str(found) if found and found != uri else None

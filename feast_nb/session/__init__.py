@@ -15,9 +15,12 @@ from . import recorder as _recorder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..answers import ModelDiff, ModelFeatures, Reproduction, Resolution
+    from ..answers import ModelDiff, ModelFeatures, Operations, RecentRuns, Reproduction, Resolution
+    from ..lineage import Impact, Lineage
     from ..recording import RunRef
     from ..records import ModelVersion, Repository, TrackedRun
+    from ..usage import Usage
+    from .past import Past
     from .runs import OpenRun
     from .training import Training
     from .vectors import Plan
@@ -37,6 +40,7 @@ class Session:
         self.models: dict[str, tuple[str, ...]] = {}
         self.plans: dict[tuple[str, bool], Plan] = {}
         self._names: dict[str, tuple[str, ...]] | None = None
+        self._past: Past | None = None
 
     @property
     def repository(self) -> Repository:
@@ -191,6 +195,45 @@ class Session:
         from . import scoring
 
         return scoring.score(self, entities, scoring.Wanted(model, **options))
+
+    @property
+    def past(self) -> Past:
+        """The history of the repository's tracking server; raises where MLflow is not enabled."""
+        from .past import Past
+
+        if self._past is None or self._past.uri != self.runs.uri:
+            self._past = Past(self)
+        return self._past
+
+    def usage(self, named: str | None = None, **options: Any) -> Usage:
+        """Who uses each view and feature; see `asked.used`."""
+        from . import asked
+
+        return asked.used(self, named, **options)
+
+    def lineage(self, *names: str, **options: Any) -> Lineage:
+        """What comes from what; see `asked.drawn`."""
+        from . import asked
+
+        return asked.drawn(self, names, **options)
+
+    def impact(self, named: str, refresh: bool = False) -> Impact:
+        """What depends on an object; see `asked.impact`."""
+        from . import asked
+
+        return asked.impact(self, named, refresh)
+
+    def recent(self, **options: Any) -> RecentRuns:
+        """The newest runs; see `asked.recent`."""
+        from . import asked
+
+        return asked.recent(self, **options)
+
+    def operations(self, most: int = 50, refresh: bool = False) -> Operations:
+        """What was applied and materialized; see `asked.operations`."""
+        from . import asked
+
+        return asked.operations(self, most, refresh)
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs, newest first: retrievals and model versions whole.

@@ -13,13 +13,14 @@ from typing import Any
 from .. import __version__, origin
 from ..features import definitions
 from ..outbox import Entry, Parcel
-from ..records import Contract, Origin, Retrieval, Retrievals, Write
+from ..records import Contract, Origin, Retrieval, Retrievals, Write, canonical
 from ..runs import datasets, models, tags, tracking, writing
 
 RETRIEVALS = "feast/retrievals.json"
 CELLS = "feast/cells.ipynb"
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
 INCOMPLETE = "feast_nb.incomplete"
+WRITTEN_AT = "feast_nb.written_at"
 
 
 @dataclass
@@ -115,6 +116,8 @@ class Delivery:
         all_tags, metrics = _tags(retrievals, book)
         if not done and book.holds_something:
             all_tags[INCOMPLETE] = "true"
+        if _late(parcel, book) and new:  # by which a history finds what it has read before
+            metrics[WRITTEN_AT] = round(time.time(), 3)
         writing.write(
             uri,
             run_id,
@@ -203,6 +206,13 @@ class Delivery:
                 tracking.terminate(uri, run_id, entry["status"], only_running=True)
 
 
+def _late(parcel: Parcel, book: Book) -> bool:
+    """Whether a run may have ended before this is written to it."""
+    ended = next((n for n, e in enumerate(parcel.entries) if e["kind"] == "ended"), None)
+    after = ended is not None and book.ended is not None and parcel.delivered > ended
+    return after or parcel.adopted or (book.ended is not None and parcel.failures > 0)
+
+
 def put_away(path: Path) -> None:
     """Remove a file or folder that MLflow has, or that has nowhere to go."""
     if path.is_dir():
@@ -217,7 +227,10 @@ def _version_tags(entry: Entry, book: Book, run_tags: Mapping[str, str]) -> dict
     if contract is None:
         return {}
     where = f"runs:/{contract.run_id}/feast/contracts/{contract.model_id}.json"
+    shown, missing = tags.whole(canonical(contract.features, contract.views))
     named = {"feast_nb.contract": where}
+    if shown and not missing:  # an index, for those who look at thousands of versions
+        named["feast_nb.features"] = shown
     if contract.service:
         named["feast.feature_service"] = contract.service
     elif "feast.feature_service" in run_tags:

@@ -6,6 +6,7 @@ The golden files are what a notebook keeps. After a change that is meant, write 
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import os
@@ -15,10 +16,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 
-from feast_nb import answers, records
+from feast_nb import answers, lineage, records, usage
 from feast_nb.answers import (
     Change,
     ColumnDifference,
@@ -31,6 +33,7 @@ from feast_nb.answers import (
     Score,
 )
 from feast_nb.display import MIME, bundle, html, text, words
+from feast_nb.lineage import Impact, Lineage
 from feast_nb.records import (
     Cell,
     Column,
@@ -51,6 +54,9 @@ from feast_nb.records import (
     TrackedRun,
     TrainingSummary,
 )
+from feast_nb.usage import Usage
+
+from .. import past
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = "<img src=x onerror=alert(1)>"
@@ -189,6 +195,19 @@ ANSWERS: dict[str, Document] = {
     "reproduction_same": Reproduction("0" * 32, ("weather:wind",), rows=1, verdict="reordered"),
     "score": Score("delay/2", "0" * 32, 1200, absent=3, stale=1, nulls={"wind": 7},
                    notes=("wind: 33% are null, in training 0%.",)),
+    "usage": past.used(),
+    "usage_unused": usage.unused(past.used()),
+    "usage_part": usage.part(past.used(), "activity", past.ACTIVITY),
+    "usage_nothing": Usage("p"),
+    "lineage": past.drawn(),
+    "lineage_model": past.drawn(("model", "eta/2")),
+    "lineage_nothing": Lineage("p", "m/1"),
+    "impact": past.of_view(),
+    "impact_nothing": Impact("p", "idle"),
+    "runs": past.RUNS,
+    "runs_nothing": answers.RecentRuns("p"),
+    "operations": past.OPERATIONS,
+    "operations_nothing": answers.Operations("p", notes=("no operation was logged.",)),
 }  # fmt: skip
 DOCUMENTS: dict[str, Document] = {
     **ANSWERS,
@@ -257,7 +276,7 @@ def test_a_bundle_has_three_kinds_of_output(name: str) -> None:
 
 
 DOCUMENT_KINDS = [
-    k for room in (answers, records) for _, k in inspect.getmembers(room, inspect.isclass)
+    k for room in (answers, lineage, records, usage) for _, k in inspect.getmembers(room, inspect.isclass)
     if issubclass(k, Document) and k is not Document and k.__module__ == room.__name__
 ]  # fmt: skip
 MINIMAL: dict[type[Document], Document] = {
@@ -341,9 +360,25 @@ def test_a_page_needs_neither_script_nor_style_sheet_nor_svg(name: str) -> None:
 def test_pictures_are_data_and_say_what_they_show(name: str) -> None:
     for tag, attributes in Page(html.render(DOCUMENTS[name])).tags:
         if tag == "img":
-            assert (attributes["src"] or "").startswith("data:image/svg+xml,")
-            assert "<script" not in unquote(attributes["src"] or "")
+            drawn = picture(attributes["src"] or "")
+            assert "<script" not in drawn
+            ElementTree.fromstring(drawn)
             assert attributes["alt"]
+
+
+def picture(address: str) -> str:
+    """The SVG in a data address."""
+    kind, _, data = address.partition(",")
+    assert kind in ("data:image/svg+xml", "data:image/svg+xml;base64")
+    return base64.b64decode(data).decode() if kind.endswith("base64") else unquote(data)
+
+
+@ALL
+def test_markup_in_a_name_is_only_text_in_a_picture_too(name: str) -> None:
+    for tag, attributes in Page(html.render(poisoned(DOCUMENTS[name]))).tags:
+        if tag == "img":
+            drawn = ElementTree.fromstring(picture(attributes["src"] or ""))
+            assert not [e for e in drawn.iter() if e.tag.endswith("img")]
 
 
 @ALL

@@ -1,0 +1,340 @@
+"""The local copy of one tracking server's Feast runs and model versions, kept up to date.
+
+A SQLite file in the user's cache folder. What a refresh reads from MLflow comes through a
+`facts.Reader`; what is asked of the copy (`questions.py`) is plain SQL, so that an answer about a
+hundred thousand runs is there at once.
+
+A refresh reads what started or ended since, what runs or was written late, what was deleted or
+restored, and every model version and alias. MLflow gives no way to notice a tag or name edited on
+an old run, times that were set back, or `mlflow gc`: for these, read anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..facts import Reader, Run, Version
+from . import tables
+
+OVERLAP = 120_000  # milliseconds: clocks differ, and a page may miss what is being written
+RANGES, AT_ONCE = 16, 4  # of a first copy: parts by start time, and how many are read at a time
+
+Progress = Callable[[int, float], None]
+
+
+class History:
+    """One copy: open it, refresh it, ask it. Several processes may hold the same file.
+
+    `why` says why a file that was there could not be used, and was made anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db, self.why = tables.opened(path)
+        self._lock = threading.RLock()
+        self._asked: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._db.close()
+
+    def rows(self, sql: str, *given: Any) -> list[tuple[Any, ...]]:
+        """What a question in SQL gives."""
+        with self._lock:
+            return self._db.execute(sql, given).fetchall()
+
+    @property
+    def as_of(self) -> float | None:
+        """When what the copy holds was true, in seconds since 1970; None before the first copy."""
+        found = self._meta("as_of")
+        return float(found) if found else None
+
+    def refresh(self, reader: Reader, anew: bool = False, progress: Progress | None = None) -> int:
+        """Bring the copy up to date; how many runs were read.
+
+        `anew` reads everything again. An interrupted first copy goes on where it stopped; what
+        another process is reading is waited for, and not read twice.
+        """
+        asked = time.time()
+        with tables.alone(self.path, wait=True), self._lock:
+            if not anew and (self.as_of or 0) >= asked:
+                return 0
+            began, self._asked = time.time(), {}  # another process may have numbered them anew
+            if anew:
+                self._forget()
+            self._experiments(reader)
+            if self._meta("whole") is None:
+                count = self._first(reader, began, progress)
+            else:
+                count = self._since(reader, began)
+            self._models(reader)
+            self._set("as_of", began)
+            return count
+
+    # ------------------------------------------------------------------ the first copy
+
+    def _first(self, reader: Reader, began: float, progress: Progress | None) -> int:
+        """Every run of the project, several ranges of start time at once."""
+        parts = self._parts(reader)
+        count, seen = 0, _Marks()
+        for number, page, upto in _read_parts(reader, parts):
+            parts[number] = parts[number]._replace_low(upto)
+            with tables.transaction(self._db):
+                self._keep(page)
+                self._put("parts", json.dumps([astuple(p) for p in parts]))
+            seen.add(page)
+            count += len(page)
+            if progress is not None:
+                progress(count, sum(p.share for p in parts) / len(parts))
+        for page in reader.runs(deleted=True):
+            count += len(page)
+            with tables.transaction(self._db):
+                self._keep(page)
+        self._mark(self._reached(), began)
+        self._set("whole", "yes")
+        return count
+
+    def _parts(self, reader: Reader) -> list[_Part]:
+        """Where an interrupted copy stopped; else the time from the first run to the last."""
+        if kept := self._meta("parts"):
+            return [_Part(*part) for part in json.loads(kept)]
+        ends = [
+            r for newest in (False, True) for p in reader.runs(most=1, newest=newest) for r in p
+        ]
+        if not ends:
+            return []
+        first, last = ends[0].started, ends[-1].started + 1
+        step = max((last - first) // RANGES, 60_000)
+        edges = [*range(first, last, step), last]
+        return [_Part(a, b, a) for a, b in itertools.pairwise(edges)]
+
+    def _reached(self) -> _Marks:
+        found = self.rows("SELECT max(started), max(ended), max(written) FROM runs")[0]
+        return _Marks(*(v or 0 for v in found))
+
+    # ------------------------------------------------------------------ later
+
+    def _since(self, reader: Reader, began: float) -> int:
+        """What began, ended, runs, or was written to late since; what was deleted or restored."""
+        marks = _Marks(*json.loads(self._meta("marks") or "[0, 0, 0]"))
+        running = {r for (r,) in self.rows("SELECT id FROM runs WHERE status = 'RUNNING'")}
+        count = 0
+        for where in (
+            f"attributes.start_time >= {marks.started - OVERLAP}",
+            f"attributes.end_time >= {marks.ended - OVERLAP}",
+            "attributes.status = 'RUNNING'",
+            f"metrics.`feast_nb.written_at` >= {marks.written - OVERLAP / 1000}",
+        ):
+            for page in reader.runs(where):
+                count += len(page)
+                running -= {run.id for run in page}
+                with tables.transaction(self._db):
+                    self._keep(page)
+                marks.add(page)
+        running -= self._deleted(reader)
+        self._again(reader, running)
+        self._mark(marks, began)
+        return count
+
+    def _deleted(self, reader: Reader) -> set[str]:
+        """Deletion and restoration change no time: the deleted ones are listed each time."""
+        now: set[str] = set()
+        for page in reader.runs(deleted=True):
+            now |= {run.id for run in page}
+            with tables.transaction(self._db):
+                self._keep(page)
+        before = {r for (r,) in self.rows("SELECT id FROM runs WHERE deleted = 1")}
+        self._again(reader, before - now)
+        return now
+
+    def _again(self, reader: Reader, ids: set[str]) -> None:
+        """Runs that left a list: restored, gone for good, or ended by another clock."""
+        for id in sorted(ids):
+            found = reader.run(id)
+            with tables.transaction(self._db):
+                if found is None:
+                    self._db.execute("DELETE FROM runs WHERE id = ?", (id,))
+                    self._db.execute("DELETE FROM details WHERE run = ?", (id,))
+                else:
+                    self._keep([found])
+
+    # ------------------------------------------------------------------ models
+
+    def _experiments(self, reader: Reader) -> None:
+        rows = [(id, name, deleted) for id, (name, deleted) in reader.experiments().items()]
+        self._replace("experiments", rows)
+
+    def _models(self, reader: Reader) -> None:
+        """Versions and aliases whole: a tag or an alias that is set changes no time of theirs."""
+        versions = list(reader.versions())
+        self._contracts(reader, versions)
+        rows = [
+            (v.name, v.version, v.run, v.model_id, v.stage, v.created, v.updated,
+             self._asked_id(v.refs) if v.refs is not None else None, v.service, v.contract,
+             json.dumps(dict(v.tags), sort_keys=True))
+            for v in versions
+        ]  # fmt: skip
+        self._replace("versions", rows)
+        aliases = reader.aliases()
+        self._replace("aliases", [(n, a, v) for n, of in aliases.items() for a, v in of.items()])
+
+    def _contracts(self, reader: Reader, versions: Sequence[Version]) -> None:
+        """Contracts that no tag tells whole, each read once: they never change."""
+        known = {a for (a,) in self.rows("SELECT address FROM contracts")}
+        wanted = [v for v in versions if v.refs is None and v.contract and v.contract not in known]
+        if not wanted:
+            return
+        for address, (refs, service) in reader.contracts(wanted).items():
+            with tables.transaction(self._db):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO contracts VALUES (?, ?, ?)",
+                    (address, self._asked_id(refs), service),
+                )
+
+    # ------------------------------------------------------------------ the file
+
+    def _keep(self, page: Iterable[Run]) -> None:
+        runs, details = [], []
+        for r in page:
+            runs.append((r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project,
+                         r.ended, r.deleted, r.user, r.service, self._asked_id(r.refs), r.cut,
+                         r.parent, r.notebook, r.rows, r.model, r.version, r.trained_in,
+                         r.written))  # fmt: skip
+            details.append((r.id, _text(r.metrics), _text(r.params), _text(r.tags)))
+        marks = ",".join("?" * 20)
+        self._db.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", runs)
+        self._db.executemany("INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?)", details)
+
+    def _asked_id(self, refs: Sequence[str]) -> int:
+        """The number of a list of references: thousands of runs ask for the same."""
+        text = json.dumps(refs)
+        if text not in self._asked:
+            self._db.execute("INSERT OR IGNORE INTO asked (refs) VALUES (?)", (text,))
+            found = self._db.execute("SELECT id FROM asked WHERE refs = ?", (text,)).fetchone()
+            self._asked[text] = int(found[0])
+        return self._asked[text]
+
+    def _replace(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        """A table's rows, written only where they differ: nobody waits for nothing."""
+        before = set(self.rows(f"SELECT * FROM {table}"))
+        if before == set(rows):
+            return
+        marks = ",".join("?" * len(rows[0])) if rows else ""
+        with tables.transaction(self._db):
+            self._db.execute(f"DELETE FROM {table}")
+            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+    def _forget(self) -> None:
+        self._asked = {}
+        with tables.transaction(self._db):
+            for table in tables.KEPT:
+                self._db.execute(f"DELETE FROM {table}")
+            self._db.execute("DELETE FROM meta WHERE key <> 'format'")
+
+    def _meta(self, key: str) -> str | None:
+        found = self.rows("SELECT value FROM meta WHERE key = ?", key)
+        return str(found[0][0]) if found else None
+
+    def _set(self, key: str, value: Any) -> None:
+        with tables.transaction(self._db):
+            self._put(key, value)
+
+    def _put(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+    def _mark(self, marks: _Marks, began: float) -> None:
+        """How far this refresh has come; what changed while it read is read next time."""
+        now = int(began * 1000)
+        upto = [min(marks.started, now), min(marks.ended, now), min(marks.written, began)]
+        self._set("marks", json.dumps(upto))
+
+
+@dataclass
+class _Marks:
+    """The latest start, end (milliseconds) and late writing (seconds) that were seen."""
+
+    started: int = 0
+    ended: int = 0
+    written: float = 0.0
+
+    def add(self, page: Iterable[Run]) -> None:
+        for run in page:
+            self.started = max(self.started, run.started)
+            self.ended = max(self.ended, run.ended or 0)
+            self.written = max(self.written, run.written)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Start times from `first` to before `end`; those before `low` have been read."""
+
+    first: int
+    end: int
+    low: int
+
+    @property
+    def share(self) -> float:
+        return (self.low - self.first) / max(self.end - self.first, 1)
+
+    def _replace_low(self, low: int) -> _Part:
+        return replace(self, low=max(low, self.low))
+
+
+def _read_parts(reader: Reader, parts: Sequence[_Part]) -> Iterator[tuple[int, list[Run], int]]:
+    """Part number, page and the start time up to which the part is read now, as they come."""
+    waiting: queue.SimpleQueue[tuple[int, _Part]] = queue.SimpleQueue()
+    for number, part in enumerate(parts):
+        if part.low < part.end:
+            waiting.put((number, part))
+    came: queue.Queue[Any] = queue.Queue(maxsize=2 * AT_ONCE)
+    stopped = threading.Event()
+
+    def give(thing: Any) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                came.put(thing, timeout=0.2)
+                return
+
+    def read() -> None:
+        try:
+            while not stopped.is_set():
+                number, part = waiting.get_nowait()
+                for page in reader.runs(_between(part)):
+                    give((number, page, page[-1].started if page else part.low))
+                give((number, [], part.end))
+        except queue.Empty:
+            give(None)
+        except BaseException as problem:  # handed on to the thread that asked
+            give(problem)
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    try:
+        ended = 0
+        while ended < AT_ONCE:
+            thing = came.get()
+            if isinstance(thing, BaseException):
+                raise thing
+            if thing is None:
+                ended += 1
+            else:
+                yield thing
+    finally:
+        stopped.set()
+
+
+def _between(part: _Part) -> str:
+    return f"attributes.start_time >= {part.low} AND attributes.start_time < {part.end}"
+
+
+def _text(of: Mapping[str, Any]) -> str:
+    return json.dumps(dict(of), sort_keys=True)

@@ -1,0 +1,258 @@
+"""What is asked of a history, in SQL: who asked for which features, which models came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from ..facts import Group, Model, Run
+from . import History
+
+DAY = 86_400_000  # milliseconds
+
+_TRAINING = "('training', 'lookup', 'inherited')"
+_COUNTED = "('training', 'prediction', 'lookup', 'inherited')"
+
+
+def groups(
+    history: History, since: int | None = None, experiment: str | None = None, stretch: int = DAY
+) -> list[Group]:
+    """Runs by what they asked for, service and kind; `spread` in stretches of milliseconds."""
+    where, given = _where(since, experiment)
+    where = f"deleted = 0 AND kind IN {_COUNTED} {where}"
+    refs = references(history)
+    users: dict[Any, list[str]] = {}
+    spread: dict[Any, dict[int, int]] = {}
+    for *key, user in history.rows(
+        f"SELECT DISTINCT kind, asked, service, user FROM runs WHERE {where} AND user IS NOT NULL",
+        *given,
+    ):
+        users.setdefault(tuple(key), []).append(user)
+    for *key, at, count in history.rows(
+        f"SELECT kind, asked, service, started / {int(stretch)}, count(*) FROM runs "
+        f"WHERE {where} GROUP BY 1, 2, 3, 4",
+        *given,
+    ):
+        spread.setdefault(tuple(key), {})[at] = count
+    found = history.rows(
+        "SELECT kind, asked, service, count(*), min(started), max(started), sum(cut) FROM runs "
+        f"WHERE {where} GROUP BY 1, 2, 3",
+        *given,
+    )
+    numbers: dict[Any, int] = {}
+    return [
+        Group(
+            numbers.setdefault((asked, service), len(numbers)),
+            refs[asked], service, kind, count, first, last, cut,
+            tuple(sorted(users.get((kind, asked, service), ()))),
+            spread.get((kind, asked, service), {}),
+        )
+        for kind, asked, service, count, first, last, cut in found
+    ]  # fmt: skip
+
+
+def models(history: History, groups: Collection[Group] = ()) -> list[Model]:
+    """Every registered version that came of a run of the project, by name and version."""
+    refs = references(history)
+    aliases: dict[tuple[str, int], list[str]] = {}
+    for name, alias, version in history.rows("SELECT name, alias, version FROM aliases"):
+        aliases.setdefault((name, version), []).append(alias)
+    predictions = {
+        (name, str(version)): (count, last)
+        for name, version, count, last in history.rows(
+            "SELECT model, version, count(*), max(started) FROM runs "
+            "WHERE model IS NOT NULL AND deleted = 0 GROUP BY 1, 2"
+        )
+    }
+    numbers = {(g.refs, g.service): g.number for g in groups}
+    found = []
+    for (
+        name,
+        version,
+        run,
+        run_name,
+        stage,
+        created,
+        own,
+        asked,
+        service,
+        of_run,
+        cut,
+    ) in history.rows(
+        "SELECT v.name, v.version, v.run, r.name, v.stage, v.created, coalesce(v.asked, c.asked), "
+        "r.asked, coalesce(v.service, c.service, r.service), r.service, coalesce(r.cut, 0) "
+        "FROM versions v JOIN runs r ON r.id = v.run "
+        "LEFT JOIN contracts c ON c.address = v.contract ORDER BY 1, 2"
+    ):
+        count, last = predictions.get((name, str(version)), (0, None))
+        found.append(Model(
+            name, version, run, run_name, stage, created,
+            tuple(sorted(aliases.get((name, version), ()))),
+            refs[own if own is not None else asked], service,
+            numbers.get((refs[asked], of_run)), own is not None, own is not None or not cut,
+            count, last,
+        ))  # fmt: skip
+    return found
+
+
+def references(history: History) -> dict[int, tuple[str, ...]]:
+    """The number of each list of references that was asked for → the list."""
+    return {id: tuple(json.loads(refs)) for id, refs in history.rows("SELECT id, refs FROM asked")}
+
+
+def runs(
+    history: History,
+    *,
+    ids: Collection[str] | None = None,
+    kinds: Collection[str] = ("training", "prediction", "lookup", "inherited", "other"),
+    service: str | None = None,
+    model: str | None = None,
+    version: str | None = None,
+    user: str | None = None,
+    since: int | None = None,
+    most: int = 50,
+) -> list[Run]:
+    """The newest runs that fit, newest first. `model` and `version`: trained it, or predicted."""
+    where: list[str] = ["r.deleted = 0"]
+    given: list[Any] = []
+    if ids is not None:
+        where.append(f"r.id IN ({_marks(ids)})")
+        given += list(ids)
+    else:
+        where.append(f"r.kind IN ({_marks(kinds)})")
+        given += list(kinds)
+    for column, value in (
+        ("r.service = ?", service),
+        ("r.user = ?", user),
+        ("r.started >= ?", since),
+    ):
+        if value is not None:
+            where.append(column)
+            given.append(value)
+    if model is not None:
+        which = "" if version is None else " AND version = ?"
+        where.append(
+            f"((r.model = ?{which}) OR r.id IN (SELECT run FROM versions WHERE name = ?{which}))"
+        )
+        given += [
+            model,
+            *([version] if version else []),
+            model,
+            *([int(version)] if version else []),
+        ]
+    return list(_runs(history, " AND ".join(where), given, most))
+
+
+def newest(history: History, groups: Collection[Group], most: int) -> dict[int, list[Run]]:
+    """The newest runs of each group, by its number; those that predict are left out."""
+    ids = {refs: id for id, refs in references(history).items()}
+    numbers = {(ids[g.refs], g.service): g.number for g in groups if g.refs in ids}
+    if not numbers:
+        return {}
+    asked = sorted({a for a, _ in numbers})
+    where = f"deleted = 0 AND kind IN {_TRAINING} AND asked IN ({_marks(asked)})"
+    found = history.rows(
+        "SELECT id, asked, service FROM (SELECT id, asked, service, row_number() OVER "
+        "(PARTITION BY asked, service ORDER BY started DESC, id) AS place FROM runs "
+        f"WHERE {where}) WHERE place <= ?",
+        *asked,
+        most,
+    )
+    group_of = {id: numbers[a, s] for id, a, s in found if (a, s) in numbers}
+    kept: dict[int, list[Run]] = {}
+    wanted = list(group_of)
+    for at in range(0, len(wanted), 500):
+        some = wanted[at : at + 500]
+        for run in _runs(history, f"r.id IN ({_marks(some)})", some, len(some)):
+            kept.setdefault(group_of[run.id], []).append(run)
+    for runs in kept.values():
+        runs.sort(key=lambda r: (-r.started, r.id))
+    return kept
+
+
+def run_named(history: History, named: str) -> list[Run]:
+    """Runs by their id, its beginning, or their name; newest first."""
+    given = [named, named + "%" if len(named) >= 6 else named, named]
+    return list(_runs(history, "(r.id = ? OR r.id LIKE ? OR r.name = ?)", given, 20))
+
+
+def notebooks(history: History, run_where: str, *given: Any) -> list[tuple[str, int, int]]:
+    """Notebooks of some runs: name, how many, when last."""
+    return history.rows(
+        "SELECT notebook, count(*), max(started) FROM runs WHERE deleted = 0 AND notebook IS NOT "
+        f"NULL AND ({run_where}) GROUP BY 1 ORDER BY 3 DESC",
+        *given,
+    )
+
+
+def notebooks_of(
+    history: History, asked: Collection[tuple[str, ...]]
+) -> list[tuple[str, int, int]]:
+    """Notebooks whose runs asked for one of these lists of references."""
+    wanted = set(asked)
+    ids = [id for id, refs in references(history).items() if refs in wanted]
+    return notebooks(history, f"asked IN ({_marks(ids)}) AND kind IN {_COUNTED}", *ids)
+
+
+def users(history: History) -> list[str]:
+    """Everyone who started a run."""
+    found = history.rows("SELECT DISTINCT user FROM runs WHERE user IS NOT NULL ORDER BY 1")
+    return [u for (u,) in found]
+
+
+def experiments(history: History) -> dict[str, str]:
+    """Experiment id → name."""
+    return dict(history.rows("SELECT id, name FROM experiments"))
+
+
+def without_refs(history: History) -> int:
+    """How many runs of the project say nothing of features."""
+    found = history.rows("SELECT count(*) FROM runs WHERE deleted = 0 AND kind = 'other'")
+    return int(found[0][0])
+
+
+_COLUMNS = (
+    "r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project, r.ended, r.deleted, "
+    "r.user, r.service, a.refs, r.cut, r.parent, r.notebook, r.rows, r.model, r.version, "
+    "r.trained_in, r.written, d.metrics, d.params, d.tags"
+)
+
+
+def _runs(history: History, where: str, given: Collection[Any], most: int) -> Iterator[Run]:
+    for row in history.rows(
+        f"SELECT {_COLUMNS} FROM runs r JOIN asked a ON a.id = r.asked JOIN details d ON "
+        f"d.run = r.id WHERE {where} ORDER BY r.started DESC, r.id LIMIT ?",
+        *given,
+        most,
+    ):
+        (id, experiment, name, status, started, kind, project, ended, deleted, user, service, refs,
+         cut, parent, notebook, rows, model, version, trained_in, written,
+         *texts) = row  # fmt: skip
+        metrics, params, tags = (_of(text) for text in texts)
+        yield Run(
+            id, experiment, name, status, started, kind, project, ended, bool(deleted), user,
+            service, tuple(json.loads(refs)), bool(cut), parent, notebook, rows, model, version,
+            trained_in, written, metrics, params, tags,
+        )  # fmt: skip
+
+
+def _of(text: str) -> Mapping[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _where(since: int | None, experiment: str | None) -> tuple[str, list[Any]]:
+    parts: list[str] = []
+    given: list[Any] = []
+    if since is not None:
+        parts.append("AND started >= ?")
+        given.append(since)
+    if experiment is not None:
+        parts.append("AND experiment IN (SELECT id FROM experiments WHERE name = ?)")
+        given.append(experiment)
+    return " ".join(parts), given
+
+
+def _marks(of: Collection[Any]) -> str:
+    return ",".join("?" * len(of))

@@ -1,0 +1,186 @@
+"""What comes from what: data sources, views, services, runs, model versions, predictions.
+
+`build` draws a graph from what the registry holds today and what the history remembers, `impact`
+says what depends on an object, `layout` where each object is drawn. They go by the references
+that runs and models really asked for, so that a model that never used a view is not said to
+depend on it through a shared service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from ..facts import Catalog, Group, Model, Run
+from ..records import Document, Record
+
+
+@dataclass(frozen=True)
+class Node(Record):
+    """An object of a graph; `id` is its kind and name. `layer`, `x` and `y` say where it is drawn.
+
+    A node that stands for several runs says how many (`count`), and the newest (`members`).
+    """
+
+    id: str
+    kind: str
+    label: str
+    sub: str = ""
+    gone: bool = False
+    focus: bool = False
+    aliases: tuple[str, ...] = ()
+    count: int = 1
+    members: tuple[dict[str, str], ...] = ()
+    details: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
+    layer: int = 0
+    x: float = 0.0
+    y: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lineage(Document):
+    """A graph of objects: `edges` are pairs of places in `nodes`, from what is used to its user.
+
+    `bends` are the points (x, y, x, y, …) at which each edge enters the layers that it passes.
+    """
+
+    kind: ClassVar[str] = "lineage"
+    project: str
+    title: str = ""
+    nodes: tuple[Node, ...] = ()
+    edges: tuple[tuple[int, int], ...] = ()
+    bends: tuple[tuple[float, ...], ...] = ()
+    width: float = 0.0
+    height: float = 0.0
+    as_of: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def upstream(self, id: str) -> set[str]:
+        """The ids of everything that a node comes from."""
+        return self._reach(id, backwards=True)
+
+    def downstream(self, id: str) -> set[str]:
+        """The ids of everything that comes from a node."""
+        return self._reach(id, backwards=False)
+
+    def _reach(self, id: str, backwards: bool) -> set[str]:
+        place = {n.id: i for i, n in enumerate(self.nodes)}
+        found = reach(self.edges, {place[id]: 0}, backwards)
+        return {self.nodes[i].id for i in found} - {id}
+
+    def to_networkx(self) -> Any:
+        """The graph as a `networkx.DiGraph`; a node's record is its attributes."""
+        from ..display import exports
+
+        return exports.lineage_graph(self)
+
+    def to_openlineage(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """OpenLineage run events, one for each node of runs: its inputs and outputs as datasets."""
+        from ..display import exports
+
+        return exports.openlineage(self, namespace)
+
+    def widget(self) -> Any:
+        """A live drawing (anywidget) whose `selected` is the id of the clicked object."""
+        from ..display import live
+
+        return live.widget(self)
+
+
+@dataclass(frozen=True)
+class Dependent(Record):
+    """A model version, service, run or notebook that depends on an object."""
+
+    name: str
+    kind: str
+    aliases: tuple[str, ...] = ()
+    count: int = 1
+    since: str | None = None
+    last: str | None = None
+    through: str | None = None
+    predictions: int = 0
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Impact(Document):
+    """Everything downstream of an object: models with an alias first. `notes`: what is unknown."""
+
+    kind: ClassVar[str] = "impact"
+    project: str
+    object: str
+    models: tuple[Dependent, ...] = ()
+    views: tuple[Dependent, ...] = ()
+    services: tuple[Dependent, ...] = ()
+    runs: int = 0
+    predictions: int = 0
+    since: str | None = None
+    last: str | None = None
+    notebooks: tuple[Dependent, ...] = ()
+    as_of: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> tuple[Dependent, ...]:
+        """The model versions that an alias points at."""
+        return tuple(m for m in self.models if m.aliases)
+
+    def to_pandas(self) -> Any:
+        """One row for each dependent."""
+        from ..display import exports
+
+        return exports.impact_frame(self)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known: the registry as of now, and the runs and models of the history.
+
+    `runs` are runs to be drawn one by one, by the number of their group; others stay together.
+    """
+
+    catalog: Catalog
+    groups: Sequence[Group] = ()
+    models: Sequence[Model] = ()
+    runs: Mapping[int, Sequence[Run]] = field(default_factory=dict)
+    members: Mapping[int, Sequence[Run]] = field(default_factory=dict)
+
+
+def reach(
+    edges: Iterable[tuple[int, int]],
+    begin: Mapping[int, int],
+    backwards: bool,
+    most: int | None = None,
+) -> dict[int, int]:
+    """Place → how many edges it is away from the nearest of `begin`, that way, up to `most`."""
+    next_of: dict[int, list[int]] = {}
+    for a, b in edges:
+        next_of.setdefault(b if backwards else a, []).append(a if backwards else b)
+    found = dict(begin)
+    waiting = list(begin)
+    for at in waiting:
+        if most is not None and found[at] >= most:
+            continue
+        for other in next_of.get(at, ()):
+            if other not in found:
+                found[other] = found[at] + 1
+                waiting.append(other)
+    return found
+
+
+def trimmed(graph: Lineage, up: int | None, down: int | None) -> Lineage:
+    """What is at most so many edges up and down from the graph's focus."""
+    begin = {i: 0 for i, n in enumerate(graph.nodes) if n.focus}
+    if not begin:
+        return graph
+    kept = {**reach(graph.edges, begin, True, up), **reach(graph.edges, begin, False, down)}
+    return _only(graph, kept)
+
+
+def _only(graph: Lineage, kept: Collection[int]) -> Lineage:
+    places = sorted(kept)
+    new = {old: n for n, old in enumerate(places)}
+    edges = tuple((new[a], new[b]) for a, b in graph.edges if a in new and b in new)
+    return replace(graph, nodes=tuple(graph.nodes[i] for i in places), edges=edges)

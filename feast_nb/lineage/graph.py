@@ -1,0 +1,187 @@
+"""The graph of a project, or of what some objects come from and what comes of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from ..facts import Group, Model, Run
+from ..usage import iso
+from . import Lineage, Node, Past
+from .impact import Touch
+
+
+def build(past: Past, focus: Sequence[tuple[str, str]] = (), title: str = "") -> Lineage:
+    """The graph of a project, or what is up and downstream of some objects (kind, name).
+
+    Nodes and edges only: `layout` says where they are drawn.
+    """
+    chosen = past if not focus else around(past, focus)
+    drawing = _Drawing(chosen)
+    drawing.draw(focus)
+    ids = {f"view:{n.partition(':')[0]}" if k == "feature" else f"{k}:{n}" for k, n in focus}
+    nodes = tuple(replace(n, focus=n.id in ids) for n in drawing.nodes.values())
+    place = {n.id: i for i, n in enumerate(nodes)}
+    edges = tuple(sorted((place[a], place[b]) for a, b in drawing.edges))
+    return Lineage(past.catalog.project, title, nodes, edges)
+
+
+def around(past: Past, focus: Sequence[tuple[str, str]]) -> Past:
+    """Only the runs and models that touch one of the objects, by what they asked for."""
+    groups: dict[tuple[int, str], Group] = {}
+    models: dict[tuple[str, int], Model] = {}
+    for kind, name in focus:
+        if kind == "model":
+            wanted = [m for m in past.models if name in (m.name, m.shown)]
+            numbers = {m.group for m in wanted}
+        elif kind == "run":
+            numbers = {n for n, runs in past.runs.items() if any(r.id == name for r in runs)}
+            wanted = [m for m in past.models if m.run == name]
+        else:
+            touch = Touch(past.catalog, kind, name)
+            wanted = [m for m in past.models if touch.through(m.refs, m.service)]
+            numbers = {g.number for g in past.groups if touch.through(g.refs, g.service)}
+        models |= {(m.name, m.version): m for m in wanted}
+        groups |= {(g.number, g.kind): g for g in past.groups if g.number in numbers}
+    return replace(past, groups=list(groups.values()), models=list(models.values()))
+
+
+class _Drawing:
+    """Nodes and edges as they are come upon, each once."""
+
+    def __init__(self, past: Past) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: set[tuple[str, str]] = set()
+        self._past = past
+        self._catalog = past.catalog
+        self._counts: Counter[int] = Counter()
+        for group in past.groups:
+            if group.kind != "prediction":
+                self._counts[group.number] += group.runs
+
+    def draw(self, focus: Sequence[tuple[str, str]]) -> None:
+        """What the registry has of it, then its runs and the models that came of them."""
+        services = self._catalog.services.values()
+        touches = [Touch(self._catalog, k, n) for k, n in focus if k not in ("model", "run")]
+        for name, view in self._catalog.views.items():
+            refs = tuple(f"{name}:{feature}" for feature in view.features)
+            if not focus or any(t.through(refs) for t in touches):
+                self._view(name)
+        for service in services:
+            if not focus or any(t.through(service.refs, service.name) for t in touches):
+                self._service(service.name, service.refs)
+        for group in self._past.groups:
+            if group.kind != "prediction":
+                self._group(group)
+        for model in self._past.models:
+            self._model(model)
+
+    def add(self, node: Node, *before: str) -> str:
+        self.nodes.setdefault(node.id, node)
+        self.edges |= {(b, node.id) for b in before}
+        return node.id
+
+    def _view(self, name: str) -> str:
+        id, view = f"view:{name}", self._catalog.views.get(name)
+        if id in self.nodes:
+            return id
+        if view is None:
+            return self.add(Node(id, "view", name, "gone from the registry", gone=True, layer=2))
+        details = {"features": ", ".join(view.features), "owner": view.owner,
+                   "description": view.description}  # fmt: skip
+        sub = {"batch": "", "stream": "stream", "on_demand": "on-demand"}[view.kind]
+        self.add(Node(id, "view", name, sub, layer=2, details=_told(details)))
+        for source in view.sources:
+            kind = self._catalog.sources.get(source, "")
+            self.edges.add((self.add(Node(f"source:{source}", "source", source, kind)), id))
+        for entity in view.entities:
+            key = self._catalog.entities.get(entity)
+            node = Node(f"entity:{entity}", "entity", entity, f"key {key}" if key else "",
+                        gone=key is None)  # fmt: skip
+            self.edges.add((self.add(node), id))
+        for read in dict.fromkeys(ref.partition(":")[0] for ref in view.reads):
+            self.edges.add((self._view(read), id))
+        return id
+
+    def _views(self, refs: Iterable[str]) -> list[str]:
+        names = self._catalog.names
+        found = dict.fromkeys(ref.partition(":")[0] for ref in refs)
+        return [self._view(v if v in self._catalog.views else names.get(v, v)) for v in found]
+
+    def _service(self, name: str, refs: Iterable[str]) -> str:
+        service = self._catalog.services.get(name)
+        details = {"owner": service.owner, "description": service.description} if service else {}
+        node = Node(f"service:{name}", "service", name, "" if service else "gone from the registry",
+                    gone=service is None, layer=4, details=_told(details))  # fmt: skip
+        return self.add(node, *self._views(refs))
+
+    def _group(self, group: Group) -> None:
+        """Runs: one by one where they were asked for, else together."""
+        before = (
+            [self._service(group.service, group.refs)] if group.service else self._views(group.refs)
+        )
+        single = self._past.runs.get(group.number)
+        for run in single or ():
+            if run.kind != "prediction":
+                self.add(_run_node(run), *before)
+        if single is None:
+            self.add(self._together(group), *before)
+
+    def _together(self, group: Group) -> Node:
+        id = f"runs:{group.number}"
+        count = self._counts[group.number]
+        sub = "online" if group.kind == "lookup" else ""
+        newest = self._past.members.get(group.number, ())
+        members = tuple(
+            {"name": r.name, "id": r.id, "status": r.status, "started": iso(r.started) or ""}
+            for r in newest
+        )
+        label = f"{count:,} runs" if count != 1 else (newest[0].name if newest else "1 run")
+        details = {"features": str(len(group.refs)), "first": iso(group.first) or "",
+                   "last": iso(group.last) or "", "by": ", ".join(group.users)}  # fmt: skip
+        return Node(
+            id, "run", label, sub, count=count, members=members, details=_told(details), layer=5
+        )
+
+    def _model(self, model: Model) -> None:
+        before = self._run_of(model)
+        details = {"features": ", ".join(model.refs), "service": model.service or "",
+                   "stage": model.stage or "", "registered": iso(model.created) or "",
+                   "contract": "kept" if model.own else "none"}  # fmt: skip
+        node = Node(f"model:{model.shown}", "model", model.shown, model.stage or "",
+                    aliases=model.aliases, details=_told(details), layer=6)  # fmt: skip
+        self.add(node, *before)
+        if model.predictions:
+            label = (
+                "1 prediction run"
+                if model.predictions == 1
+                else f"{model.predictions:,} prediction runs"
+            )
+            last = {"last": iso(model.last_prediction) or ""}
+            self.add(Node(f"prediction:{model.shown}", "prediction", label, "",
+                          count=model.predictions, details=last, layer=7), node.id)  # fmt: skip
+
+    def _run_of(self, model: Model) -> list[str]:
+        if model.run is not None and f"run:{model.run}" in self.nodes:
+            return [f"run:{model.run}"]
+        if model.group is not None and f"runs:{model.group}" in self.nodes:
+            return [f"runs:{model.group}"]
+        # Its run is not among those drawn: it was deleted, or only the newest were asked for.
+        if model.service:
+            return [self._service(model.service, model.refs)]
+        return self._views(model.refs)
+
+
+def _run_node(run: Run) -> Node:
+    numbers = [f"{k} {v:.4g}" for k, v in sorted(run.metrics.items()) if not k.startswith("feast")]
+    details = {"started": iso(run.started) or "", "by": run.user or "", "rows": str(run.rows or ""),
+               "notebook": run.notebook or "", "metrics": ", ".join(numbers), "id": run.id,
+               "experiment": run.experiment}  # fmt: skip
+    return Node(
+        f"run:{run.id}", "run", run.name, run.status.lower(), details=_told(details), layer=5
+    )
+
+
+def _told(details: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in details.items() if v}

@@ -1,0 +1,149 @@
+"""What depends on an object: every model, service, run and notebook downstream of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..facts import Catalog, Group, Model, View
+from ..usage import iso
+from . import Dependent, Impact, Past
+
+
+def touched(catalog: Catalog, kind: str, name: str) -> set[str]:
+    """Every reference that changes with an object, on-demand views that compute from it too."""
+    if kind == "service":
+        service = catalog.services.get(name)
+        return set(service.refs) if service else set()
+    if kind == "feature":
+        found = {name}
+    else:
+        mine = [v for v in catalog.views.values() if _is_of(v, kind, name)]
+        found = {ref for view in mine for ref in _whole(view)}
+        if kind == "view":  # one that is gone is read by its name still
+            reads = {ref for view in catalog.views.values() for ref in view.reads}
+            found |= {ref for ref in reads if ref.partition(":")[0] == name}
+    waiting = [v for v in catalog.views.values() if v.reads]
+    while grown := [v for v in waiting if found & set(v.reads)]:
+        found |= {ref for view in grown for ref in _whole(view)}
+        waiting = [v for v in waiting if v not in grown]
+    return found
+
+
+def _is_of(view: View, kind: str, name: str) -> bool:
+    of = {"source": view.sources, "entity": view.entities, "view": (view.name,)}
+    return name in of[kind]
+
+
+def _whole(view: View) -> set[str]:
+    """All of a view's references, and one without a feature that stands for what it once had."""
+    return {f"{view.name}:{feature}" for feature in ("", *view.features)}
+
+
+class Touch:
+    """Whether references touch an object; a feature gone from a view's registry entry, too."""
+
+    def __init__(self, catalog: Catalog, kind: str, name: str) -> None:
+        self._service = name if kind == "service" else None
+        self._refs = touched(catalog, kind, name)
+        whole = {ref.partition(":")[0] for ref in self._refs if ref.endswith(":")}
+        self._views = whole | ({name} if kind == "view" else set())
+        self._names = catalog.names
+        self._known: dict[tuple[str, ...], str | None] = {}
+
+    def through(self, refs: tuple[str, ...], service: str | None = None) -> str | None:
+        """The first reference that touches it; the service's name where that is the object."""
+        if self._service is not None:
+            return self._service if service == self._service else None
+        if refs not in self._known:
+            self._known[refs] = next((ref for ref in refs if self._touches(ref)), None)
+        return self._known[refs]
+
+    def _touches(self, ref: str) -> bool:
+        view, colon, feature = ref.partition(":")
+        plain = self._names.get(view, view)
+        return (
+            f"{plain}{colon}{feature}" in self._refs or view in self._views or plain in self._views
+        )
+
+
+def impact(
+    past: Past, kind: str, name: str, notebooks: Iterable[tuple[str, int, int]] = ()
+) -> Impact:
+    """What depends on a source, entity, view, service, or feature (`view:feature`)."""
+    touch = Touch(past.catalog, kind, name)
+    groups = [g for g in past.groups if touch.through(g.refs, g.service)]
+    models = [m for m in past.models if touch.through(m.refs, m.service)]
+    counted = [g for g in groups if g.kind == "training"]
+    views = sorted(
+        v.name
+        for v in past.catalog.views.values()
+        if kind not in ("service",) and v.name != name.partition(":")[0]
+        and touch.through(tuple(f"{v.name}:{f}" for f in v.features))
+    )  # fmt: skip
+    services = [] if kind == "service" else _services(past, touch, groups)
+    return Impact(
+        project=past.catalog.project,
+        object=name,
+        models=tuple(_dependent(m, touch) for m in sorted(models, key=_alias_first)),
+        views=tuple(Dependent(v, past.catalog.views[v].kind) for v in views),
+        services=tuple(services),
+        runs=sum(g.runs for g in counted),
+        predictions=sum(g.runs for g in groups if g.kind in ("prediction", "lookup")),
+        since=iso(min((g.first for g in groups), default=None)),
+        last=iso(max((g.last for g in groups), default=None)),
+        notebooks=tuple(
+            Dependent(n, "notebook", count=count, last=iso(last)) for n, count, last in notebooks
+        ),
+        notes=_unknown(past, models),
+    )
+
+
+def _services(past: Past, touch: Touch, groups: Sequence[Group]) -> Iterator[Dependent]:
+    used: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.service:
+            used.setdefault(group.service, []).append(group)
+    today = {s.name for s in past.catalog.services.values() if touch.through(s.refs)}
+    for name in sorted({*today, *used}):
+        mine = used.get(name, [])
+        yield Dependent(
+            name,
+            "service" if name in past.catalog.services else "service, gone",
+            count=sum(g.runs for g in mine),
+            last=iso(max((g.last for g in mine), default=None)),
+            through=None if name in today else "earlier",
+        )
+
+
+def _alias_first(model: Model) -> tuple[Any, ...]:
+    return (not model.aliases, -model.predictions, model.name, -model.version)
+
+
+def _dependent(model: Model, touch: Touch) -> Dependent:
+    return Dependent(
+        model.shown,
+        "model",
+        model.aliases,
+        since=iso(model.created),
+        last=iso(model.last_prediction),
+        through=touch.through(model.refs, model.service),
+        predictions=model.predictions,
+    )
+
+
+def _unknown(past: Past, models: Sequence[Model]) -> tuple[str, ...]:
+    said = []
+    if cut := sum(g.cut for g in past.groups):
+        runs = "1 run" if cut == 1 else f"{cut:,} runs"
+        said.append(
+            f"{runs} recorded by Feast alone kept only a part of the references; whether it was "
+            "among the rest is not known."
+        )
+    guessed = [m for m in models if not m.own]
+    if guessed:
+        said.append(
+            f"{len(guessed):,} of these model versions without a contract: taken to use everything "
+            "that the run retrieved."
+        )
+    return tuple(said)

@@ -1,0 +1,168 @@
+"""The magics that ask the whole past: who uses what, what comes from what, what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ..errors import UsageError
+from .line import Help, read
+
+_REFRESH = "read everything from MLflow again, not only what is new"
+
+
+@magics_class
+class HistoryMagics(Magics):
+    """`%feast_usage`, `%feast_lineage`, `%feast_impact`, `%feast_runs`, `%feast_ops`."""
+
+    def __init__(self, shell: Any, feast: Any) -> None:
+        super().__init__(shell)
+        self._feast = feast
+
+    @magic_arguments()
+    @argument("object", nargs="?", help="a view, a service or view:feature; else everything")
+    @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date: runs since then")
+    @argument("--experiment", metavar="E", help="runs of that experiment only")
+    @argument("--unused", action="store_true", help="only what nobody uses")
+    @argument("--refresh", action="store_true", help=_REFRESH)
+    @line_magic
+    def feast_usage(self, line: str) -> Any:
+        """Who uses each feature: runs, users, services, models, and when last.
+
+        Training and prediction runs are counted apart; views that are gone from the registry but
+        were used are marked, and so is what the registry offers and nobody uses.
+
+        Examples
+        --------
+        ::
+
+            %feast_usage
+            %feast_usage driver_hourly_stats --since 30d
+            usage = %feast_usage --unused
+            usage.to_pandas()
+        """
+        options = read(self.feast_usage, line)
+        if isinstance(options, Help):
+            return options
+        return self._feast.session().usage(
+            options.object,
+            since=options.since,
+            experiment=options.experiment,
+            unused=options.unused,
+            refresh=options.refresh,
+        )
+
+    @magic_arguments()
+    @argument(
+        "object", nargs="*", help="what to start from: a model, run, service, view, source, entity"
+    )
+    @argument("--up", type=int, metavar="N", help="at most so many steps towards the sources")
+    @argument("--down", type=int, metavar="N", help="at most so many steps towards the models")
+    @argument(
+        "--runs", choices=("all", "latest", "collapsed"), default="collapsed",
+        help="each run, the latest of each kind, or those of a kind together",
+    )  # fmt: skip
+    @argument("--live", action="store_true", help="a widget whose .selected Python can read")
+    @argument("--refresh", action="store_true", help=_REFRESH)
+    @line_magic
+    def feast_lineage(self, line: str) -> Any:
+        """Where a model came from and what became of a feature, as a picture.
+
+        From data sources over entities, views and services to runs, model versions and
+        predictions. Without an object: the whole project.
+
+        Examples
+        --------
+        ::
+
+            %feast_lineage driver_model/3
+            %feast_lineage driver_hourly_stats --down 2
+            %feast_lineage view=driver_activity --runs latest
+        """
+        options = read(self.feast_lineage, line)
+        if isinstance(options, Help):
+            return options
+        for name in ("up", "down"):
+            given = getattr(options, name)
+            if given is not None and given < 0:
+                raise UsageError(f"--{name} {given}: give 0 or more steps.")
+        found = self._feast.session().lineage(
+            *options.object,
+            up=options.up,
+            down=options.down,
+            runs=options.runs,
+            refresh=options.refresh,
+        )
+        return found.widget() if options.live else found
+
+    @magic_arguments()
+    @argument("object", help="a source, entity, view, service or view:feature")
+    @argument("--refresh", action="store_true", help=_REFRESH)
+    @line_magic
+    def feast_impact(self, line: str) -> Any:
+        """What breaks if this changes: models with an alias first, then services, runs, notebooks.
+
+        Examples
+        --------
+        ::
+
+            %feast_impact driver_hourly_stats
+            %feast_impact driver_hourly_stats:conv_rate
+        """
+        options = read(self.feast_impact, line)
+        if isinstance(options, Help):
+            return options
+        return self._feast.session().impact(options.object, options.refresh)
+
+    @magic_arguments()
+    @argument("--service", metavar="S", help="runs that used this service")
+    @argument("--model", metavar="M", help="runs that trained this model or predicted with it")
+    @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date")
+    @argument("--mine", action="store_true", help="only my own")
+    @argument("--most", type=int, default=20, metavar="N", help="how many (20)")
+    @argument("--refresh", action="store_true", help=_REFRESH)
+    @line_magic
+    def feast_runs(self, line: str) -> Any:
+        """The newest runs, with their features, rows, metrics and models.
+
+        Examples
+        --------
+        ::
+
+            %feast_runs --service driver_activity --since 7d
+        """
+        options = read(self.feast_runs, line)
+        if isinstance(options, Help):
+            return options
+        if options.most < 1:
+            raise UsageError(f"--most {options.most}: give 1 or more.")
+        return self._feast.session().recent(
+            service=options.service,
+            model=options.model,
+            since=options.since,
+            mine=options.mine,
+            most=options.most,
+            refresh=options.refresh,
+        )
+
+    @magic_arguments()
+    @argument("--most", type=int, default=50, metavar="N", help="how many (50)")
+    @argument("--refresh", action="store_true", help=_REFRESH)
+    @line_magic
+    def feast_ops(self, line: str) -> Any:
+        """What was applied and materialized: what changed, over which range, how long, what failed.
+
+        Examples
+        --------
+        ::
+
+            %feast_ops
+        """
+        options = read(self.feast_ops, line)
+        if isinstance(options, Help):
+            return options
+        if options.most < 1:
+            raise UsageError(f"--most {options.most}: give 1 or more.")
+        return self._feast.session().operations(options.most, options.refresh)

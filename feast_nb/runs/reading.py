@@ -1,0 +1,274 @@
+"""Read an MLflow server's Feast runs and model versions, page by page: what a history copies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..facts import Kind, Run, Version
+from ..records import Contract, Retrievals, canonical
+from . import tags as index
+from .brief import brief
+from .tracking import client, ping, plain_errors
+from .writing import read_text
+
+PAGE = 1000
+_MODELS_PAGE = 1000  # MLflow's own limit for registered models
+_VERSIONS_PAGE = 10_000
+
+
+class Pages:
+    """Reads one server for one project; `requests` counts what was asked of it."""
+
+    def __init__(self, uri: str, registry_uri: str | None, project: str) -> None:
+        from mlflow import MlflowClient
+
+        ping(uri)
+        self._uri = uri
+        self._project = project
+        self._api = client(uri)
+        self._registry = MlflowClient(uri, registry_uri) if registry_uri else self._api
+        self._experiments: list[str] = []
+        self.requests = 0
+
+    def experiments(self) -> dict[str, tuple[str, bool]]:
+        """Id → name, and whether it is deleted."""
+        from mlflow.entities import ViewType
+
+        def page(token: str | None) -> Any:
+            return self._api.search_experiments(
+                view_type=ViewType.ALL, max_results=PAGE, page_token=token
+            )
+
+        found = [e for some in self._pages(page) for e in some]
+        self._experiments = [str(e.experiment_id) for e in found]
+        return {str(e.experiment_id): (e.name, e.lifecycle_stage == "deleted") for e in found}
+
+    def runs(
+        self,
+        where: str = "",
+        *,
+        deleted: bool = False,
+        most: int | None = None,
+        newest: bool = False,
+    ) -> Iterator[list[Run]]:
+        """The project's runs that a filter finds, in every experiment, oldest first."""
+        from mlflow.entities import ViewType
+
+        name = self._project.replace("\\", "\\\\").replace("'", "\\'")
+        mine = f"tags.`feast.project` = '{name}'"
+        filters = f"{where} AND {mine}" if where else mine
+        kind = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+        order = [f"attributes.start_time {'DESC' if newest else 'ASC'}"]
+
+        def page(token: str | None) -> Any:
+            return self._api.search_runs(
+                self._experiments, filters, kind, most or PAGE, order, token
+            )
+
+        for some in self._pages(page) if self._experiments else ():
+            yield [self._whole(run_of(run)) for run in some]
+            if most is not None:
+                return
+
+    def run(self, id: str) -> Run | None:
+        """One run; None where it is gone for good, or not the project's."""
+        from mlflow.exceptions import MlflowException
+
+        self.requests += 1
+        with plain_errors():
+            try:
+                found = run_of(self._api.get_run(id))
+            except MlflowException as problem:
+                if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
+        return self._whole(found) if found.project == self._project else None
+
+    def versions(self) -> Iterator[Version]:
+        """Every registered model version."""
+
+        def page(token: str | None) -> Any:
+            return self._registry.search_model_versions(
+                max_results=_VERSIONS_PAGE, page_token=token
+            )
+
+        for some in self._pages(page):
+            yield from (version_of(v) for v in some)
+
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Registered model → alias → version; versions that are searched for come without."""
+
+        def page(token: str | None) -> Any:
+            return self._registry.search_registered_models(
+                max_results=_MODELS_PAGE, page_token=token
+            )
+
+        return {
+            model.name: {alias: int(v) for alias, v in (model.aliases or {}).items()}
+            for some in self._pages(page)
+            for model in some
+        }
+
+    def contracts(self, wanted: Iterable[Version]) -> dict[str, tuple[tuple[str, ...], str | None]]:
+        """Kept contracts' features and services, of those that can be read; several at once."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        addresses = [v.contract for v in wanted if v.contract]
+        with ThreadPoolExecutor(8) as pool:
+            read = list(pool.map(self._contract, addresses))
+        self.requests += len(addresses)
+        return {a: found for a, found in zip(addresses, read, strict=True) if found is not None}
+
+    def _contract(self, address: str) -> tuple[tuple[str, ...], str | None] | None:
+        run_id, _, path = address.removeprefix("runs:/").partition("/")
+        text = self._artifact(run_id, path)
+        if text is None:
+            return None
+        contract = Contract.from_dict(json.loads(text))
+        return canonical(contract.features, contract.views), contract.service
+
+    def _whole(self, run: Run) -> Run:
+        """A run of ours whose references are too many for a tag, with all of them."""
+        from dataclasses import replace
+
+        if not run.cut or "feast_nb.refs_missing" not in run.tags:
+            return run
+        self.requests += 1
+        text = self._artifact(run.id, "feast/retrievals.json")
+        if text is None:
+            return run
+        counted, _ = index.counting(Retrievals.from_dict(json.loads(text)).retrievals)
+        refs = index.union(canonical(r.refs, r.views) for r in counted)
+        return replace(run, refs=refs, cut=False)
+
+    def _artifact(self, run_id: str, path: str) -> str | None:
+        """A text among a run's files; None where it is not there, or its store is away."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with brief():
+                return read_text(self._uri, run_id, path)
+        except (MlflowException, OSError):
+            return None
+
+    def _pages(self, page: Callable[[str | None], Any]) -> Iterator[list[Any]]:
+        token = None
+        while True:
+            self.requests += 1
+            with plain_errors():
+                found = page(token)
+            yield list(found)
+            token = found.token
+            if not token:
+                return
+
+
+def run_of(run: Any) -> Run:
+    """An MLflow run as a plain fact; what Feast's own integration wrote is read as well."""
+    info, tags = run.info, dict(run.data.tags)
+    refs, cut = _refs(tags, run.data.params)
+    return Run(
+        id=info.run_id,
+        experiment=str(info.experiment_id),
+        name=info.run_name or info.run_id[:8],
+        status=info.status,
+        started=info.start_time or 0,
+        kind=_kind(tags, refs),
+        project=tags.get("feast.project", ""),
+        ended=info.end_time,
+        deleted=info.lifecycle_stage == "deleted",
+        user=tags.get("mlflow.user") or info.user_id or None,
+        service=tags.get("feast.feature_service") or None,
+        refs=refs,
+        cut=cut,
+        parent=tags.get("mlflow.parentRunId"),
+        notebook=tags.get("feast_nb.notebook") or _notebook(tags),
+        rows=_number(tags.get("feast.entity_df_rows") or tags.get("feast.entity_count")),
+        model=tags.get("feast.model_name"),
+        version=tags.get("feast.model_version"),
+        trained_in=tags.get("feast.training_run_id"),
+        written=run.data.metrics.get("feast_nb.written_at", 0.0),
+        metrics={k: v for k, v in run.data.metrics.items() if k != "feast_nb.written_at"},
+        params=dict(run.data.params),
+        tags={k: v for k, v in tags.items() if _kept(k)},
+    )
+
+
+def version_of(version: Any) -> Version:
+    """A registered model version as a plain fact."""
+    tags = dict(version.tags or {})
+    source = str(version.source or "")
+    features = tags.get("feast_nb.features")
+    return Version(
+        name=version.name,
+        version=int(version.version),
+        run=version.run_id or None,
+        model_id=source.removeprefix("models:/") if source.startswith("models:/m-") else None,
+        stage=None if version.current_stage in (None, "None") else version.current_stage,
+        created=version.creation_timestamp or 0,
+        updated=version.last_updated_timestamp or 0,
+        refs=tuple(features.split(",")) if features else None,
+        service=tags.get("feast.feature_service") or None,
+        contract=tags.get("feast_nb.contract"),
+        tags=tags,
+    )
+
+
+def _kind(tags: Mapping[str, str], refs: tuple[str, ...]) -> Kind:
+    """What a run counts as: an operation is no use, and an inherited retrieval no other one."""
+    if "feast.operation" in tags:
+        return "operation"
+    if "feast.model_name" in tags or "feast_nb.predicts" in tags:
+        return "prediction"
+    if not refs:
+        return "other"
+    if "feast_nb.inherited_from" in tags:
+        return "inherited"
+    return "lookup" if tags.get("feast.retrieval_type") == "online" else "training"
+
+
+def _refs(tags: Mapping[str, str], params: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
+    """The references of a run's tag, by the views' registered names, and whether some lack.
+
+    Feast cuts the tag within a reference; what is left of that one is no reference.
+    """
+    text = tags.get("feast.feature_refs") or params.get("feast.feature_refs", "")
+    refs = [ref.strip() for ref in text.split(",") if ref.strip()]
+    cut = text.endswith("...")
+    if cut:
+        refs = refs[:-1]
+    whole = _number(tags.get("feast.feature_count"))
+    missing = "feast_nb.refs_missing" in tags or (whole is not None and whole > len(refs))
+    pairs = (pair.partition("=") for pair in tags.get("feast_nb.renamed", "").split(",") if pair)
+    renamed = {name: view for name, _, view in pairs}
+    named = []
+    for ref in refs:
+        view, colon, feature = ref.partition(":")
+        named.append(f"{renamed.get(_plain(view), _plain(view))}{colon}{feature}")
+    return tuple(dict.fromkeys(named)), cut or missing
+
+
+def _plain(view: str) -> str:
+    """A view's name without the version that was asked for."""
+    return view.partition("@")[0]
+
+
+def _notebook(tags: Mapping[str, str]) -> str | None:
+    name = tags.get("mlflow.source.name", "")
+    return name if name.endswith(".ipynb") else None
+
+
+def _kept(tag: str) -> bool:
+    """Long lists are kept as what they mean; of MLflow's own tags only what is shown."""
+    if tag in ("feast.feature_refs", "feast.feature_views"):
+        return False
+    return tag.startswith(("feast", "mlflow.note", "mlflow.source.name")) or "." not in tag
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(float(text)) if text else None
+    except ValueError:
+        return None

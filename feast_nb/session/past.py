@@ -1,0 +1,234 @@
+"""The history of a session's server: opened once, brought up to date, asked about objects."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import lineage
+from ..errors import FeatureError, TrackingError, UsageError, nearest
+from ..facts import Catalog, Group, Model
+from ..features import objects
+from ..features.store import settings_of
+from ..history import History, questions, tables
+from ..lineage.impact import touched
+from ..records import public_uri
+from ..runs import tracking
+
+if TYPE_CHECKING:
+    from . import Session
+
+_FRESH = 1.0  # seconds for which what was just read is not read again
+
+
+class Past:
+    """What a session knows of the past; `notes` says what the reader of an answer must know."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        uri = session.runs.uri
+        self._registry = tracking.registry_uri(uri)
+        self.uri = uri
+        named = (public_uri(uri) or "", public_uri(self._registry), session.store.project)
+        self.history = History(tables.path_of(cache_folder() / "history", *named))
+        self.notes: tuple[str, ...] = ()
+        self._read_at = 0.0
+        self.requests = 0
+        self._catalog: tuple[Any, Catalog] | None = None
+
+    def refresh(self, anew: bool = False) -> None:
+        """Bring the copy up to date; with the server away the copy answers, and says as of when.
+
+        Raises `TrackingError` where there is no copy yet.
+        """
+        self.notes = ()
+        if why := self.history.why:
+            self.notes = (f"the local history {why}; it was read anew.",)
+            self.history.why = None
+        if not anew and time.monotonic() - self._read_at < _FRESH:
+            return
+        self._session.recorder.recording.settle(2.0)
+        self._session.recorder.outbox.flush(seconds=2.0)
+        try:
+            self._read(anew)
+        except TrackingError as problem:
+            as_of = self.history.as_of
+            if as_of is None:
+                raise
+            self.notes += (f"as of {_ago(as_of)}: {problem}",)
+            return
+        self._read_at = time.monotonic()
+
+    def _read(self, anew: bool) -> None:
+        from tqdm.auto import tqdm
+
+        from ..runs.reading import Pages
+
+        pages = Pages(self.uri, self._registry, self._session.store.project)
+        with tqdm(total=100, desc="reading MLflow", unit="%", delay=1.0, leave=False) as bar:
+
+            def show(count: int, share: float) -> None:
+                bar.set_postfix_str(f"{count:,} runs", refresh=False)
+                bar.update(round(share * 100) - bar.n)
+
+            self.history.refresh(pages, anew, show)
+        self.requests = pages.requests
+
+    @property
+    def as_of(self) -> str | None:
+        found = self.history.as_of
+        return datetime.fromtimestamp(found, UTC).isoformat("T", "seconds") if found else None
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the registry holds today."""
+        return objects.catalog(self._session.store)
+
+    def known(
+        self, since: int | None = None, experiment: str | None = None, days: int = 1
+    ) -> lineage.Past:
+        """The registry, and every run and model of the history, together."""
+        groups = questions.groups(self.history, since, experiment, days * questions.DAY)
+        return lineage.Past(self.catalog, groups, questions.models(self.history, groups))
+
+    def url(self, run: str, experiment: str) -> str | None:
+        """Where MLflow's UI shows a run."""
+        return tracking.run_url(self.ui, experiment, run)
+
+    def version_url(self, shown: str) -> str | None:
+        """Where MLflow's UI shows `name/3`."""
+        name, _, version = shown.rpartition("/")
+        return tracking.version_url(self.ui, name, version)
+
+    @property
+    def ui(self) -> str:
+        """The address of MLflow's UI: as set, else the tracking server's own."""
+        settings = settings_of(self._session.store)
+        base = (settings.get_ui_url() if settings else None) or os.environ.get("MLFLOW_UI_URL")
+        return str(base or self.uri)
+
+    def find(self, named: str, known: lineage.Past) -> list[tuple[str, str]]:
+        """The objects that a name means, as kind and name; see `find`."""
+        return find(named, known, self.history)
+
+
+def find(named: str, known: lineage.Past, history: History) -> list[tuple[str, str]]:
+    """The objects that a name means: bare where it is unique, else `view=…`, `model=…`.
+
+    A model without a version means all of its versions. Raises `UsageError` for a name of two
+    objects, and `FeatureError` for one of none, with the nearest.
+    """
+    names = _names(known)
+    kind, equals, rest = named.partition("=")
+    if equals and kind in (*names, "run"):
+        found = [(k, n) for k, n in _meant(rest, known, names, history) if k == kind]
+        if not found:
+            hint = nearest(rest, names.get(kind, ()))
+            raise FeatureError(f"no {kind} {rest}; {hint or 'there is none.'}")
+    else:
+        found = _meant(named, known, names, history)
+    kinds = list(dict.fromkeys(k for k, _ in found))
+    if len(kinds) > 1:
+        ways = " or ".join(f"{k}={named}" for k in kinds)
+        raise UsageError(f"{named} is the name of a {' and a '.join(kinds)}; write {ways}.")
+    if not found:
+        every = {name for of in names.values() for name in of}
+        hint = nearest(named, every) or "nothing is registered here."
+        raise FeatureError(f"nothing is called {named}; {hint}")
+    if found[0][0] == "run" and len(found) > 1:
+        ids = ", ".join(id[:8] for _, id in found[:4])
+        raise UsageError(f"{len(found)} runs are called {named}; write an id: {ids}.")
+    return found
+
+
+def _names(known: lineage.Past) -> dict[str, set[str]]:
+    """Kind → every name that is or was there."""
+    catalog, groups, models = known.catalog, known.groups, known.models
+    refs = {ref for g in groups for ref in g.refs} | {ref for m in models for ref in m.refs}
+    today = {f"{v.name}:{f}" for v in catalog.views.values() for f in v.features}
+    return {
+        "view": {*catalog.views, *(ref.partition(":")[0] for ref in refs)},
+        "service": {*catalog.services, *(g.service for g in groups if g.service)},
+        "source": set(catalog.sources),
+        "entity": set(catalog.entities),
+        "feature": refs | today,
+        "model": {m.name for m in models},
+    }
+
+
+def _meant(
+    named: str, known: lineage.Past, names: dict[str, set[str]], history: History
+) -> list[tuple[str, str]]:
+    found = [(kind, named) for kind in names if kind != "model" and named in names[kind]]
+    found += [("model", m.shown) for m in _models(named, known.models)]
+    if not found:
+        found = [("run", run.id) for run in questions.run_named(history, named)]
+    return found
+
+
+def _models(named: str, models: Iterable[Model]) -> list[Model]:
+    """`name`, `name/3`, `name@alias`."""
+    text = named.removeprefix("models:/")
+    name, at, alias = text.partition("@")
+    if at:
+        return [m for m in models if m.name == name and alias in m.aliases]
+    return [m for m in models if text in (m.name, m.shown)]
+
+
+def since_of(text: str | None, now: float) -> int | None:
+    """`30d`, `12h`, `8w` ago, or a date, as milliseconds since 1970; raises `UsageError`."""
+    if not text:
+        return None
+    if ago := re.fullmatch(r"(\d+)\s*([hdw])", text.strip()):
+        hours = int(ago[1]) * {"h": 1, "d": 24, "w": 168}[ago[2]]
+        return int((now - hours * 3600) * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text} is no time; write 30d, 12h, 8w or 2026-01-31.") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def stretch_of(first: int | None, now: float) -> int:
+    """How many days one bar of a chart stands for, so that about sixty show all of it."""
+    days = (now * 1000 - first) / questions.DAY if first else 1
+    return next((n for n in (1, 7, 28) if days <= n * 60), 91)
+
+
+def refs_of(kind: str, name: str, known: lineage.Past) -> list[str]:
+    """The features of a view, a service, or the one that is named, today's and former ones."""
+    used = {ref for g in known.groups for ref in g.refs}
+    if kind == "feature":
+        return [name]
+    if kind == "service":
+        mine = known.catalog.services.get(name)
+        asked = {ref for g in known.groups if g.service == name for ref in g.refs}
+        return sorted(asked | set(mine.refs if mine else ()))
+    if kind == "view":
+        today = known.catalog.views.get(name)
+        offered = {f"{name}:{f}" for f in today.features} if today else set()
+        return sorted(offered | {ref for ref in used if ref.partition(":")[0] == name})
+    changing = touched(known.catalog, kind, name)
+    return sorted(ref for ref in changing if not ref.endswith(":"))
+
+
+def cache_folder() -> Path:
+    """Where histories are kept: the user's cache folder, ours within it."""
+    import platformdirs
+
+    return Path(os.environ.get("FEAST_NB_CACHE", platformdirs.user_cache_dir("feast-nb")))
+
+
+def first_of(groups: Iterable[Group]) -> int | None:
+    """When the first of some runs began."""
+    return min((g.first for g in groups), default=None)
+
+
+def _ago(at: float) -> str:
+    """`2026-11-21 20:03 UTC`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,110 @@
+"""A small team's past as plain facts: what the tests of usage, lineage and their pictures share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from feast_nb import usage
+from feast_nb.answers import Operation, Operations, RecentRun, RecentRuns
+from feast_nb.facts import Catalog, Group, Model, Run, Service, View
+from feast_nb.lineage import Impact, Lineage, Past, graph, layout
+from feast_nb.lineage.impact import impact
+
+DAY = 86_400_000
+
+
+def at(day: int, hour: int = 0) -> int:
+    """Milliseconds of a day of January 2026."""
+    return int(datetime(2026, 1, day, hour, tzinfo=UTC).timestamp() * 1000)
+
+
+NOW = at(20, 12)
+CATALOG = Catalog(
+    project="rides",
+    sources={"trips": "FileSource", "people": "FileSource", "bonus": "RequestSource"},
+    entities={"driver": "driver_id"},
+    views={
+        "hourly": View("hourly", "batch", ("trips", "rating"), ("trips",), ("driver",), (),
+                       "What a driver did", "rides@example.com"),
+        "profile": View("profile", "batch", ("age",), ("people",), ("driver",)),
+        "derived": View("derived", "on_demand", ("pay",), ("bonus",), (), ("hourly:trips",)),
+        "idle": View("idle", "stream", ("clicks",), ("trips",), ("driver",)),
+    },
+    services={
+        "activity": Service("activity", ("hourly:trips", "hourly:rating")),
+        "pay": Service("pay", ("derived:pay", "profile:age"), {"person": "profile"}),
+        "spare": Service("spare", ("idle:clicks",)),
+    },
+)  # fmt: skip
+ACTIVITY = ("hourly:trips", "hourly:rating")
+GROUPS = (
+    Group(0, ACTIVITY, "activity", "training", 12, at(2), at(19, 9), 0, ("ann", "bob"),
+          {at(2) // DAY: 5, at(10) // DAY: 4, at(19) // DAY: 3}),
+    Group(0, ACTIVITY, "activity", "inherited", 3, at(3), at(4), 0, ("ann",), {at(3) // DAY: 3}),
+    # Feast's own run names the view as the service does.
+    Group(1, ("derived:pay", "person:age"), "pay", "training", 1, at(15), at(15), 0, ("cy",),
+          {at(15) // DAY: 1}),
+    Group(2, ("lost:x", "hourly:rating"), None, "training", 2, at(5), at(6), 1, (),
+          {at(5) // DAY: 2}),
+    Group(3, ("profile:age",), "old", "training", 1, at(1), at(1), 0, ("dee",), {at(1) // DAY: 1}),
+    Group(4, ("hourly:trips",), None, "prediction", 40, at(18), at(20), 0, ("svc",),
+          {at(18) // DAY: 10, at(20) // DAY: 30}),
+    Group(5, ("hourly:trips",), None, "lookup", 2, at(19), at(19), 0, (), {at(19) // DAY: 2}),
+)  # fmt: skip
+MODELS = (
+    Model("eta", 1, "r1", "first", None, at(2), (), ACTIVITY, "activity", 0, False),
+    Model("eta", 2, "r2", "second", "Production", at(10), ("champion",), ("hourly:trips",),
+          "activity", 0, True, True, 40, at(20)),
+    Model("pay", 1, "r3", "paid", None, at(15), ("live",), ("derived:pay",), "pay", 1, True),
+    Model("old", 1, "r9", None, None, at(1), (), ("profile:age",), "old", 3, True),
+)  # fmt: skip
+PAST = Past(CATALOG, GROUPS, MODELS)
+
+
+def run(id: str, name: str, day: int, **more: object) -> Run:
+    made = Run(id, "1", name, "FINISHED", at(day), "training", "rides", at(day, 1), user="ann",
+               service="activity", refs=ACTIVITY, metrics={"rmse": 1.25}, rows=1200)  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def used() -> usage.Usage:
+    """The usage of everything."""
+    found = usage.of(CATALOG, GROUPS, MODELS, now=NOW)
+    return replace(found, as_of="2026-01-20T12:00:00+00:00")
+
+
+def drawn(*focus: tuple[str, str]) -> Lineage:
+    """The graph of the project, or of some objects, with the newest runs of the first group."""
+    members = {0: (run("r2", "second", 19), run("r1", "first", 2)), 1: (run("r3", "paid", 15),)}
+    found = layout.layout(graph.build(replace(PAST, members=members), focus, "the project"))
+    url = "http://mlflow:5000/#/models/eta/versions/2"
+    nodes = tuple(replace(n, url=url) if n.id == "model:eta/2" else n for n in found.nodes)
+    return replace(found, nodes=nodes, as_of="2026-01-20T12:00:00+00:00")
+
+
+def of_view() -> Impact:
+    """What depends on a view."""
+    return impact(PAST, "view", "hourly", [("/home/me/rides.ipynb", 12, at(19))])
+
+
+RUNS = RecentRuns(
+    "rides",
+    (
+        RecentRun("0" * 32, "second", "FINISHED", "training", usage.iso(at(19)), 75.5, "ann",
+                  "activity", 2, 1200, ("eta/2",), {"rmse": 1.25}, "rides.ipynb", "rides",
+                  "http://mlflow:5000/#/experiments/1/runs/0"),
+        RecentRun("1" * 32, "broken", "FAILED", "prediction", usage.iso(at(18))),
+    ),
+    usage.iso(NOW), usage.iso(NOW), ("as of yesterday: the server is away.",),
+)  # fmt: skip
+OPERATIONS = Operations(
+    "rides",
+    (
+        Operation("apply", "FINISHED", usage.iso(at(2)), 0.25, (), ("hourly", "activity"),
+                  ("driver",), ("older",), None, None, "ann", None),
+        Operation("materialize incremental", "FAILED", usage.iso(at(3)), 12.0, ("hourly",), (), (),
+                  (), None, "2026-01-03T00:00:00+00:00"),
+    ),
+    usage.iso(NOW), usage.iso(NOW),
+)  # fmt: skip
