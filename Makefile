@@ -68,7 +68,7 @@ lock: $(VENV)/.test  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude feast-nb | grep -vE '^(-e|nvidia)' > requirements.lock
 
 clean:  ## remove what was built, and the environment
-	rm -rf $(VENV) node_modules build dist labextension/lib feast_nb/labextension notebooks/out notebooks/*/data
+	rm -rf $(VENV) node_modules build dist labextension/lib feast_nb/labextension feast_nb/static notebooks/out notebooks/*/data
 
 # Without npm the package installs without its lab extension; magics and outputs need none.
 NO_NPM := $(if $(shell command -v npm),,SKIP_JUPYTER_BUILDER=1)

@@ -33,6 +33,7 @@ def _kind() -> Any:
         """The same drawing as the lab extension's, alive: `selected` is what was clicked."""
 
         _esm = _SCRIPT
+        _css = _SCRIPT.with_suffix(".css")
         graph = traitlets.Dict().tag(sync=True)
         selected = traitlets.Unicode("").tag(sync=True)
 

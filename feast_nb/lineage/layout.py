@@ -60,7 +60,9 @@ def _with_lanes(
 
     igraph would add them itself, but tells their places wrong, and crashes now and then (1.0.0).
     """
-    all_layers, steps, lanes = list(layers), [], []
+    all_layers = list(layers)
+    steps: list[tuple[int, int]] = []
+    lanes: list[list[int]] = []
     for a, b in edges:
         passed = list(range(len(all_layers), len(all_layers) + layers[b] - layers[a] - 1))
         all_layers += range(layers[a] + 1, layers[b])

@@ -5,9 +5,11 @@ import {
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { addCommands } from './commands';
+import { addRenderer } from './mime';
 
 const commands: JupyterFrontEndPlugin<void> = {
   id: 'feast-nb:commands',
@@ -23,4 +25,14 @@ const commands: JupyterFrontEndPlugin<void> = {
   ) => addCommands(app, tracker, palette, translator)
 };
 
-export default [commands];
+const outputs: JupyterFrontEndPlugin<void> = {
+  id: 'feast-nb:outputs',
+  description:
+    'Draws the outputs of feast_nb: lineage that moves, usage that sorts.',
+  autoStart: true,
+  requires: [IRenderMimeRegistry],
+  activate: (_: JupyterFrontEnd, registry: IRenderMimeRegistry) =>
+    addRenderer(registry)
+};
+
+export default [commands, outputs];

@@ -23,3 +23,6 @@ for (const [name, value] of Object.entries(lacking)) {
     Object.defineProperty(window, name, { value, writable: true });
   }
 }
+
+// jsdom has no canvas: drawing is seen in tests/browser, here only that it is asked for.
+HTMLCanvasElement.prototype.getContext = () => null;

@@ -1,0 +1,74 @@
+// The renderer of our notebook outputs: a graph that moves, a table that sorts, else their HTML.
+import {
+  type IRenderMime,
+  type IRenderMimeRegistry
+} from '@jupyterlab/rendermime';
+import { Panel, Widget } from '@lumino/widgets';
+
+import { type ILineage, type IUsage, unreadable } from './records';
+import { showUsage } from './table';
+import { LineageView } from './view';
+
+export const MIME = 'application/vnd.feast-nb.v1+json';
+
+/** Take the outputs that `feast_nb` writes. They need no kernel and are escaped here: `safe`. */
+export function addRenderer(registry: IRenderMimeRegistry): void {
+  registry.addFactory(
+    {
+      safe: true,
+      mimeTypes: [MIME],
+      createRenderer: () => new Rendered(registry)
+    },
+    40 // before HTML
+  );
+}
+
+/** One output. What is not drawn here is shown by the lab as the HTML that came with it. */
+export class Rendered extends Panel implements IRenderMime.IRenderer {
+  private drawn: LineageView | null = null;
+
+  constructor(private readonly registry: IRenderMimeRegistry) {
+    super();
+    this.addClass('fnb-output');
+  }
+
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this.clear();
+    const record = model.data[MIME] as { kind?: unknown } | null | undefined;
+    const kind = unreadable(record) === null ? record?.kind : undefined;
+    if (kind === 'lineage' || kind === 'usage') {
+      const host = new Widget();
+      this.addWidget(host);
+      if (kind === 'lineage') {
+        this.drawn = new LineageView(host.node, record as unknown as ILineage);
+      } else {
+        showUsage(host.node, record as unknown as IUsage);
+      }
+      return;
+    }
+    for (const type of ['text/html', 'text/plain']) {
+      if (model.data[type] !== undefined) {
+        const plain = this.registry.createRenderer(type);
+        this.addWidget(plain);
+        await plain.renderModel(model);
+        return;
+      }
+    }
+    const said = new Widget();
+    said.node.textContent = unreadable(record) ?? 'There is nothing to show.';
+    this.addWidget(said);
+  }
+
+  dispose(): void {
+    this.drawn?.dispose();
+    super.dispose();
+  }
+
+  private clear(): void {
+    this.drawn?.dispose();
+    this.drawn = null;
+    for (const widget of [...this.widgets]) {
+      widget.dispose();
+    }
+  }
+}

@@ -1,0 +1,236 @@
+// The use of features as a table that sorts by any of its columns.
+import { count, element, moment } from './view';
+import { type IFeatureUsage, type IModelUse, type IUsage } from './records';
+
+interface IColumn {
+  name: string;
+  number?: boolean;
+  /** What is shown, and by what it is sorted. */
+  shown: (use: IFeatureUsage, usage: IUsage) => string;
+  by: (use: IFeatureUsage) => string | number;
+}
+
+const COLUMNS: IColumn[] = [
+  { name: 'name', shown: use => use.ref, by: use => use.ref },
+  {
+    name: 'training',
+    number: true,
+    shown: use => number(use.training),
+    by: use => -use.training
+  },
+  {
+    name: 'prediction',
+    number: true,
+    shown: use => number(use.prediction),
+    by: use => -use.prediction
+  },
+  {
+    name: 'last used',
+    shown: (use, usage) => (use.last ? `${ago(use.last, usage.now)}` : 'never'),
+    by: use => -(use.last ? Date.parse(use.last) : 0)
+  },
+  { name: 'by', shown: use => some(use.users), by: use => -use.users.length },
+  {
+    name: 'services',
+    shown: use => some(use.services),
+    by: use => -use.services.length
+  },
+  {
+    name: 'models',
+    shown: use => some(use.models.map(model)),
+    by: use => -use.models.length
+  }
+];
+const AT_ONCE = 100;
+
+/** Fill an element with a usage's tables: of views, and of features. */
+export function showUsage(host: HTMLElement, usage: IUsage): void {
+  host.classList.add('fnb-usage');
+  const head = element('div', 'fnb-head');
+  const title = element('b', '');
+  title.textContent = usage.named ?? usage.project;
+  const about = element('span', 'fnb-quiet');
+  const runs = `${count(usage.training, 'training run')} · ${count(usage.prediction, 'prediction run')}`;
+  about.textContent = ` ${runs}${usage.as_of ? ` · as of ${moment(usage.as_of)} UTC` : ''}`;
+  head.append(title, about);
+  for (const note of usage.notes) {
+    const line = element('div', 'fnb-note');
+    line.textContent = note;
+    head.append(line);
+  }
+  host.replaceChildren(head);
+  if (usage.trend.some(Boolean)) {
+    host.append(trend(usage));
+  }
+  if (usage.views.length > 1) {
+    host.append(new Table('Views', usage.views, usage).node);
+  }
+  host.append(new Table('Features', usage.features, usage).node);
+}
+
+/** A table of uses; a click on a head sorts by it, a second one the other way round. */
+class Table {
+  readonly node = element('div', 'fnb-table');
+  private sorted = -1;
+  private down = false;
+  private shown = AT_ONCE;
+
+  constructor(
+    private readonly title: string,
+    private uses: IFeatureUsage[],
+    private readonly usage: IUsage
+  ) {
+    this.uses = [...uses];
+    this.fill();
+  }
+
+  private sort(column: number): void {
+    this.down = this.sorted === column && !this.down;
+    this.sorted = column;
+    const { by } = COLUMNS[column];
+    const sign = this.down ? -1 : 1;
+    this.uses.sort((a, b) => {
+      const [one, other] = [by(a), by(b)];
+      return sign * (one < other ? -1 : one > other ? 1 : 0);
+    });
+    this.fill();
+    const heads = this.node.querySelectorAll<HTMLElement>('th button');
+    heads[column]?.focus();
+  }
+
+  private fill(): void {
+    const table = element('table', '');
+    const caption = element('caption', '');
+    caption.textContent = this.title;
+    const row = element('tr', '');
+    COLUMNS.forEach((column, n) => {
+      const cell = element('th', column.number ? 'fnb-number' : '');
+      cell.setAttribute('scope', 'col');
+      if (n === this.sorted) {
+        cell.setAttribute('aria-sort', this.down ? 'descending' : 'ascending');
+      }
+      const press = document.createElement('button');
+      press.type = 'button';
+      press.textContent = column.name;
+      press.addEventListener('click', () => this.sort(n));
+      cell.append(press);
+      row.append(cell);
+    });
+    const head = element('thead', '');
+    head.append(row);
+    const body = element('tbody', '');
+    this.uses.slice(0, this.shown).forEach(use => body.append(this.line(use)));
+    table.append(caption, head, body);
+    this.node.replaceChildren(table);
+    if (this.uses.length > this.shown) {
+      const more = document.createElement('button');
+      more.type = 'button';
+      more.textContent = `${(this.uses.length - this.shown).toLocaleString('en')} more`;
+      more.addEventListener('click', () => {
+        this.shown *= 4;
+        this.fill();
+      });
+      this.node.append(more);
+    }
+  }
+
+  private line(use: IFeatureUsage): HTMLElement {
+    const row = element('tr', '');
+    COLUMNS.forEach((column, n) => {
+      const cell = element('td', column.number ? 'fnb-number' : '');
+      const text = column.shown(use, this.usage);
+      if (n === 0) {
+        const code = element('code', '');
+        code.textContent = text;
+        cell.append(code, ...marks(use));
+      } else {
+        cell.textContent = text;
+      }
+      if (column.name === 'last used' && use.last) {
+        cell.title = `${moment(use.last)} UTC`;
+      }
+      row.append(cell);
+    });
+    return row;
+  }
+}
+
+function marks(use: IFeatureUsage): HTMLElement[] {
+  const said = use.gone
+    ? 'gone'
+    : use.through.length
+      ? `through ${use.through.join(', ')}`
+      : use.training + use.prediction + use.models.length === 0
+        ? 'unused'
+        : '';
+  if (!said) {
+    return [];
+  }
+  const mark = element('span', 'fnb-mark');
+  mark.textContent = ` ${said}`;
+  return [mark];
+}
+
+/** Runs over time as bars; the numbers are in its label for those who do not see them. */
+function trend(usage: IUsage): HTMLElement {
+  const chart = element('div', 'fnb-trend');
+  const most = Math.max(...usage.trend);
+  chart.setAttribute('role', 'img');
+  chart.setAttribute(
+    'aria-label',
+    `Runs over time: at most ${most} in ${count(usage.stretch, 'day')}, since ${(usage.since ?? '').slice(0, 10)}`
+  );
+  for (const value of usage.trend) {
+    const bar = element('span', '');
+    bar.style.height = `${value ? Math.max(4, (100 * value) / most) : 0}%`;
+    bar.title = count(value, 'run');
+    chart.append(bar);
+  }
+  return chart;
+}
+
+function number(value: number): string {
+  return value ? value.toLocaleString('en') : '–';
+}
+
+function some(names: string[]): string {
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return names.length ? names.slice(0, 3).join(', ') + more : '–';
+}
+
+function model(use: IModelUse): string {
+  const aliases = Object.entries(use.aliases)
+    .map(([alias, version]) => `${alias} → ${version}`)
+    .join(', ');
+  return `${use.name}/${spans(use.versions)}${aliases ? ` (${aliases})` : ''}`;
+}
+
+/** `1–3, 7`. */
+export function spans(numbers: number[]): string {
+  const found: number[][] = [];
+  for (const value of [...numbers].sort((a, b) => a - b)) {
+    const last = found[found.length - 1];
+    if (last && last[last.length - 1] === value - 1) {
+      last[1] = value;
+    } else {
+      found.push([value]);
+    }
+  }
+  return found.map(span => span.join('–')).join(', ');
+}
+
+/** How long before `now` a moment was. */
+export function ago(text: string, now: string | null): string {
+  const passed = (Date.parse(now ?? '') - Date.parse(text)) / 1000;
+  for (const [length, unit] of [
+    [31_536_000, 'y'],
+    [86_400, 'd'],
+    [3_600, 'h'],
+    [60, 'min']
+  ] as const) {
+    if (passed >= length) {
+      return `${Math.floor(passed / length)} ${unit} ago`;
+    }
+  }
+  return Number.isNaN(passed) ? moment(text) : 'just now';
+}

@@ -1,0 +1,478 @@
+// The drawing as people use it: pan, zoom, search, the details of what is clicked, export.
+import { draw, type ILook, type IWindow, subtitle, toSvg } from './draw';
+import { BOX, Graph } from './graph';
+import { type ILineage, type INode } from './records';
+
+const TALLEST = 460;
+const HINT =
+  'Arrow keys go along the edges, + and − zoom, 0 shows all, Escape lets go.';
+
+/** A graph in an element of the page; `onSelect` hears the id of the clicked object, or ''. */
+export class LineageView {
+  private readonly graph: Graph;
+  private readonly canvas = document.createElement('canvas');
+  private readonly aside = document.createElement('div');
+  private readonly said = document.createElement('div');
+  private readonly search = document.createElement('input');
+  private readonly hits = document.createElement('span');
+  private readonly undo: (() => void)[] = [];
+  private view: IWindow = { x: 4, y: 4, scale: 1 };
+  private look: ILook = {
+    ink: '#777',
+    font: 'sans-serif',
+    lit: null,
+    selected: -1,
+    found: new Set()
+  };
+  private asked = 0;
+  private moved = false;
+
+  constructor(
+    private readonly host: HTMLElement,
+    record: ILineage,
+    private readonly onSelect: (id: string) => void = () => undefined
+  ) {
+    this.graph = new Graph(record);
+    host.classList.add('fnb-lineage');
+    host.setAttribute('role', 'group');
+    host.setAttribute('aria-label', `Lineage of ${record.title}`);
+    this.said.className = 'fnb-said';
+    this.said.setAttribute('aria-live', 'polite');
+    this.aside.className = 'fnb-details';
+    this.aside.hidden = true;
+    const main = element('div', 'fnb-main');
+    main.append(this.canvas, this.aside);
+    host.replaceChildren(this.head(record), this.toolbar(), main, this.said);
+    this.prepareCanvas(record);
+    this.fit();
+  }
+
+  dispose(): void {
+    this.undo.splice(0).forEach(undo => undo());
+    cancelAnimationFrame(this.asked);
+    this.host.replaceChildren();
+  }
+
+  /** Select an object by its id; '' lets go. */
+  select(id: string): void {
+    this.choose(id ? this.graph.place(id) : -1);
+  }
+
+  // ------------------------------------------------------------- what is there
+
+  private head(record: ILineage): HTMLElement {
+    const head = element('div', 'fnb-head');
+    const title = element('b', '');
+    title.textContent = record.title;
+    const about = element('span', 'fnb-quiet');
+    const asOf = record.as_of ? ` · as of ${moment(record.as_of)} UTC` : '';
+    about.textContent = ` ${count(record.nodes.length, 'object')}${asOf}`;
+    head.append(title, about);
+    for (const note of record.notes) {
+      const line = element('div', 'fnb-note');
+      line.textContent = note;
+      head.append(line);
+    }
+    return head;
+  }
+
+  private toolbar(): HTMLElement {
+    const bar = element('div', 'fnb-toolbar');
+    this.search.type = 'search';
+    this.search.placeholder = 'Find';
+    this.search.setAttribute('aria-label', 'Find an object');
+    this.search.addEventListener('input', () => this.find());
+    this.search.addEventListener('keydown', event => {
+      // The notebook has keys of its own for what is typed here.
+      event.stopPropagation();
+      if (event.key === 'Enter') {
+        this.next(event.shiftKey ? -1 : 1);
+      }
+    });
+    this.hits.className = 'fnb-quiet';
+    bar.append(
+      this.search,
+      this.hits,
+      button('+', 'Zoom in', () => this.zoom(1.25)),
+      button('−', 'Zoom out', () => this.zoom(0.8)),
+      button('Fit', 'Show all of it', () => this.fit()),
+      button('SVG', 'Save as SVG', () => this.save('svg')),
+      button('PNG', 'Save as PNG', () => this.save('png'))
+    );
+    return bar;
+  }
+
+  private prepareCanvas(record: ILineage): void {
+    const { canvas } = this;
+    canvas.tabIndex = 0;
+    canvas.setAttribute('role', 'application');
+    canvas.setAttribute(
+      'aria-label',
+      `Graph of ${count(record.nodes.length, 'object')}. ${HINT}`
+    );
+    canvas.title = '';
+    this.listen(canvas, 'pointerdown', event => this.grab(event));
+    this.listen(canvas, 'pointermove', event => this.hover(event));
+    this.listen(canvas, 'pointerleave', () => this.light(this.look.selected));
+    this.listen(canvas, 'keydown', event => this.key(event));
+    this.listen(canvas, 'dblclick', event => {
+      const rect = canvas.getBoundingClientRect();
+      this.zoom(1.5, event.clientX - rect.left, event.clientY - rect.top);
+    });
+    canvas.addEventListener('wheel', event => this.wheel(event), {
+      passive: false
+    });
+    // Until someone moves it, the picture fits what room there is.
+    const resized = new ResizeObserver(() =>
+      this.moved || !this.aside.hidden ? this.later() : this.fit()
+    );
+    resized.observe(canvas);
+    // The theme is an attribute of the body; colours are read when it is painted.
+    const themed = new MutationObserver(() => this.later());
+    themed.observe(document.body, { attributes: true });
+    this.undo.push(
+      () => resized.disconnect(),
+      () => themed.disconnect()
+    );
+  }
+
+  private listen<K extends keyof HTMLElementEventMap>(
+    target: HTMLElement,
+    name: K,
+    heard: (event: HTMLElementEventMap[K]) => void
+  ): void {
+    target.addEventListener(name, heard);
+    this.undo.push(() => target.removeEventListener(name, heard));
+  }
+
+  // ------------------------------------------------------------------ painting
+
+  /** Paint before the next frame, once however often it is asked for. */
+  private later(): void {
+    cancelAnimationFrame(this.asked);
+    this.asked = requestAnimationFrame(() => this.paint());
+  }
+
+  private paint(): void {
+    const context = this.canvas.getContext('2d');
+    const { width, height } = this.size();
+    if (!context || !width) {
+      return;
+    }
+    const ratio = window.devicePixelRatio || 1;
+    const [wide, high] = [
+      Math.round(width * ratio),
+      Math.round(height * ratio)
+    ];
+    if (this.canvas.width !== wide || this.canvas.height !== high) {
+      this.canvas.width = wide;
+      this.canvas.height = high;
+    }
+    const style = getComputedStyle(this.host);
+    this.look.ink = style.color || '#777';
+    this.look.font = style.fontFamily || 'sans-serif';
+    draw(context, this.graph, this.view, width, height, this.look);
+    this.canvas.dataset.painted = 'yes';
+  }
+
+  private size(): { width: number; height: number } {
+    return { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
+  }
+
+  /** All of it in sight, no larger than it is; a large graph from its left. */
+  private fit(): void {
+    this.moved = false;
+    const { width: wide, height: high } = this.graph.record;
+    const tall = `${Math.min(TALLEST, Math.max(90, high + 16))}px`;
+    if (this.canvas.style.height !== tall) {
+      this.canvas.style.height = tall;
+    }
+    cancelAnimationFrame(this.asked);
+    this.asked = requestAnimationFrame(() => {
+      const { width, height } = this.size();
+      const scale = Math.min(
+        1,
+        (width - 12) / Math.max(wide, 1),
+        (height - 12) / Math.max(high, 1)
+      );
+      this.view = { scale: Math.max(scale, 0.05), x: 6, y: 6 };
+      const shown = high * this.view.scale;
+      this.view.y = Math.max(6, (height - shown) / 2);
+      this.paint();
+    });
+  }
+
+  private zoom(by: number, x?: number, y?: number): void {
+    this.moved = true;
+    const { width, height } = this.size();
+    const [atX, atY] = [x ?? width / 2, y ?? height / 2];
+    const scale = Math.min(4, Math.max(0.03, this.view.scale * by));
+    const ratio = scale / this.view.scale;
+    this.view = {
+      scale,
+      x: atX - (atX - this.view.x) * ratio,
+      y: atY - (atY - this.view.y) * ratio
+    };
+    this.later();
+  }
+
+  // ------------------------------------------------------------------- pointing
+
+  private wheel(event: WheelEvent): void {
+    // Without a key the page scrolls: a notebook must not stop at every picture.
+    if (!event.ctrlKey && !event.metaKey) {
+      return;
+    }
+    event.preventDefault();
+    const rect = this.canvas.getBoundingClientRect();
+    this.zoom(
+      Math.exp(-event.deltaY / 300),
+      event.clientX - rect.left,
+      event.clientY - rect.top
+    );
+  }
+
+  private grab(event: PointerEvent): void {
+    const begin = { ...this.view, px: event.clientX, py: event.clientY };
+    let moved = false;
+    const move = (next: PointerEvent) => {
+      const [dx, dy] = [next.clientX - begin.px, next.clientY - begin.py];
+      moved ||= Math.hypot(dx, dy) > 4;
+      if (moved) {
+        this.moved = true;
+        this.view = { ...this.view, x: begin.x + dx, y: begin.y + dy };
+        this.later();
+      }
+    };
+    const drop = (last: PointerEvent) => {
+      window.removeEventListener('pointermove', move);
+      window.removeEventListener('pointerup', drop);
+      if (!moved) {
+        this.choose(this.under(last));
+      }
+    };
+    window.addEventListener('pointermove', move);
+    window.addEventListener('pointerup', drop);
+  }
+
+  private hover(event: PointerEvent): void {
+    if (event.buttons) {
+      return;
+    }
+    const place = this.under(event);
+    this.canvas.style.cursor = place < 0 ? 'grab' : 'pointer';
+    const node = this.graph.nodes[place];
+    this.canvas.title = node ? `${node.kind} ${node.label}` : '';
+    this.light(place < 0 ? this.look.selected : place);
+  }
+
+  private under(event: PointerEvent): number {
+    const rect = this.canvas.getBoundingClientRect();
+    return this.graph.at(
+      (event.clientX - rect.left - this.view.x) / this.view.scale,
+      (event.clientY - rect.top - this.view.y) / this.view.scale
+    );
+  }
+
+  private key(event: KeyboardEvent): void {
+    const zoom = { '+': 1.25, '=': 1.25, '-': 0.8 }[event.key];
+    if (event.key.startsWith('Arrow')) {
+      const from = this.look.selected;
+      const first = this.graph.nodes.findIndex(node => node.focus);
+      this.choose(
+        from < 0 ? Math.max(first, 0) : this.graph.step(from, event.key)
+      );
+      this.reveal();
+    } else if (zoom) {
+      this.zoom(zoom);
+    } else if (event.key === '0') {
+      this.fit();
+    } else if (event.key === 'Escape') {
+      this.choose(-1);
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // ------------------------------------------------------------------- choosing
+
+  private light(place: number): void {
+    this.look.lit = place < 0 ? null : this.graph.reach(place);
+    this.later();
+  }
+
+  private choose(place: number): void {
+    this.look.selected = place;
+    this.light(place);
+    const node = this.graph.nodes[place];
+    this.host.dataset.selected = node ? node.id : '';
+    this.tell(node, place);
+    this.onSelect(node ? node.id : '');
+  }
+
+  private tell(node: INode | undefined, place: number): void {
+    this.aside.hidden = node === undefined;
+    this.said.textContent = '';
+    if (node === undefined) {
+      return;
+    }
+    const { before, after } = this.graph;
+    const around = `${before[place].length} before it, ${after[place].length} after it`;
+    this.said.textContent = `${node.kind} ${node.label} ${subtitle(node)}, ${around}`;
+    this.aside.replaceChildren(...details(node, around));
+  }
+
+  /** Bring the selected node into sight. */
+  private reveal(): void {
+    const node = this.graph.nodes[this.look.selected];
+    if (!node) {
+      return;
+    }
+    const { width, height } = this.size();
+    const { scale } = this.view;
+    const x = node.x * scale + this.view.x;
+    const y = node.y * scale + this.view.y;
+    if (x < 0 || x + BOX.width * scale > width) {
+      this.view.x += width / 2 - x - (BOX.width * scale) / 2;
+    }
+    if (y < 0 || y + BOX.height * scale > height) {
+      this.view.y += height / 2 - y;
+    }
+    this.later();
+  }
+
+  private find(): void {
+    const found = this.graph.search(this.search.value);
+    this.look.found = new Set(found);
+    this.hits.textContent = this.search.value ? `${found.length} found` : '';
+    this.later();
+  }
+
+  private next(by: number): void {
+    const found = [...this.look.found];
+    if (found.length) {
+      const here = found.indexOf(this.look.selected);
+      this.choose(found[(here + by + found.length) % found.length]);
+      this.reveal();
+    }
+  }
+
+  // ------------------------------------------------------------------ exporting
+
+  private save(kind: 'svg' | 'png'): void {
+    const svg = toSvg(this.graph, '#777777');
+    const address = URL.createObjectURL(
+      new Blob([svg], { type: 'image/svg+xml' })
+    );
+    if (kind === 'svg') {
+      download(address, 'lineage.svg');
+      return;
+    }
+    const image = new Image();
+    image.onload = () => {
+      const canvas = document.createElement('canvas');
+      const scale = Math.min(2, 8000 / Math.max(image.width, image.height));
+      canvas.width = image.width * scale;
+      canvas.height = image.height * scale;
+      const context = canvas.getContext('2d');
+      context?.drawImage(image, 0, 0, canvas.width, canvas.height);
+      canvas.toBlob(blob => {
+        if (blob) {
+          download(URL.createObjectURL(blob), 'lineage.png');
+        }
+        URL.revokeObjectURL(address);
+      });
+    };
+    image.src = address;
+  }
+}
+
+function download(address: string, name: string): void {
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/** What is known of a node: its facts, its runs where it stands for several, its link. */
+export function details(node: INode, around: string): HTMLElement[] {
+  const title = element('div', 'fnb-title');
+  const kind = element('span', 'fnb-kind');
+  kind.textContent = node.kind;
+  const name = element('b', '');
+  name.textContent = node.label;
+  title.append(kind, ' ', name);
+  const parts = [title];
+  const sub = element('div', 'fnb-quiet');
+  sub.textContent = [subtitle(node), around].filter(Boolean).join(' · ');
+  parts.push(sub);
+  const list = element('dl', '');
+  for (const [key, value] of Object.entries(node.details)) {
+    const term = element('dt', '');
+    term.textContent = key;
+    const what = element('dd', '');
+    what.textContent = value;
+    list.append(term, what);
+  }
+  if (list.childElementCount) {
+    parts.push(list);
+  }
+  if (node.members.length) {
+    parts.push(members(node));
+  }
+  if (node.url && /^https?:\/\//.test(node.url)) {
+    const link = document.createElement('a');
+    link.href = node.url;
+    link.target = '_blank';
+    link.rel = 'noopener';
+    link.textContent = 'Open in MLflow';
+    parts.push(link);
+  }
+  return parts;
+}
+
+function members(node: INode): HTMLElement {
+  const open = document.createElement('details');
+  open.open = true;
+  const head = document.createElement('summary');
+  const left = node.count - node.members.length;
+  head.textContent = `${count(node.count, 'run')}${left > 0 ? `, the newest ${node.members.length}` : ''}`;
+  const list = element('ul', '');
+  for (const member of node.members) {
+    const line = element('li', '');
+    line.textContent = `${member.name} · ${member.status.toLowerCase()} · ${moment(member.started)}`;
+    list.append(line);
+  }
+  open.append(head, list);
+  return open;
+}
+
+export function element(tag: string, kind: string): HTMLElement {
+  const made = document.createElement(tag);
+  if (kind) {
+    made.className = kind;
+  }
+  return made;
+}
+
+export function count(number: number, thing: string): string {
+  return `${number.toLocaleString('en')} ${thing}${number === 1 ? '' : 's'}`;
+}
+
+/** An ISO time as `2026-01-20 12:00`, as it is written: in UTC. */
+export function moment(text: string): string {
+  return text.slice(0, 16).replace('T', ' ');
+}
+
+function button(text: string, label: string, pressed: () => void): HTMLElement {
+  const made = document.createElement('button');
+  made.type = 'button';
+  made.textContent = text;
+  made.title = label;
+  made.setAttribute('aria-label', label);
+  made.addEventListener('click', pressed);
+  return made;
+}
