@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 # A lookup reads the online store and names no model; an inherited retrieval is its parent's.
@@ -158,14 +159,19 @@ class Catalog:
                     waiting.append(ref)
         return found
 
-    @property
+    @cached_property
     def names(self) -> Mapping[str, str]:
         """Other names that services give to views → the views."""
         return {a: v for s in self.services.values() for a, v in s.renamed.items()}
 
 
 class Reader(Protocol):
-    """How MLflow is read: each call is one request, and one more for each further page."""
+    """How MLflow is read: each call is one request, and one more for each further page.
+
+    `at_once` is how many readers at a time are quicker than one.
+    """
+
+    at_once: int
 
     def experiments(self) -> Mapping[str, tuple[str, bool]]:
         """Id → name, and whether it is deleted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -95,57 +96,6 @@ class Usage(Document):
         return figures.usage(self)
 
 
-@dataclass
-class _Tally:
-    """What adds up for one feature or view while groups are counted."""
-
-    training: int = 0
-    prediction: int = 0
-    first: int | None = None
-    last: int | None = None
-    users: set[str] = field(default_factory=set)
-    services: set[str] = field(default_factory=set)
-    through: set[str] = field(default_factory=set)
-    direct: bool = False
-    spread: dict[int, int] = field(default_factory=dict)
-    models: dict[str, dict[int, tuple[str, ...]]] = field(default_factory=dict)
-
-    def add(self, group: Group, through: str | None) -> None:
-        if group.kind == "inherited":  # counts with its models, not as another training
-            return
-        if group.kind in _PREDICTING:
-            self.prediction += group.runs
-        else:
-            self.training += group.runs
-        self.first = min(self.first or group.first, group.first)
-        self.last = max(self.last or group.last, group.last)
-        self.users.update(group.users)
-        if group.service:
-            self.services.add(group.service)
-        if through is None:
-            self.direct = True
-        else:
-            self.through.add(through)
-        for at, count in group.spread.items():
-            self.spread[at] = self.spread.get(at, 0) + count
-
-    def used(self, ref: str, kind: str, gone: bool, shown: Sequence[int]) -> FeatureUsage:
-        return FeatureUsage(
-            ref=ref,
-            kind=kind,
-            training=self.training,
-            prediction=self.prediction,
-            last=iso(self.last),
-            first=iso(self.first),
-            users=tuple(sorted(self.users)),
-            services=tuple(sorted(self.services)),
-            models=tuple(_model_use(name, of) for name, of in sorted(self.models.items())),
-            through=() if self.direct else tuple(sorted(self.through)),
-            trend=tuple(self.spread.get(at, 0) for at in shown) if self.spread else (),
-            gone=gone,
-        )
-
-
 def of(
     catalog: Catalog,
     groups: Iterable[Group],
@@ -159,37 +109,21 @@ def of(
 
     `days` is how long the groups' stretches of time are; `since` and `now` are in milliseconds.
     """
-    groups = [_by_registered_names(g, catalog) for g in groups]
-    views: dict[str, _Tally] = {name: _Tally() for name in catalog.views}
-    features = {f"{v.name}:{f}": _Tally() for v in catalog.views.values() for f in v.features}
-    closures: dict[tuple[str, ...], dict[str, str | None]] = {}
-    for group in groups:
-        asked = closures.setdefault(group.refs, _closure(catalog, group.refs))
-        for ref, through in asked.items():
-            features.setdefault(ref, _Tally()).add(group, through)
-        for view, through in _views_of(asked).items():
-            views.setdefault(view, _Tally()).add(group, through)
-    for model in models:
-        refs = tuple(_registered(ref, catalog.names, catalog) for ref in model.refs)
-        asked = closures.setdefault(refs, _closure(catalog, refs))
-        for ref in asked:
-            features.setdefault(ref, _Tally()).models.setdefault(model.name, {})[model.version] = (
-                model.aliases
-            )
-        for view in _views_of(asked):
-            views.setdefault(view, _Tally()).models.setdefault(model.name, {})[model.version] = (
-                model.aliases
-            )
+    groups = list(groups)
     shown = _stretches(groups, days, since, now)
+    asked = _Asked(catalog, groups, models, shown)
+    kinds = {name: view.kind for name, view in catalog.views.items()}
+    offered = [f"{v.name}:{f}" for v in catalog.views.values() for f in v.features]
     counted = [g for g in groups if g.kind != "inherited"]
     return Usage(
         project=catalog.project,
         views=_sorted(
-            t.used(n, _kind(catalog, n), n not in catalog.views, shown) for n, t in views.items()
+            asked.use(name, asked.views, kinds.get(name, ""), name not in kinds)
+            for name in dict.fromkeys((*kinds, *asked.views))
         ),
         features=_sorted(
-            t.used(ref, _kind(catalog, _view(ref)), not _is_there(catalog, ref), shown)
-            for ref, t in features.items()
+            asked.use(ref, asked.features, kinds.get(_view(ref), ""), ref not in asked.offered)
+            for ref in dict.fromkeys((*offered, *asked.features))
         ),
         training=sum(g.runs for g in counted if g.kind not in _PREDICTING),
         prediction=sum(g.runs for g in counted if g.kind in _PREDICTING),
@@ -199,6 +133,89 @@ def of(
         now=iso(now),
         notes=_notes(groups),
     )
+
+
+@dataclass
+class _List:
+    """A list of references, and the runs and models that asked for it."""
+
+    groups: list[Group] = field(default_factory=list)
+    models: list[Model] = field(default_factory=list)
+
+
+class _Asked:
+    """Which lists of references each feature and view is in.
+
+    Thousands of runs and models share a few hundred lists, and all features of a service the same
+    ones: what adds up is worked out once for each set of lists.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        groups: Iterable[Group],
+        models: Iterable[Model],
+        shown: Sequence[int],
+    ) -> None:
+        self.offered = {f"{v.name}:{f}" for v in catalog.views.values() for f in v.features}
+        # Of a feature or view: its lists, each with the on-demand view that computes from it.
+        self.features: dict[str, dict[int, str | None]] = {}
+        self.views: dict[str, dict[int, str | None]] = {}
+        self._shown = shown
+        self._lists: dict[tuple[str, ...], _List] = {}
+        self._known: dict[tuple[int, ...], FeatureUsage] = {}
+        for group in groups:
+            names = {**catalog.names, **_renamed(catalog, group.service)}
+            self._list(_registered(group.refs, names, catalog)).groups.append(group)
+        for model in models:
+            self._list(_registered(model.refs, catalog.names, catalog)).models.append(model)
+        self._all = list(self._lists.values())
+        for number, refs in enumerate(self._lists):
+            found: dict[str, str | None] = dict.fromkeys(refs)
+            for ref, reader in catalog.behind(refs).items():
+                found.setdefault(ref, reader)
+            for ref, through in found.items():
+                self.features.setdefault(ref, {})[number] = through
+                lists = self.views.setdefault(_view(ref), {})
+                lists[number] = None if through is None else lists.get(number, through)
+
+    def _list(self, refs: tuple[str, ...]) -> _List:
+        return self._lists.setdefault(refs, _List())
+
+    def use(
+        self, ref: str, of: Mapping[str, Mapping[int, str | None]], kind: str, gone: bool
+    ) -> FeatureUsage:
+        """The use of a feature or view."""
+        lists = of.get(ref, {})
+        key = tuple(lists)
+        if key not in self._known:
+            self._known[key] = self._added([self._all[number] for number in key])
+        asked = [t for n, t in lists.items() if self._all[n].groups]
+        through = () if None in asked else tuple(sorted({t for t in asked if t}))
+        return replace(self._known[key], ref=ref, kind=kind, gone=gone, through=through)
+
+    def _added(self, lists: Iterable[_List]) -> FeatureUsage:
+        """What some lists add up to."""
+        lists = list(lists)
+        # An inherited retrieval counts with its models, not as another training.
+        groups = [g for of in lists for g in of.groups if g.kind != "inherited"]
+        versions: dict[str, dict[int, tuple[str, ...]]] = {}
+        for model in (m for of in lists for m in of.models):
+            versions.setdefault(model.name, {})[model.version] = model.aliases
+        spread: Counter[int] = Counter()
+        for group in groups:
+            spread.update(group.spread)
+        return FeatureUsage(
+            ref="",
+            training=sum(g.runs for g in groups if g.kind not in _PREDICTING),
+            prediction=sum(g.runs for g in groups if g.kind in _PREDICTING),
+            last=iso(max((g.last for g in groups), default=None)),
+            first=iso(min((g.first for g in groups), default=None)),
+            users=tuple(sorted({user for g in groups for user in g.users})),
+            services=tuple(sorted({g.service for g in groups if g.service})),
+            models=tuple(_model_use(name, of) for name, of in sorted(versions.items())),
+            trend=tuple(spread[at] for at in self._shown) if spread else (),
+        )
 
 
 _DAY = 86_400_000
@@ -243,48 +260,27 @@ def iso(at: int | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at / 1000, UTC).isoformat("T", "seconds")
 
 
-def _closure(catalog: Catalog, refs: tuple[str, ...]) -> dict[str, str | None]:
-    """What was asked for, and what on-demand views among it compute from, with their names."""
-    found: dict[str, str | None] = dict.fromkeys(refs)
-    for ref, through in catalog.behind(refs).items():
-        found.setdefault(ref, through)
-    return found
+def _renamed(catalog: Catalog, service: str | None) -> Mapping[str, str]:
+    """What a service calls views: Feast's own runs name them so."""
+    found = catalog.services.get(service or "")
+    return found.renamed if found else {}
 
 
-def _views_of(asked: Mapping[str, str | None]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for ref, through in asked.items():
-        view = _view(ref)
-        found[view] = None if through is None else found.get(view, through)
-    return found
-
-
-def _by_registered_names(group: Group, catalog: Catalog) -> Group:
-    """Feast's own runs name views as their service does; the registry may tell which is meant."""
-    service = catalog.services.get(group.service or "")
-    names = {**catalog.names, **(service.renamed if service else {})}
+def _registered(
+    refs: tuple[str, ...], names: Mapping[str, str], catalog: Catalog
+) -> tuple[str, ...]:
+    """References by the views' registered names."""
     if not names:
-        return group
-    refs = tuple(dict.fromkeys(_registered(ref, names, catalog) for ref in group.refs))
-    return replace(group, refs=refs)
-
-
-def _registered(ref: str, names: Mapping[str, str], catalog: Catalog) -> str:
-    view, colon, feature = ref.partition(":")
-    return ref if view in catalog.views else f"{names.get(view, view)}{colon}{feature}"
+        return refs
+    found = []
+    for ref in refs:
+        view, colon, feature = ref.partition(":")
+        found.append(ref if view in catalog.views else f"{names.get(view, view)}{colon}{feature}")
+    return tuple(dict.fromkeys(found))
 
 
 def _view(ref: str) -> str:
     return ref.partition(":")[0]
-
-
-def _kind(catalog: Catalog, view: str) -> str:
-    return catalog.views[view].kind if view in catalog.views else ""
-
-
-def _is_there(catalog: Catalog, ref: str) -> bool:
-    view, _, feature = ref.partition(":")
-    return view in catalog.views and feature in catalog.views[view].features
 
 
 def _model_use(name: str, versions: Mapping[int, tuple[str, ...]]) -> ModelUse:

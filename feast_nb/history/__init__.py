@@ -26,7 +26,7 @@ from ..facts import Reader, Run, Version
 from . import tables
 
 OVERLAP = 120_000  # milliseconds: clocks differ, and a page may miss what is being written
-RANGES, AT_ONCE = 16, 4  # of a first copy: parts by start time, and how many are read at a time
+RANGES = 16  # parts by start time that a first copy is read in, where several are read at once
 
 Progress = Callable[[int, float], None]
 
@@ -112,7 +112,8 @@ class History:
         if not ends:
             return []
         first, last = ends[0].started, ends[-1].started + 1
-        step = max((last - first) // RANGES, 60_000)
+        parts = RANGES if reader.at_once > 1 else 1
+        step = max((last - first) // parts + 1, 60_000)
         edges = [*range(first, last, step), last]
         return [_Part(a, b, a) for a, b in itertools.pairwise(edges)]
 
@@ -227,10 +228,11 @@ class History:
         before = set(self.rows(f"SELECT * FROM {table}"))
         if before == set(rows):
             return
-        marks = ",".join("?" * len(rows[0])) if rows else ""
         with tables.transaction(self._db):
             self._db.execute(f"DELETE FROM {table}")
-            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+            if rows:
+                marks = ",".join("?" * len(rows[0]))
+                self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
     def _forget(self) -> None:
         self._asked = {}
@@ -294,7 +296,7 @@ def _read_parts(reader: Reader, parts: Sequence[_Part]) -> Iterator[tuple[int, l
     for number, part in enumerate(parts):
         if part.low < part.end:
             waiting.put((number, part))
-    came: queue.Queue[Any] = queue.Queue(maxsize=2 * AT_ONCE)
+    came: queue.Queue[Any] = queue.Queue(maxsize=2 * reader.at_once)
     stopped = threading.Event()
 
     def give(thing: Any) -> None:
@@ -315,12 +317,12 @@ def _read_parts(reader: Reader, parts: Sequence[_Part]) -> Iterator[tuple[int, l
         except BaseException as problem:  # handed on to the thread that asked
             give(problem)
 
-    threads = [threading.Thread(target=read, daemon=True) for _ in range(AT_ONCE)]
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(reader.at_once)]
     for thread in threads:
         thread.start()
     try:
         ended = 0
-        while ended < AT_ONCE:
+        while ended < reader.at_once:
             thing = came.get()
             if isinstance(thing, BaseException):
                 raise thing

@@ -30,6 +30,8 @@ class Pages:
         self._api = client(uri)
         self._registry = MlflowClient(uri, registry_uri) if registry_uri else self._api
         self._experiments: list[str] = []
+        # A server works on several requests at once; a database is read in this process.
+        self.at_once = 4 if uri.startswith(("http://", "https://")) else 1
         self.requests = 0
 
     def experiments(self) -> dict[str, tuple[str, bool]]:
@@ -56,8 +58,8 @@ class Pages:
         """The project's runs that a filter finds, in every experiment, oldest first."""
         from mlflow.entities import ViewType
 
-        name = self._project.replace("\\", "\\\\").replace("'", "\\'")
-        mine = f"tags.`feast.project` = '{name}'"
+        quote = '"' if "'" in self._project else "'"
+        mine = f"tags.`feast.project` = {quote}{self._project}{quote}"
         filters = f"{where} AND {mine}" if where else mine
         kind = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         order = [f"attributes.start_time {'DESC' if newest else 'ASC'}"]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import feast_nb.history
-from feast_nb.history import History
+from feast_nb.errors import TrackingError
+from feast_nb.history import History, questions, tables
 from feast_nb.runs.reading import Pages
 
 TABLES = {
@@ -234,6 +242,310 @@ def test_after_any_changes_a_refreshed_copy_equals_one_made_anew(
             max_examples=20,
             stateful_step_count=30,
             deadline=None,
+            phases=[Phase.generate],  # making a failure smaller takes minutes: read it as it is
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+# ---------------------------------------------------------------------- one by one
+
+
+def made(api: Any, count: int = 1, refs: str = "hourly:trips", **more: str) -> list[str]:
+    """Runs that have ended."""
+    known = api.get_experiment_by_name("p")
+    experiment = known.experiment_id if known else api.create_experiment("p")
+    ids = []
+    for _ in range(count):
+        run = api.create_run(experiment, tags=tags(refs, **more))
+        api.set_terminated(run.info.run_id)
+        ids.append(run.info.run_id)
+    return ids
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    opened = History(tmp_path / "cache" / "history.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_nothing_new_is_at_most_eight_requests(server: Any, uri: str, history: History) -> None:
+    made(server, 5)
+    history.refresh(pages(uri))
+    again = pages(uri)
+    history.refresh(again)
+
+    assert again.requests <= 8
+
+
+def test_what_is_written_late_is_seen(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    old, *_ = made(server, 3)
+    history.refresh(pages(uri))
+    time.sleep(0.01)
+    server.set_tag(old, "feast.feature_service", "late")
+    server.log_metric(old, "feast_nb.written_at", time.time())
+    history.refresh(pages(uri))
+
+    assert questions.runs(history, ids=[old])[0].service == "late"
+
+
+def test_deleted_and_restored(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    old, *_ = made(server, 3)
+    history.refresh(pages(uri))
+    server.delete_run(old)
+    history.refresh(pages(uri))
+    assert sum(g.runs for g in questions.groups(history)) == 2
+    server.restore_run(old)
+    history.refresh(pages(uri))
+    assert sum(g.runs for g in questions.groups(history)) == 3
+
+
+def test_another_projects_runs_are_not_copied(server: Any, uri: str, history: History) -> None:
+    made(server, 2)
+    other = server.create_run("0", tags={"feast.project": "other"})
+    server.create_run("0")
+    history.refresh(pages(uri))
+
+    assert [i for (i,) in history.rows("SELECT id FROM runs WHERE id = ?", other.info.run_id)] == []
+    assert history.rows("SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_a_project_of_strange_name(server: Any, uri: str, history: History) -> None:
+    run = server.create_run("0", tags={**tags(), "feast.project": "it's"})
+    history.refresh(Pages(uri, None, "it's"))
+
+    assert history.rows("SELECT id FROM runs") == [(run.info.run_id,)]
+
+
+class Breaks(Pages):
+    """A server that goes away after some pages."""
+
+    pages_left = 2
+
+    def runs(self, where: str = "", **more: Any) -> Iterator[list[Any]]:
+        for page in super().runs(where, **more):
+            if not more and where:
+                if not self.pages_left:
+                    raise TrackingError("gone")
+                self.pages_left -= 1
+            yield page
+
+
+def test_an_interrupted_first_copy_goes_on_where_it_stopped(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    made(server, 20)
+    with pytest.raises(TrackingError):
+        history.refresh(Breaks(uri, None, "p"))
+    assert history.as_of is None
+    assert history.rows("SELECT count(*) FROM runs") == [(8,)]
+    rest = pages(uri)
+    read = history.refresh(rest)
+
+    assert read < 20
+    assert history.rows("SELECT count(*) FROM runs") == [(20,)]
+
+
+def test_reading_anew_finds_what_no_refresh_can(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    old, *_ = made(server, 3)
+    history.refresh(pages(uri))
+    server.set_tag(old, "feast.feature_service", "edited")
+    history.refresh(pages(uri))
+    assert questions.runs(history, ids=[old])[0].service is None
+    history.refresh(pages(uri), anew=True)
+    assert questions.runs(history, ids=[old])[0].service == "edited"
+
+
+def test_a_first_copy_tells_how_far_it_is(server: Any, uri: str, history: History) -> None:
+    made(server, 4)
+    told_: list[tuple[int, float]] = []
+    history.refresh(pages(uri), progress=lambda count, share: told_.append((count, share)))
+
+    assert told_[-1] == (4, 1.0)
+    assert [s for _, s in told_] == sorted(s for _, s in told_)
+
+
+def test_references_too_many_for_a_tag_are_read_from_the_run(
+    server: Any, uri: str, history: History, tmp_path: Path
+) -> None:
+    import json
+
+    from feast_nb.records import Retrieval, Retrievals
+
+    refs = tuple(f"hourly:f{n}" for n in range(300))
+    (run,) = made(server, 1, feast_nb__refs_missing="290")
+    document = Retrievals(run, (Retrieval("r", "historical", "p", refs, "ran"),))
+    server.log_text(run, json.dumps(document.to_dict()), "feast/retrievals.json")
+    history.refresh(pages(uri))
+
+    assert questions.runs(history, ids=[run])[0].refs == refs
+    assert questions.groups(history)[0].cut == 0
+
+
+def test_what_feast_cut_is_never_taken_for_a_reference(
+    server: Any, uri: str, history: History
+) -> None:
+    made(server, 1, "hourly:trips,hourly:conv_r...", feast__feature_count="300")
+    history.refresh(pages(uri))
+    (group,) = questions.groups(history)
+
+    assert group.refs == ("hourly:trips",)
+    assert group.cut == 1
+
+
+def test_a_contract_that_no_tag_tells_is_read_once(server: Any, uri: str, history: History) -> None:
+    import json
+
+    from feast_nb.records import Contract, Input
+
+    (run,) = made(server, 1, "hourly:trips,hourly:rating")
+    contract = Contract("m-1", run, "p", inputs=(Input("trips", "hourly:trips"),), service="s")
+    server.log_text(run, json.dumps(contract.to_dict()), "feast/contracts/m-1.json")
+    server.create_registered_model("m")
+    where = f"runs:/{run}/feast/contracts/m-1.json"
+    server.create_model_version("m", f"runs:/{run}/model", run, tags={"feast_nb.contract": where})
+    history.refresh(pages(uri))
+    (model,) = questions.models(history)
+    assert (model.refs, model.own, model.service) == (("hourly:trips",), True, "s")
+    again = pages(uri)
+    history.refresh(again)
+    assert again.requests <= 8
+
+
+# ---------------------------------------------------------------------- the file
+
+
+def test_a_file_that_is_broken_is_made_anew_with_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    opened = History(path)
+
+    assert "broken" in str(opened.why)
+    assert opened.rows("SELECT count(*) FROM runs") == [(0,)]
+    opened.close()
+
+
+def test_a_file_of_another_format_is_made_anew_with_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    opened = History(path)
+    opened._set("format", 0)
+    opened.close()
+    again = History(path)
+
+    assert again.why == "was kept in format 0"
+    again.close()
+    assert History(path).why is None
+
+
+def test_a_file_of_ours_is_opened_as_it_is(server: Any, uri: str, tmp_path: Path) -> None:
+    made(server, 2)
+    path = tmp_path / "history.sqlite"
+    first = History(path)
+    first.refresh(pages(uri))
+    first.close()
+    again = History(path)
+
+    assert again.why is None
+    assert again.rows("SELECT count(*) FROM runs") == [(2,)]
+    again.close()
+
+
+def test_no_address_and_no_password_in_the_files_name_or_content(
+    server: Any, uri: str, tmp_path: Path
+) -> None:
+    path = tables.path_of(tmp_path, "https://me:hunter2@mlflow.example", None, "p")
+    made(server, 1)
+    opened = History(path)
+    opened.refresh(pages(uri))
+    opened.close()
+
+    assert not [p for p in tmp_path.rglob("*") if "hunter2" in p.name or "example" in p.name]
+    assert not [p for p in tmp_path.glob("*.sqlite*") if b"hunter2" in p.read_bytes()]
+    assert path != tables.path_of(tmp_path, "https://me:hunter2@mlflow.example", None, "q")
+    assert path != tables.path_of(tmp_path, "https://me:hunter2@mlflow.example", "other", "p")
+
+
+REFRESHES = """
+import sys
+from pathlib import Path
+from feast_nb.history import History
+from feast_nb.runs.reading import Pages
+history = History(Path(sys.argv[1]))
+for _ in range(int(sys.argv[3])):
+    history.refresh(Pages(sys.argv[2], None, "p"), anew=True)
+    print("done", flush=True)
+"""
+
+
+def process(path: Path, uri: str, times: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", REFRESHES, str(path), uri, str(times)]
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_file(server: Any, uri: str, tmp_path: Path) -> None:
+    made(server, 30)
+    path = tmp_path / "history.sqlite"
+    both = [process(path, uri, 3) for _ in range(2)]
+    opened = History(path)
+    while any(p.poll() is None for p in both):  # asked all the while
+        counts = opened.rows("SELECT count(*) FROM runs")
+        assert counts[0][0] in range(31)
+        time.sleep(0.02)
+
+    assert [p.wait() for p in both] == [0, 0]
+    opened.refresh(pages(uri))
+    assert opened.rows("SELECT count(*) FROM runs") == [(30,)]
+    opened.close()
+
+
+@pytest.mark.slow
+def test_a_killed_writer_corrupts_nothing(server: Any, uri: str, tmp_path: Path) -> None:
+    made(server, 40)
+    path = tmp_path / "history.sqlite"
+    for wait in (0.0, 0.02, 0.05, 0.08):
+        writer = process(path, uri, 1000)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(wait)
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    opened = History(path)
+    opened.refresh(pages(uri))
+
+    assert opened.why is None
+    assert opened.rows("SELECT count(*) FROM runs") == [(40,)]
+    opened.close()
+
+
+def test_asking_from_several_threads(server: Any, uri: str, history: History) -> None:
+    made(server, 10)
+    history.refresh(pages(uri))
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(len(questions.runs(history))))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found == [10] * 8
