@@ -95,9 +95,9 @@ class Model:
 class Group:
     """Runs that asked for the same references through the same service, counted together.
 
-    `number` is the same for groups that differ in their kind alone. `spread` counts the runs in
-    each stretch of time since 1970, as long as was asked for; `cut` those of which only a part
-    of the references is known.
+    `number` is the same for groups that differ only in their kind or the order of references.
+    `spread` counts the runs in each stretch of time since 1970, as long as was asked for; `cut`
+    those of which only a part of the references is known.
     """
 
     number: int

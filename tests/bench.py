@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .bench_past import drawing, past, past_100k
 from .conftest import answers, free_port, wait_for
 
 ROUNDS = 9
@@ -33,10 +34,10 @@ def main() -> int:
     logging.disable(logging.WARNING)
     failures = 0
     benches = (loading, fingerprinting, retrieving, first_retrieval, a_million_rows, a_thousand,
-               serving)  # fmt: skip
+               serving, past, drawing, past_100k)  # fmt: skip
     wanted = sys.argv[1:]
     for bench in benches:
-        if wanted and bench.__name__ not in wanted:
+        if bench.__name__ not in wanted and (wanted or bench is past_100k):
             continue
         for what, value, limit in bench():
             good = value <= limit

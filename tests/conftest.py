@@ -55,6 +55,7 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     work.mkdir()
     monkeypatch.chdir(work)
     monkeypatch.setenv("FEAST_NB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("FEAST_NB_CACHE", str(tmp_path / "cache"))
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "FEAST_FS")) and name != "MLFLOW_HTTP_REQUEST_MAX_RETRIES":
             monkeypatch.delenv(name)

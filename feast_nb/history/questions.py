@@ -43,7 +43,7 @@ def groups(
     numbers: dict[Any, int] = {}
     return [
         Group(
-            numbers.setdefault((asked, service), len(numbers)),
+            numbers.setdefault((tuple(sorted(refs[asked])), service), len(numbers)),
             refs[asked], service, kind, count, first, last, cut,
             tuple(sorted(users.get((kind, asked, service), ()))),
             spread.get((kind, asked, service), {}),
@@ -166,9 +166,7 @@ def newest(history: History, groups: Collection[Group], most: int) -> dict[int, 
         some = wanted[at : at + 500]
         for run in _runs(history, f"r.id IN ({_marks(some)})", some, len(some)):
             kept.setdefault(group_of[run.id], []).append(run)
-    for runs in kept.values():
-        runs.sort(key=lambda r: (-r.started, r.id))
-    return kept
+    return {n: sorted(of, key=lambda r: (-r.started, r.id))[:most] for n, of in kept.items()}
 
 
 def run_named(history: History, named: str) -> list[Run]:

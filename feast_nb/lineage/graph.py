@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,7 +28,7 @@ def build(past: Past, focus: Sequence[tuple[str, str]] = (), title: str = "") ->
 
 def around(past: Past, focus: Sequence[tuple[str, str]]) -> Past:
     """Only the runs and models that touch one of the objects, by what they asked for."""
-    groups: dict[tuple[int, str], Group] = {}
+    groups: dict[tuple[object, ...], Group] = {}
     models: dict[tuple[str, int], Model] = {}
     for kind, name in focus:
         if kind == "model":
@@ -43,7 +42,7 @@ def around(past: Past, focus: Sequence[tuple[str, str]]) -> Past:
             wanted = [m for m in past.models if touch.through(m.refs, m.service)]
             numbers = {g.number for g in past.groups if touch.through(g.refs, g.service)}
         models |= {(m.name, m.version): m for m in wanted}
-        groups |= {(g.number, g.kind): g for g in past.groups if g.number in numbers}
+        groups |= {(g.number, g.kind, g.refs): g for g in past.groups if g.number in numbers}
     return replace(past, groups=list(groups.values()), models=list(models.values()))
 
 
@@ -55,10 +54,10 @@ class _Drawing:
         self.edges: set[tuple[str, str]] = set()
         self._past = past
         self._catalog = past.catalog
-        self._counts: Counter[int] = Counter()
+        self._alike: dict[int, list[Group]] = {}
         for group in past.groups:
             if group.kind != "prediction":
-                self._counts[group.number] += group.runs
+                self._alike.setdefault(group.number, []).append(group)
 
     def draw(self, focus: Sequence[tuple[str, str]]) -> None:
         """What the registry has of it, then its runs and the models that came of them."""
@@ -130,7 +129,8 @@ class _Drawing:
 
     def _together(self, group: Group) -> Node:
         id = f"runs:{group.number}"
-        count = self._counts[group.number]
+        alike = self._alike[group.number]
+        count = sum(g.runs for g in alike)
         sub = "online" if group.kind == "lookup" else ""
         newest = self._past.members.get(group.number, ())
         members = tuple(
@@ -138,8 +138,9 @@ class _Drawing:
             for r in newest
         )
         label = f"{count:,} runs" if count != 1 else (newest[0].name if newest else "1 run")
-        details = {"features": str(len(group.refs)), "first": iso(group.first) or "",
-                   "last": iso(group.last) or "", "by": ", ".join(group.users)}  # fmt: skip
+        first, last = min(g.first for g in alike), max(g.last for g in alike)
+        details = {"features": str(len(group.refs)), "first": iso(first) or "",
+                   "last": iso(last) or "", "by": ", ".join(sorted({user for g in alike for user in g.users}))}  # fmt: skip
         return Node(
             id, "run", label, sub, count=count, members=members, details=_told(details), layer=5
         )

@@ -190,9 +190,13 @@ def _with_runs(
                     alone.setdefault(group.number, []).append(run)
         known = replace(known, runs=alone)
     shown = graph.around(known, focus).groups if focus else known.groups
-    numbers = {g.number: g for g in shown if g.kind != "prediction" and g.number not in known.runs}
-    each = _MOST if runs == "all" else max(1, min(20, _MEMBERS // max(len(numbers), 1)))
-    newest = questions.newest(past.history, list(numbers.values()), 1 if runs == "latest" else each)
+    drawn = [g for g in shown if g.kind != "prediction" and g.number not in known.runs]
+    each = (
+        _MOST
+        if runs == "all"
+        else max(1, min(20, _MEMBERS // max(len({g.number for g in drawn}), 1)))
+    )
+    newest = questions.newest(past.history, drawn, 1 if runs == "latest" else each)
     if runs == "collapsed":
         return replace(known, members=newest)
     return replace(known, runs={**newest, **known.runs})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +22,6 @@ from ..runs import tracking
 if TYPE_CHECKING:
     from . import Session
 
-_FRESH = 1.0  # seconds for which what was just read is not read again
-
 
 class Past:
     """What a session knows of the past; `notes` says what the reader of an answer must know."""
@@ -37,7 +34,6 @@ class Past:
         named = (public_uri(uri) or "", public_uri(self._registry), session.store.project)
         self.history = History(tables.path_of(cache_folder() / "history", *named))
         self.notes: tuple[str, ...] = ()
-        self._read_at = 0.0
         self.requests = 0
         self._catalog: tuple[Any, Catalog] | None = None
 
@@ -50,8 +46,6 @@ class Past:
         if why := self.history.why:
             self.notes = (f"the local history {why}; it was read anew.",)
             self.history.why = None
-        if not anew and time.monotonic() - self._read_at < _FRESH:
-            return
         self._session.recorder.recording.settle(2.0)
         self._session.recorder.outbox.flush(seconds=2.0)
         try:
@@ -62,7 +56,6 @@ class Past:
                 raise
             self.notes += (f"as of {_ago(as_of)}: {problem}",)
             return
-        self._read_at = time.monotonic()
 
     def _read(self, anew: bool) -> None:
         from tqdm.auto import tqdm
