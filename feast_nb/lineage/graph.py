@@ -140,7 +140,8 @@ class _Drawing:
         label = f"{count:,} runs" if count != 1 else (newest[0].name if newest else "1 run")
         first, last = min(g.first for g in alike), max(g.last for g in alike)
         details = {"features": str(len(group.refs)), "first": iso(first) or "",
-                   "last": iso(last) or "", "by": ", ".join(sorted({user for g in alike for user in g.users}))}  # fmt: skip
+                   "last": iso(last) or "",
+                   "by": ", ".join(sorted({user for g in alike for user in g.users}))}  # fmt: skip
         return Node(
             id, "run", label, sub, count=count, members=members, details=_told(details), layer=5
         )

@@ -294,3 +294,29 @@ def test_since(text: str, days: int | None) -> None:
 )
 def test_a_chart_has_about_sixty_bars(days: int, stretch: int) -> None:
     assert stretch_of(0 + 1, days * 86_400) == stretch
+
+
+def test_what_is_written_after_the_end_leaves_its_moment(empty) -> None:
+    """By which a history notices it: MLflow has no `changed since`."""
+    empty.run("%feast_run v1")
+    empty.run(
+        "f = store.get_historical_features(drivers, ['hourly:trips', 'hourly:conv_rate']).to_df()"
+    )
+    empty.run("%feast_run --end")
+    api = empty.space["store"].mlflow.client
+    (experiment,) = [e for e in api.search_experiments() if e.name == "drivers"]
+    (run,) = api.search_runs([experiment.experiment_id])
+    assert "feast_nb.written_at" not in run.data.metrics
+    empty.run("%feast_usage")
+    empty.run("from sklearn.linear_model import LinearRegression\n"
+              "model = LinearRegression().fit(f[['trips', 'conv_rate']].fillna(0), drivers['y'])")  # fmt: skip
+    empty.run("%feast_log model --register late")
+    found = empty.run("%feast_usage hourly:trips")
+
+    assert [m.said for m in found.features[0].models] == ["late/1"]
+    (run,) = api.search_runs([experiment.experiment_id])
+    assert run.data.metrics["feast_nb.written_at"] > run.info.end_time / 1000 - 1
+    assert (
+        api.get_model_version("late", "1").tags["feast_nb.features"]
+        == "hourly:trips,hourly:conv_rate"
+    )
