@@ -225,7 +225,10 @@ class RecentRuns(Document):
 
 @dataclass(frozen=True)
 class Operation(Record):
-    """One `apply` or `materialize`: what it changed or wrote, over which range, how long."""
+    """One `apply` or `materialize`: what it changed or wrote, over which range, how long.
+
+    `changed` is what Feast's log names without saying how.
+    """
 
     what: str
     status: str
@@ -235,6 +238,7 @@ class Operation(Record):
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
     user: str | None = None

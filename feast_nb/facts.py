@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
@@ -173,8 +173,8 @@ class Reader(Protocol):
 
     at_once: int
 
-    def experiments(self) -> Mapping[str, tuple[str, bool]]:
-        """Id → name, and whether it is deleted."""
+    def experiments(self) -> Mapping[str, tuple[str, bool, int]]:
+        """Id → name, whether it is deleted, and when it was made."""
         ...
 
     def runs(
@@ -184,8 +184,13 @@ class Reader(Protocol):
         deleted: bool = False,
         most: int | None = None,
         newest: bool = False,
+        experiments: Collection[str] | None = None,
     ) -> Iterator[list[Run]]:
         """The project's runs that a filter of MLflow's finds, page by page, oldest first."""
+        ...
+
+    def whole(self, run: Run) -> Run:
+        """A run whose references are too many for a tag, with all of them, where they are kept."""
         ...
 
     def run(self, id: str) -> Run | None:
@@ -202,6 +207,9 @@ class Reader(Protocol):
 
     def contracts(
         self, wanted: Iterable[Version]
-    ) -> Mapping[str, tuple[tuple[str, ...], str | None]]:
-        """Address of a kept contract → its features and service, of those that can be read."""
+    ) -> Mapping[str, tuple[tuple[str, ...] | None, str | None]]:
+        """Address of a kept contract → its features and service; None for one that says nothing.
+
+        Those that cannot be had now, the store of artifacts being away, are left out.
+        """
         ...

@@ -256,8 +256,12 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def iso(at: int | None) -> str | None:
-    """Milliseconds since 1970 in ISO 8601, UTC."""
-    return None if at is None else datetime.fromtimestamp(at / 1000, UTC).isoformat("T", "seconds")
+    """Milliseconds since 1970 in ISO 8601, UTC; None for what is no time (nanoseconds, say)."""
+    try:
+        found = None if at is None else datetime.fromtimestamp(at / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found.isoformat("T", "seconds") if found else None
 
 
 def _renamed(catalog: Catalog, service: str | None) -> Mapping[str, str]:

@@ -105,12 +105,7 @@ def _short(lines: list[str]) -> list[str]:
 
 
 def _impact(it: Impact) -> list[str]:
-    live = it.live
-    lines = [
-        f"if {it.object} changes: {words.count(len(live), 'model version')} with an alias, "
-        f"{words.count(len(it.models) - len(live), 'other version')}, "
-        f"{words.count(len(it.services), 'service')}, {words.count(it.runs, 'training run')}"
-    ]
+    lines = [f"if {it.object} changes: {words.depends(it)}"]
     if it.since:
         lines[0] += f" since {words.moment(it.since)}"
     lines += [f"  ! {note}" for note in it.notes]
@@ -124,7 +119,7 @@ def _impact(it: Impact) -> list[str]:
     others = [
         (
             d.name,
-            d.kind,
+            d.kind.replace("_", "-"),
             d.count if d.kind != "on_demand" else "",
             words.moment(d.last) if d.last else "",
         )

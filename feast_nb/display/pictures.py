@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ COLOURS = {
     "prediction": "#8a6d1f",
 }
 _INK = "#7b7b7b"
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _FONT = 'font-family="system-ui,-apple-system,Segoe UI,sans-serif"'
 DRAWN = 600  # nodes of a picture in a page; more are drawn by the lab extension
 
@@ -84,7 +86,7 @@ def heat(features: Sequence[FeatureUsage], models: Sequence[str]) -> str:
     longest = max((len(f.ref) for f in features), default=0)
     cell, left = 16.0, 20 + 6.4 * min(longest, 42)
     top = 14 + 5.6 * min(max((len(m) for m in models), default=0), 22)
-    width, height = left + cell * len(models) + 20, top + cell * len(features) + 4
+    width, height = left + cell * len(models) + 0.6 * top, top + cell * len(features) + 4
     text = f'fill="{_INK}" font-size="11" {_FONT}'
     parts = []
     for n, name in enumerate(models):
@@ -182,4 +184,5 @@ def heads(
 def _text(value: str, most: int) -> str:
     from html import escape
 
-    return escape(value if len(value) <= most else value[: most - 1] + "…")
+    plain = _CONTROL.sub("\ufffd", value)  # XML takes none of them
+    return escape(plain if len(plain) <= most else plain[: most - 1] + "…")

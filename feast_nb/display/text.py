@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,10 +21,12 @@ from ..records import (
 from . import models, past, words
 from .tables import table
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")  # a name may hold what a terminal obeys
+
 
 def render(record: Document) -> str:
     """A record as lines of text."""
-    return "\n".join(_RENDERERS[record.kind](record))
+    return _CONTROL.sub("\ufffd", "\n".join(_RENDERERS[record.kind](record)))
 
 
 def _training(it: TrainingSummary) -> list[str]:

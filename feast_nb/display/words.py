@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..answers import Change, ColumnDifference, Feature, Operation, Reproduction
+from ..lineage import Impact
 from ..records import ModelVersion, Origin, Retrieval, Write
 
 
@@ -75,6 +76,18 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def depends(it: Impact) -> str:
+    """How much depends on an object."""
+    others = len(it.models) - len(it.live)
+    said = [
+        f"{count(len(it.live), 'model version')} with an alias",
+        count(others, "other version") if others else "",
+        count(len(it.services), "service") if it.services else "",
+        count(it.runs, "training run"),
+    ]
+    return ", ".join(part for part in said if part)
+
+
 def ranged(it: Operation) -> str:
     """The range of a materialization."""
     if not it.end:
@@ -84,8 +97,11 @@ def ranged(it: Operation) -> str:
 
 def changed(it: Operation) -> str:
     """What an operation created, updated, deleted or wrote."""
-    changes = {"created": it.created, "updated": it.updated, "deleted": it.deleted}
+    changes = {"created": it.created, "updated": it.updated, "deleted": it.deleted,
+               "changed": it.changed}  # fmt: skip
     said = [f"{verb} {listed(names, 4)}" for verb, names in changes.items() if names]
+    if not said and not it.views and it.what == "apply":
+        return "nothing that Feast's log names (deletions are not)"
     return "; ".join(said) or listed(it.views, 4)
 
 

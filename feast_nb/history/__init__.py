@@ -17,7 +17,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,19 @@ class History:
     def close(self) -> None:
         self._db.close()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is asked within is of one moment, whatever another process writes meanwhile."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
+
     def rows(self, sql: str, *given: Any) -> list[tuple[Any, ...]]:
         """What a question in SQL gives."""
         with self._lock:
@@ -69,37 +82,48 @@ class History:
                 return 0
             began, self._asked = time.time(), {}  # another process may have numbered them anew
             if anew:
-                self._forget()
-            self._experiments(reader)
+                self._begin_anew()
+            added = self._experiments(reader)
             if self._meta("whole") is None:
-                count = self._first(reader, began, progress)
+                resumed = self._meta("began") is not None
+                count = self._first(reader, began, progress, sweep=not resumed)
+                count += self._since(reader, began, ()) if resumed else 0
             else:
-                count = self._since(reader, began)
+                count = self._since(reader, began, added)
             self._models(reader)
             self._set("as_of", began)
             return count
 
     # ------------------------------------------------------------------ the first copy
 
-    def _first(self, reader: Reader, began: float, progress: Progress | None) -> int:
-        """Every run of the project, several ranges of start time at once."""
+    def _first(self, reader: Reader, began: float, progress: Progress | None, sweep: bool) -> int:
+        """Every run of the project, several ranges of start time at once.
+
+        `sweep`: what was there before and is not found any more goes. Until then it stays: the
+        copy answers while it is read anew, and where that fails.
+        """
         parts = self._parts(reader)
-        count, seen = 0, _Marks()
+        if self._meta("began") is None:
+            self._set("began", began)
+        before = {id for (id,) in self.rows("SELECT id FROM runs")} if sweep else set()
+        count = 0
+        # First and last: what is restored while it is read was in the one and not in the other.
+        before -= self._deleted(reader)
         for number, page, upto in _read_parts(reader, parts):
-            parts[number] = parts[number]._replace_low(upto)
+            parts[number] = parts[number].read_to(upto)
             with tables.transaction(self._db):
-                self._keep(page)
+                self._keep(reader, page)
                 self._put("parts", json.dumps([astuple(p) for p in parts]))
-            seen.add(page)
+            before -= {run.id for run in page}
             count += len(page)
             if progress is not None:
                 progress(count, sum(p.share for p in parts) / len(parts))
-        for page in reader.runs(deleted=True):
-            count += len(page)
-            with tables.transaction(self._db):
-                self._keep(page)
-        self._mark(self._reached(), began)
-        self._set("whole", "yes")
+        before -= self._deleted(reader)
+        self._remove(before)
+        self._mark(self._reached(), float(self._meta("began") or began))
+        with tables.transaction(self._db):
+            self._db.execute("DELETE FROM meta WHERE key IN ('began', 'parts')")
+            self._put("whole", "yes")
         return count
 
     def _parts(self, reader: Reader) -> list[_Part]:
@@ -123,11 +147,15 @@ class History:
 
     # ------------------------------------------------------------------ later
 
-    def _since(self, reader: Reader, began: float) -> int:
+    def _since(self, reader: Reader, began: float, added: Collection[str]) -> int:
         """What began, ended, runs, or was written to late since; what was deleted or restored."""
         marks = _Marks(*json.loads(self._meta("marks") or "[0, 0, 0]"))
         running = {r for (r,) in self.rows("SELECT id FROM runs WHERE status = 'RUNNING'")}
         count = 0
+        for page in reader.runs(experiments=added) if added else ():
+            count += len(page)
+            with tables.transaction(self._db):
+                self._keep(reader, page)
         for where in (
             f"attributes.start_time >= {marks.started - OVERLAP}",
             f"attributes.end_time >= {marks.ended - OVERLAP}",
@@ -138,7 +166,7 @@ class History:
                 count += len(page)
                 running -= {run.id for run in page}
                 with tables.transaction(self._db):
-                    self._keep(page)
+                    self._keep(reader, page)
                 marks.add(page)
         running -= self._deleted(reader)
         self._again(reader, running)
@@ -151,7 +179,7 @@ class History:
         for page in reader.runs(deleted=True):
             now |= {run.id for run in page}
             with tables.transaction(self._db):
-                self._keep(page)
+                self._keep(reader, page)
         before = {r for (r,) in self.rows("SELECT id FROM runs WHERE deleted = 1")}
         self._again(reader, before - now)
         return now
@@ -160,18 +188,35 @@ class History:
         """Runs that left a list: restored, gone for good, or ended by another clock."""
         for id in sorted(ids):
             found = reader.run(id)
+            if found is None:
+                self._remove([id])
+                continue
             with tables.transaction(self._db):
-                if found is None:
-                    self._db.execute("DELETE FROM runs WHERE id = ?", (id,))
-                    self._db.execute("DELETE FROM details WHERE run = ?", (id,))
-                else:
-                    self._keep([found])
+                self._keep(reader, [found])
+
+    def _remove(self, ids: Iterable[str]) -> None:
+        gone = [(id,) for id in ids]
+        with tables.transaction(self._db):
+            self._db.executemany("DELETE FROM runs WHERE id = ?", gone)
+            self._db.executemany("DELETE FROM details WHERE run = ?", gone)
 
     # ------------------------------------------------------------------ models
 
-    def _experiments(self, reader: Reader) -> None:
-        rows = [(id, name, deleted) for id, (name, deleted) in reader.experiments().items()]
+    def _experiments(self, reader: Reader) -> list[str]:
+        """Those that were not there before: imported, or only now to be seen by this user.
+
+        What may not be seen any more goes with its runs. An experiment that was made at another
+        time than the one of its number is of another store: a database made anew, say.
+        """
+        before = dict(self.rows("SELECT id, made FROM experiments"))
+        now = reader.experiments()
+        if any(now[id][2] != made for id, made in before.items() if id in now):
+            self._begin_anew()
+        for id in set(before) - set(now):
+            self._remove(r for (r,) in self.rows("SELECT id FROM runs WHERE experiment = ?", id))
+        rows = [(id, *of) for id, of in now.items()]
         self._replace("experiments", rows)
+        return sorted(set(now) - set(before))
 
     def _models(self, reader: Reader) -> None:
         """Versions and aliases whole: a tag or an alias that is set changes no time of theirs."""
@@ -197,14 +242,15 @@ class History:
             with tables.transaction(self._db):
                 self._db.execute(
                     "INSERT OR REPLACE INTO contracts VALUES (?, ?, ?)",
-                    (address, self._asked_id(refs), service),
+                    (address, self._asked_id(refs) if refs is not None else None, service),
                 )
 
     # ------------------------------------------------------------------ the file
 
-    def _keep(self, page: Iterable[Run]) -> None:
+    def _keep(self, reader: Reader, page: Iterable[Run]) -> None:
         runs, details = [], []
-        for r in page:
+        for run in page:
+            r = self._completed(reader, run)
             runs.append((r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project,
                          r.ended, r.deleted, r.user, r.service, self._asked_id(r.refs), r.cut,
                          r.parent, r.notebook, r.rows, r.model, r.version, r.trained_in,
@@ -213,6 +259,19 @@ class History:
         marks = ",".join("?" * 20)
         self._db.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", runs)
         self._db.executemany("INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?)", details)
+
+    def _completed(self, reader: Reader, run: Run) -> Run:
+        """A run with all its references, read from its files only where that is not done yet."""
+        if not run.cut or "feast_nb.refs_missing" not in run.tags:
+            return run
+        known = self.rows(
+            "SELECT a.refs FROM runs r JOIN asked a ON a.id = r.asked WHERE r.id = ? AND r.cut = 0 "
+            "AND r.ended IS ? AND r.written = ?",
+            run.id, run.ended, run.written,
+        )  # fmt: skip
+        if known and run.ended:
+            return replace(run, refs=tuple(json.loads(known[0][0])), cut=False)
+        return reader.whole(run)
 
     def _asked_id(self, refs: Sequence[str]) -> int:
         """The number of a list of references: thousands of runs ask for the same."""
@@ -234,12 +293,11 @@ class History:
                 marks = ",".join("?" * len(rows[0]))
                 self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
-    def _forget(self) -> None:
-        self._asked = {}
+    def _begin_anew(self) -> None:
+        """Everything is read again; until that is done, what is there answers."""
         with tables.transaction(self._db):
-            for table in tables.KEPT:
-                self._db.execute(f"DELETE FROM {table}")
-            self._db.execute("DELETE FROM meta WHERE key <> 'format'")
+            self._db.execute("DELETE FROM contracts")
+            self._db.execute("DELETE FROM meta WHERE key IN ('whole', 'parts', 'began', 'marks')")
 
     def _meta(self, key: str) -> str | None:
         found = self.rows("SELECT value FROM meta WHERE key = ?", key)
@@ -286,7 +344,7 @@ class _Part:
     def share(self) -> float:
         return (self.low - self.first) / max(self.end - self.first, 1)
 
-    def _replace_low(self, low: int) -> _Part:
+    def read_to(self, low: int) -> _Part:
         return replace(self, low=max(low, self.low))
 
 

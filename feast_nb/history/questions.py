@@ -11,6 +11,10 @@ from . import History
 
 DAY = 86_400_000  # milliseconds
 
+# A run that loads another model and has one of its own registered is a training: champion and
+# challenger are compared in one run.
+_MADE_MODELS = "id IN (SELECT run FROM versions WHERE run IS NOT NULL)"
+_KIND = f"CASE WHEN kind = 'prediction' AND {_MADE_MODELS} THEN 'training' ELSE kind END"
 _TRAINING = "('training', 'lookup', 'inherited')"
 _COUNTED = "('training', 'prediction', 'lookup', 'inherited')"
 
@@ -19,24 +23,32 @@ def groups(
     history: History, since: int | None = None, experiment: str | None = None, stretch: int = DAY
 ) -> list[Group]:
     """Runs by what they asked for, service and kind; `spread` in stretches of milliseconds."""
+    with history.snapshot():
+        return _groups(history, since, experiment, stretch)
+
+
+def _groups(
+    history: History, since: int | None, experiment: str | None, stretch: int
+) -> list[Group]:
     where, given = _where(since, experiment)
     where = f"deleted = 0 AND kind IN {_COUNTED} {where}"
     refs = references(history)
     users: dict[Any, list[str]] = {}
     spread: dict[Any, dict[int, int]] = {}
     for *key, user in history.rows(
-        f"SELECT DISTINCT kind, asked, service, user FROM runs WHERE {where} AND user IS NOT NULL",
+        f"SELECT DISTINCT {_KIND}, asked, service, user FROM runs WHERE {where} "
+        "AND user IS NOT NULL",
         *given,
     ):
         users.setdefault(tuple(key), []).append(user)
     for *key, at, count in history.rows(
-        f"SELECT kind, asked, service, started / {int(stretch)}, count(*) FROM runs "
+        f"SELECT {_KIND}, asked, service, started / {int(stretch)}, count(*) FROM runs "
         f"WHERE {where} GROUP BY 1, 2, 3, 4",
         *given,
     ):
         spread.setdefault(tuple(key), {})[at] = count
     found = history.rows(
-        "SELECT kind, asked, service, count(*), min(started), max(started), sum(cut) FROM runs "
+        f"SELECT {_KIND}, asked, service, count(*), min(started), max(started), sum(cut) FROM runs "
         f"WHERE {where} GROUP BY 1, 2, 3",
         *given,
     )
@@ -52,8 +64,18 @@ def groups(
     ]  # fmt: skip
 
 
-def models(history: History, groups: Collection[Group] = ()) -> list[Model]:
-    """Every registered version that came of a run of the project, by name and version."""
+def models(
+    history: History, groups: Collection[Group] = (), project: str | None = None
+) -> list[Model]:
+    """Every registered version that came of a run of the project, by name and version.
+
+    One whose run is gone for good is there too, where its own tags say that it is the project's.
+    """
+    with history.snapshot():
+        return _models(history, groups, project)
+
+
+def _models(history: History, groups: Collection[Group], project: str | None) -> list[Model]:
     refs = references(history)
     aliases: dict[tuple[str, int], list[str]] = {}
     for name, alias, version in history.rows("SELECT name, alias, version FROM aliases"):
@@ -62,36 +84,28 @@ def models(history: History, groups: Collection[Group] = ()) -> list[Model]:
         (name, str(version)): (count, last)
         for name, version, count, last in history.rows(
             "SELECT model, version, count(*), max(started) FROM runs "
-            "WHERE model IS NOT NULL AND deleted = 0 GROUP BY 1, 2"
+            f"WHERE model IS NOT NULL AND deleted = 0 AND NOT {_MADE_MODELS} GROUP BY 1, 2"
         )
     }
     numbers = {(g.refs, g.service): g.number for g in groups}
     found = []
-    for (
-        name,
-        version,
-        run,
-        run_name,
-        stage,
-        created,
-        own,
-        asked,
-        service,
-        of_run,
-        cut,
-    ) in history.rows(
+    for (name, version, run, run_name, stage, created, own, asked, service, of_run, cut, there,
+         tags) in history.rows(
         "SELECT v.name, v.version, v.run, r.name, v.stage, v.created, coalesce(v.asked, c.asked), "
-        "r.asked, coalesce(v.service, c.service, r.service), r.service, coalesce(r.cut, 0) "
-        "FROM versions v JOIN runs r ON r.id = v.run "
+        "r.asked, coalesce(v.service, c.service, r.service), r.service, coalesce(r.cut, 0), r.id, "
+        "v.tags FROM versions v LEFT JOIN runs r ON r.id = v.run "
         "LEFT JOIN contracts c ON c.address = v.contract ORDER BY 1, 2"
-    ):
+    ):  # fmt: skip
+        if there is None and (project is None or _of(tags).get("feast_nb.project") != project):
+            continue
         count, last = predictions.get((name, str(version)), (0, None))
+        known = own if own is not None else asked
         found.append(Model(
-            name, version, run, run_name, stage, created,
+            name, version, run if there else None, run_name, stage, created,
             tuple(sorted(aliases.get((name, version), ()))),
-            refs[own if own is not None else asked], service,
-            numbers.get((refs[asked], of_run)), own is not None, own is not None or not cut,
-            count, last,
+            refs[known] if known is not None else (), service,
+            numbers.get((refs[asked], of_run)) if asked is not None else None,
+            own is not None, own is not None or not cut, count, last,
         ))  # fmt: skip
     return found
 
@@ -146,6 +160,11 @@ def runs(
 
 def newest(history: History, groups: Collection[Group], most: int) -> dict[int, list[Run]]:
     """The newest runs of each group, by its number; those that predict are left out."""
+    with history.snapshot():
+        return _newest(history, groups, most)
+
+
+def _newest(history: History, groups: Collection[Group], most: int) -> dict[int, list[Run]]:
     ids = {refs: id for id, refs in references(history).items()}
     numbers = {(ids[g.refs], g.service): g.number for g in groups if g.refs in ids}
     if not numbers:
@@ -172,25 +191,25 @@ def newest(history: History, groups: Collection[Group], most: int) -> dict[int, 
 def run_named(history: History, named: str) -> list[Run]:
     """Runs by their id, its beginning, or their name; newest first."""
     given = [named, named + "%" if len(named) >= 6 else named, named]
-    return list(_runs(history, "(r.id = ? OR r.id LIKE ? OR r.name = ?)", given, 20))
+    which = "r.deleted = 0 AND (r.id = ? OR r.id LIKE ? OR r.name = ?)"
+    return list(_runs(history, which, given, 20))
 
 
-def notebooks(history: History, run_where: str, *given: Any) -> list[tuple[str, int, int]]:
-    """Notebooks of some runs: name, how many, when last."""
-    return history.rows(
-        "SELECT notebook, count(*), max(started) FROM runs WHERE deleted = 0 AND notebook IS NOT "
-        f"NULL AND ({run_where}) GROUP BY 1 ORDER BY 3 DESC",
-        *given,
-    )
-
-
-def notebooks_of(
-    history: History, asked: Collection[tuple[str, ...]]
+def notebooks(
+    history: History, asked: Collection[tuple[str, ...]], service: str | None = None
 ) -> list[tuple[str, int, int]]:
-    """Notebooks whose runs asked for one of these lists of references."""
-    wanted = set(asked)
-    ids = [id for id, refs in references(history).items() if refs in wanted]
-    return notebooks(history, f"asked IN ({_marks(ids)}) AND kind IN {_COUNTED}", *ids)
+    """Notebooks whose trainings asked for one of these lists (by that service): runs, last."""
+    with history.snapshot():
+        wanted = set(asked)
+        ids = [id for id, refs in references(history).items() if refs in wanted]
+        which = "" if service is None else "AND service = ?"
+        return history.rows(
+            "SELECT notebook, count(*), max(started) FROM runs WHERE deleted = 0 AND notebook IS "
+            f"NOT NULL AND {_KIND} = 'training' AND asked IN ({_marks(ids)}) {which} "
+            "GROUP BY 1 ORDER BY 3 DESC",
+            *ids,
+            *([service] if service is not None else []),
+        )
 
 
 def users(history: History) -> list[str]:

@@ -16,7 +16,7 @@ FORMAT = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS experiments (
-    id TEXT PRIMARY KEY, name TEXT, deleted INTEGER
+    id TEXT PRIMARY KEY, name TEXT, deleted INTEGER, made INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS asked (id INTEGER PRIMARY KEY, refs TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS runs (
@@ -44,7 +44,6 @@ CREATE TABLE IF NOT EXISTS contracts (
     address TEXT PRIMARY KEY, asked INTEGER, service TEXT
 ) WITHOUT ROWID;
 """
-KEPT = ("experiments", "asked", "runs", "details", "versions", "aliases", "contracts")
 
 
 def path_of(folder: Path, tracking_uri: str, registry_uri: str | None, project: str) -> Path:
@@ -62,15 +61,21 @@ def opened(path: Path) -> tuple[sqlite3.Connection, str | None]:
     why = None
     with alone(Path(f"{path}.opening"), wait=True):
         if path.exists() and (why := _unusable(path)) is not None:
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            remove(path)
         db = connected(path)
         with transaction(db):
             for statement in _TABLES.split(";"):
                 if statement.strip():
                     db.execute(statement)
             db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        path.chmod(0o600)  # who trained what on which data is not everybody's
     return db, why
+
+
+def remove(path: Path) -> None:
+    """Take a file and what SQLite keeps beside it away."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _unusable(path: Path) -> str | None:

@@ -35,8 +35,10 @@ def around(past: Past, focus: Sequence[tuple[str, str]]) -> Past:
             wanted = [m for m in past.models if name in (m.name, m.shown)]
             numbers = {m.group for m in wanted}
         elif kind == "run":
-            numbers = {n for n, runs in past.runs.items() if any(r.id == name for r in runs)}
-            wanted = [m for m in past.models if m.run == name]
+            mine = [(n, r) for n, runs in past.runs.items() for r in runs if r.id == name]
+            numbers = {n for n, _ in mine}
+            used = {f"{r.model}/{r.version}" for _, r in mine}
+            wanted = [m for m in past.models if m.run == name or m.shown in used]
         else:
             touch = Touch(past.catalog, kind, name)
             wanted = [m for m in past.models if touch.through(m.refs, m.service)]
@@ -75,6 +77,11 @@ class _Drawing:
                 self._group(group)
         for model in self._past.models:
             self._model(model)
+        for run in (r for runs in self._past.runs.values() for r in runs):
+            if run.kind == "prediction" and f"run:{run.id}" not in self.nodes:
+                model_id = f"model:{run.model}/{run.version}"
+                before = [model_id] if model_id in self.nodes else self._views(run.refs)
+                self.add(replace(_run_node(run), layer=7), *before)
 
     def add(self, node: Node, *before: str) -> str:
         self.nodes.setdefault(node.id, node)
@@ -130,11 +137,21 @@ class _Drawing:
     def _together(self, group: Group) -> Node:
         id = f"runs:{group.number}"
         alike = self._alike[group.number]
-        count = sum(g.runs for g in alike)
-        sub = "online" if group.kind == "lookup" else ""
+        # A child that inherits a retrieval is its parent's training, not another one.
+        own = [g for g in alike if g.kind != "inherited"] or alike
+        count = sum(g.runs for g in own)
+        sub = "online" if all(g.kind == "lookup" for g in alike) else ""
+        if not sub and not group.service:
+            sub = f"{len(group.refs)} feature{'' if len(group.refs) == 1 else 's'}"
         newest = self._past.members.get(group.number, ())
         members = tuple(
-            {"name": r.name, "id": r.id, "status": r.status, "started": iso(r.started) or ""}
+            {
+                "name": r.name,
+                "id": r.id,
+                "status": r.status,
+                "started": iso(r.started) or "",
+                "experiment": r.experiment,
+            }
             for r in newest
         )
         label = f"{count:,} runs" if count != 1 else (newest[0].name if newest else "1 run")
@@ -148,7 +165,7 @@ class _Drawing:
 
     def _model(self, model: Model) -> None:
         before = self._run_of(model)
-        details = {"features": ", ".join(model.refs), "service": model.service or "",
+        details = {"features": _some(model.refs), "service": model.service or "",
                    "stage": model.stage or "", "registered": iso(model.created) or "",
                    "contract": "kept" if model.own else "none"}  # fmt: skip
         node = Node(f"model:{model.shown}", "model", model.shown, model.stage or "",
@@ -183,6 +200,11 @@ def _run_node(run: Run) -> Node:
     return Node(
         f"run:{run.id}", "run", run.name, run.status.lower(), details=_told(details), layer=5
     )
+
+
+def _some(refs: Sequence[str]) -> str:
+    more = f" and {len(refs) - 12} more" if len(refs) > 12 else ""
+    return ", ".join(refs[:12]) + more
 
 
 def _told(details: Mapping[str, str]) -> dict[str, str]:

@@ -48,7 +48,7 @@ class Touch:
         self._refs = touched(catalog, kind, name)
         whole = {ref.partition(":")[0] for ref in self._refs if ref.endswith(":")}
         self._views = whole | ({name} if kind == "view" else set())
-        self._names = catalog.names
+        self._names = {a: v for a, v in catalog.names.items() if a not in catalog.views}
         self._known: dict[tuple[str, ...], str | None] = {}
 
     def through(self, refs: tuple[str, ...], service: str | None = None) -> str | None:
@@ -58,6 +58,12 @@ class Touch:
         if refs not in self._known:
             self._known[refs] = next((ref for ref in refs if self._touches(ref)), None)
         return self._known[refs]
+
+    def all(self, refs: tuple[str, ...], service: str | None = None) -> str | None:
+        """As `through`, and how many more references touch it."""
+        first = self.through(refs, service)
+        more = sum(self._touches(ref) for ref in refs) - 1
+        return first if self._service is not None or more < 1 else f"{first} and {more} more"
 
     def _touches(self, ref: str) -> bool:
         view, colon, feature = ref.partition(":")
@@ -75,12 +81,14 @@ def impact(
     groups = [g for g in past.groups if touch.through(g.refs, g.service)]
     models = [m for m in past.models if touch.through(m.refs, m.service)]
     counted = [g for g in groups if g.kind == "training"]
+    itself = name.partition(":")[0] if kind in ("view", "feature") else None
     views = sorted(
         v.name
         for v in past.catalog.views.values()
-        if kind not in ("service",) and v.name != name.partition(":")[0]
+        if kind != "service"
+        and v.name != itself
         and touch.through(tuple(f"{v.name}:{f}" for f in v.features))
-    )  # fmt: skip
+    )
     services = [] if kind == "service" else _services(past, touch, groups)
     return Impact(
         project=past.catalog.project,
@@ -93,7 +101,10 @@ def impact(
         since=iso(min((g.first for g in groups), default=None)),
         last=iso(max((g.last for g in groups), default=None)),
         notebooks=tuple(
-            Dependent(n, "notebook", count=count, last=iso(last)) for n, count, last in notebooks
+            Dependent(
+                n.replace("\\", "/").rpartition("/")[2], "notebook", count=count, last=iso(last)
+            )
+            for n, count, last in notebooks
         ),
         notes=_unknown(past, models),
     )
@@ -127,7 +138,7 @@ def _dependent(model: Model, touch: Touch) -> Dependent:
         model.aliases,
         since=iso(model.created),
         last=iso(model.last_prediction),
-        through=touch.through(model.refs, model.service),
+        through=touch.all(model.refs, model.service),
         predictions=model.predictions,
     )
 

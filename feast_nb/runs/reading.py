@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..facts import Kind, Run, Version
-from ..records import Contract, Retrievals, canonical
+from ..records import Contract, Retrievals, canonical, public_uri
 from . import tags as index
 from .brief import brief
 from .tracking import client, ping, plain_errors
@@ -34,8 +35,8 @@ class Pages:
         self.at_once = 4 if uri.startswith(("http://", "https://")) else 1
         self.requests = 0
 
-    def experiments(self) -> dict[str, tuple[str, bool]]:
-        """Id → name, and whether it is deleted."""
+    def experiments(self) -> dict[str, tuple[str, bool, int]]:
+        """Id → name, whether it is deleted, and when it was made."""
         from mlflow.entities import ViewType
 
         def page(token: str | None) -> Any:
@@ -45,7 +46,10 @@ class Pages:
 
         found = [e for some in self._pages(page) for e in some]
         self._experiments = [str(e.experiment_id) for e in found]
-        return {str(e.experiment_id): (e.name, e.lifecycle_stage == "deleted") for e in found}
+        return {
+            str(e.experiment_id): (e.name, e.lifecycle_stage == "deleted", e.creation_time or 0)
+            for e in found
+        }
 
     def runs(
         self,
@@ -54,8 +58,13 @@ class Pages:
         deleted: bool = False,
         most: int | None = None,
         newest: bool = False,
+        experiments: Collection[str] | None = None,
     ) -> Iterator[list[Run]]:
-        """The project's runs that a filter finds, in every experiment, oldest first."""
+        """The project's runs that a filter finds, in every experiment, oldest first.
+
+        The next page is asked for by the start time of the last run: MLflow's own tokens count
+        runs, and pass one over where another was deleted meanwhile.
+        """
         from mlflow.entities import ViewType
 
         quote = '"' if "'" in self._project else "'"
@@ -63,16 +72,24 @@ class Pages:
         filters = f"{where} AND {mine}" if where else mine
         kind = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         order = [f"attributes.start_time {'DESC' if newest else 'ASC'}"]
-
-        def page(token: str | None) -> Any:
-            return self._api.search_runs(
-                self._experiments, filters, kind, most or PAGE, order, token
-            )
-
-        for some in self._pages(page) if self._experiments else ():
-            yield [self._whole(run_of(run)) for run in some]
-            if most is not None:
+        places = self._experiments if experiments is None else list(experiments)
+        low, token, seen = None, None, set[str]()
+        while places:
+            since = "" if low is None else f" AND attributes.start_time >= {low}"
+            self.requests += 1
+            with plain_errors():
+                page = self._api.search_runs(
+                    places, filters + since, kind, most or PAGE, order, token
+                )
+            found = [run_of(run) for run in page]
+            yield [run for run in found if run.id not in seen]
+            if most is not None or not page.token:
                 return
+            if found[-1].started == low:  # more runs of one millisecond than go on a page
+                token = page.token
+            else:
+                low, token = found[-1].started, None
+            seen = {run.id for run in found if run.started == low}
 
     def run(self, id: str) -> Run | None:
         """One run; None where it is gone for good, or not the project's."""
@@ -86,7 +103,7 @@ class Pages:
                 if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 return None
-        return self._whole(found) if found.project == self._project else None
+        return found if found.project == self._project else None
 
     def versions(self) -> Iterator[Version]:
         """Every registered model version."""
@@ -113,8 +130,10 @@ class Pages:
             for model in some
         }
 
-    def contracts(self, wanted: Iterable[Version]) -> dict[str, tuple[tuple[str, ...], str | None]]:
-        """Kept contracts' features and services, of those that can be read; several at once."""
+    def contracts(
+        self, wanted: Iterable[Version]
+    ) -> dict[str, tuple[tuple[str, ...] | None, str | None]]:
+        """Kept contracts' features and services; several are read at once."""
         from concurrent.futures import ThreadPoolExecutor
 
         addresses = [v.contract for v in wanted if v.contract]
@@ -123,37 +142,45 @@ class Pages:
         self.requests += len(addresses)
         return {a: found for a, found in zip(addresses, read, strict=True) if found is not None}
 
-    def _contract(self, address: str) -> tuple[tuple[str, ...], str | None] | None:
+    def _contract(self, address: str) -> tuple[tuple[str, ...] | None, str | None] | None:
         run_id, _, path = address.removeprefix("runs:/").partition("/")
-        text = self._artifact(run_id, path)
-        if text is None:
-            return None
-        contract = Contract.from_dict(json.loads(text))
+        there, text = self._artifact(run_id, path)
+        try:
+            contract = Contract.from_dict(json.loads(text)) if text else None
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ):  # of a newer shape, or no contract at all
+            contract = None
+        if contract is None:
+            return (None, None) if there else None
         return canonical(contract.features, contract.views), contract.service
 
-    def _whole(self, run: Run) -> Run:
+    def whole(self, run: Run) -> Run:
         """A run of ours whose references are too many for a tag, with all of them."""
-        from dataclasses import replace
-
-        if not run.cut or "feast_nb.refs_missing" not in run.tags:
-            return run
         self.requests += 1
-        text = self._artifact(run.id, "feast/retrievals.json")
-        if text is None:
+        _, text = self._artifact(run.id, "feast/retrievals.json")
+        try:
+            kept = Retrievals.from_dict(json.loads(text)).retrievals if text else ()
+        except (ValueError, TypeError, KeyError, AttributeError):
             return run
-        counted, _ = index.counting(Retrievals.from_dict(json.loads(text)).retrievals)
+        counted, _ = index.counting(kept)
         refs = index.union(canonical(r.refs, r.views) for r in counted)
-        return replace(run, refs=refs, cut=False)
+        return replace(run, refs=refs, cut=False) if refs else run
 
-    def _artifact(self, run_id: str, path: str) -> str | None:
-        """A text among a run's files; None where it is not there, or its store is away."""
+    def _artifact(self, run_id: str, path: str) -> tuple[bool, str | None]:
+        """Whether the store answered, and a text among a run's files, where it is there."""
         from mlflow.exceptions import MlflowException
 
         try:
             with brief():
-                return read_text(self._uri, run_id, path)
-        except (MlflowException, OSError):
-            return None
+                return True, read_text(self._uri, run_id, path)
+        except MlflowException as problem:
+            return problem.error_code == "RESOURCE_DOES_NOT_EXIST", None
+        except OSError:
+            return False, None
 
     def _pages(self, page: Callable[[str | None], Any]) -> Iterator[list[Any]]:
         token = None
@@ -181,7 +208,7 @@ def run_of(run: Any) -> Run:
         project=tags.get("feast.project", ""),
         ended=info.end_time,
         deleted=info.lifecycle_stage == "deleted",
-        user=tags.get("mlflow.user") or info.user_id or None,
+        user=tags.get("mlflow.user") or (info.user_id if info.user_id != "unknown" else None),
         service=tags.get("feast.feature_service") or None,
         refs=refs,
         cut=cut,
@@ -193,7 +220,8 @@ def run_of(run: Any) -> Run:
         trained_in=tags.get("feast.training_run_id"),
         written=run.data.metrics.get("feast_nb.written_at", 0.0),
         metrics={k: v for k, v in run.data.metrics.items() if k != "feast_nb.written_at"},
-        params=dict(run.data.params),
+        # Only what an answer shows is kept: parameters and tags may hold anything.
+        params=dict(run.data.params) if "feast.operation" in tags else {},
         tags={k: v for k, v in tags.items() if _kept(k)},
     )
 
@@ -214,7 +242,7 @@ def version_of(version: Any) -> Version:
         refs=tuple(features.split(",")) if features else None,
         service=tags.get("feast.feature_service") or None,
         contract=tags.get("feast_nb.contract"),
-        tags=tags,
+        tags={k: v for k, v in tags.items() if _kept(k)},
     )
 
 
@@ -258,19 +286,18 @@ def _plain(view: str) -> str:
 
 
 def _notebook(tags: Mapping[str, str]) -> str | None:
-    name = tags.get("mlflow.source.name", "")
+    name = public_uri(tags.get("mlflow.source.name")) or ""
     return name if name.endswith(".ipynb") else None
 
 
 def _kept(tag: str) -> bool:
-    """Long lists are kept as what they mean; of MLflow's own tags only what is shown."""
-    if tag in ("feast.feature_refs", "feast.feature_views"):
-        return False
-    return tag.startswith(("feast", "mlflow.note", "mlflow.source.name")) or "." not in tag
+    """Long lists are kept as what they mean, and queries not at all."""
+    left_out = ("feast.feature_refs", "feast.feature_views", "feast.entity_df_query")
+    return tag.startswith(("feast.", "feast_nb.")) and tag not in left_out
 
 
 def _number(text: str | None) -> int | None:
     try:
         return int(float(text)) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

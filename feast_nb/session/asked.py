@@ -50,7 +50,7 @@ def used(
     )
     days = stretch_of(first, now)
     known = past.known(begin, experiment, days)
-    groups = known.groups
+    groups, models = known.groups, known.models
     refs: list[str] = []
     if named:
         whole = past.known() if begin is not None or experiment else known
@@ -58,10 +58,14 @@ def used(
         if kind in ("model", "run"):
             raise UsageError(f"{named} is a {kind}; %feast_lineage {named} shows what it uses.")
         refs = refs_of(kind, name, whole)
-        groups = [g for g in groups if kind != "service" or g.service == name]
-    answer = usage.of(
-        known.catalog, groups, known.models, days=days, since=begin, now=int(now * 1000)
-    )
+        touch = impacts.Touch(known.catalog, kind, name)
+        groups = [g for g in groups if touch.through(g.refs, g.service)]
+        if kind == "service":
+            models = [m for m in models if m.service == name]
+    if experiment:  # models are those of its runs
+        numbers = {g.number for g in groups}
+        models = [m for m in models if m.group in numbers]
+    answer = usage.of(known.catalog, groups, models, days=days, since=begin, now=int(now * 1000))
     answer = usage.part(answer, named, refs) if named else answer
     answer = usage.unused(answer) if unused else answer
     return replace(answer, as_of=past.as_of, notes=(*past.notes, *answer.notes))
@@ -84,12 +88,12 @@ def drawn(
     title = ", ".join(names) or f"project {session.store.project}"
     singles = {name for kind, name in focus if kind == "run"}
     models = {name for kind, name in focus if kind == "model"}
-    if len(models) <= _SINGLE:
+    if len(models) <= _SINGLE and all(kind in ("model", "run") for kind, _ in focus):
         singles |= {m.run for m in known.models if m.shown in models and m.run}
     known = _with_runs(past, known, focus, runs, singles)
     found = lineage.trimmed(graph.build(known, focus, title), up, down)
     found = layout.layout(found)
-    nodes = tuple(replace(n, url=_url_of(past, n)) for n in found.nodes)
+    nodes = tuple(_linked(past, n) for n in found.nodes)
     notes = list(past.notes)
     if runs == "all" and len([n for n in nodes if n.kind == "run"]) >= _MOST:
         notes.append(f"only the newest {_MOST:,} runs are drawn.")
@@ -106,7 +110,8 @@ def impact(session: Session, named: str, refresh: bool = False) -> lineage.Impac
         raise UsageError(f"{named} is a {kind}; give a source, entity, view, service or feature.")
     touch = impacts.Touch(known.catalog, kind, name)
     asked = {g.refs for g in known.groups if touch.through(g.refs, g.service)}
-    answer = impacts.impact(known, kind, name, questions.notebooks_of(past.history, asked))
+    where = questions.notebooks(past.history, asked, name if kind == "service" else None)
+    answer = impacts.impact(known, kind, name, where)
     silent = questions.without_refs(past.history)
     notes = [*past.notes, *answer.notes]
     if silent:
@@ -197,14 +202,29 @@ def _with_runs(
         else max(1, min(20, _MEMBERS // max(len({g.number for g in drawn}), 1)))
     )
     newest = questions.newest(past.history, drawn, 1 if runs == "latest" else each)
+    if runs == "all":
+        every = sorted((r for of in newest.values() for r in of), key=lambda r: -r.started)[:_MOST]
+        kept = {r.id for r in every}
+        newest = {n: [r for r in of if r.id in kept] for n, of in newest.items()}
     if runs == "collapsed":
         return replace(known, members=newest)
     return replace(known, runs={**newest, **known.runs})
 
 
+def _linked(past: Past, node: lineage.Node) -> lineage.Node:
+    """A node with its address in MLflow's UI, and those of the runs that it stands for."""
+    members = tuple(
+        {**{k: v for k, v in m.items() if k != "experiment"}, "url": url}
+        if (url := past.url(m["id"], m.get("experiment", "0")))
+        else m
+        for m in node.members
+    )
+    return replace(node, url=_url_of(past, node), members=members)
+
+
 def _url_of(past: Past, node: lineage.Node) -> str | None:
     kind, _, name = node.id.partition(":")
-    if kind == "model":
+    if kind in ("model", "prediction"):
         return past.version_url(name)
     if kind == "run":
         return past.url(name, node.details.get("experiment", "0"))
@@ -251,6 +271,7 @@ def _operation(past: Past, run: Run) -> Operation:
         return tuple(name for text in texts for name in text.split(",") if name)
 
     what = run.tags.get("feast.operation", "")
+    told = {*named("created"), *named("updated"), *named("deleted")}
     seconds = run.metrics.get("feast.materialize.duration_sec")
     if seconds is None and run.ended:
         seconds = (run.ended - run.started) / 1000
@@ -262,8 +283,9 @@ def _operation(past: Past, run: Run) -> Operation:
         seconds=seconds,
         views=tuple(v for v in views.split(",") if v),
         created=named("created"),
-        updated=named("updated") or (named("changed") if not named("created") else ()),
+        updated=named("updated"),
         deleted=named("deleted"),
+        changed=tuple(n for n in named("changed") if n not in told),
         start=run.params.get("feast.materialize.start_date"),
         end=run.params.get("feast.materialize.end_date"),
         user=run.user,

@@ -230,7 +230,7 @@ def _version_tags(entry: Entry, book: Book, run_tags: Mapping[str, str]) -> dict
     shown, missing = tags.whole(canonical(contract.features, contract.views))
     named = {"feast_nb.contract": where}
     if shown and not missing:  # an index, for those who look at thousands of versions
-        named["feast_nb.features"] = shown
+        named |= {"feast_nb.features": shown, "feast_nb.project": contract.project}
     if contract.service:
         named["feast.feature_service"] = contract.service
     elif "feast.feature_service" in run_tags:

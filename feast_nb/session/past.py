@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import lineage
 from ..errors import FeatureError, TrackingError, UsageError, nearest
@@ -35,27 +36,43 @@ class Past:
         self.history = History(tables.path_of(cache_folder() / "history", *named))
         self.notes: tuple[str, ...] = ()
         self.requests = 0
-        self._catalog: tuple[Any, Catalog] | None = None
+        self._catalog: Catalog | None = None
 
     def refresh(self, anew: bool = False) -> None:
         """Bring the copy up to date; with the server away the copy answers, and says as of when.
 
         Raises `TrackingError` where there is no copy yet.
         """
-        self.notes = ()
+        self.notes, self._catalog = (), None
         if why := self.history.why:
             self.notes = (f"the local history {why}; it was read anew.",)
             self.history.why = None
         self._session.recorder.recording.settle(2.0)
         self._session.recorder.outbox.flush(seconds=2.0)
         try:
-            self._read(anew)
+            self._read_or_rebuild(anew)
         except TrackingError as problem:
             as_of = self.history.as_of
             if as_of is None:
                 raise
             self.notes += (f"as of {_ago(as_of)}: {problem}",)
             return
+
+    def _read_or_rebuild(self, anew: bool) -> None:
+        """A copy that turns out to be damaged is made anew: all of it can be read again."""
+        try:
+            self._read(anew)
+        except sqlite3.OperationalError as problem:  # no room, no right to write, in use for long
+            raise TrackingError(
+                f"the local history {self.history.path} cannot be written ({problem}); make room, "
+                "or name another folder in FEAST_NB_CACHE."
+            ) from problem
+        except sqlite3.DatabaseError as problem:
+            self.history.close()
+            tables.remove(self.history.path)
+            self.history = History(self.history.path)
+            self.notes += (f"the local history was broken ({problem}); it was read anew.",)
+            self._read(anew)
 
     def _read(self, anew: bool) -> None:
         from tqdm.auto import tqdm
@@ -79,15 +96,21 @@ class Past:
 
     @property
     def catalog(self) -> Catalog:
-        """What the registry holds today."""
-        return objects.catalog(self._session.store)
+        """What the registry holds today, read once for each answer."""
+        if self._catalog is None:
+            store = self._session.store
+            store.refresh_registry()  # another process may have applied something
+            self._catalog = objects.catalog(store)
+        return self._catalog
 
     def known(
         self, since: int | None = None, experiment: str | None = None, days: int = 1
     ) -> lineage.Past:
         """The registry, and every run and model of the history, together."""
-        groups = questions.groups(self.history, since, experiment, days * questions.DAY)
-        return lineage.Past(self.catalog, groups, questions.models(self.history, groups))
+        with self.history.snapshot():
+            groups = questions.groups(self.history, since, experiment, days * questions.DAY)
+            models = questions.models(self.history, groups, self._session.store.project)
+        return lineage.Past(self.catalog, groups, models)
 
     def url(self, run: str, experiment: str) -> str | None:
         """Where MLflow's UI shows a run."""
@@ -119,7 +142,7 @@ def find(named: str, known: lineage.Past, history: History) -> list[tuple[str, s
     names = _names(known)
     kind, equals, rest = named.partition("=")
     if equals and kind in (*names, "run"):
-        found = [(k, n) for k, n in _meant(rest, known, names, history) if k == kind]
+        found = [(k, n) for k, n in _meant(rest, known, names, history, kind) if k == kind]
         if not found:
             hint = nearest(rest, names.get(kind, ()))
             raise FeatureError(f"no {kind} {rest}; {hint or 'there is none.'}")
@@ -155,18 +178,26 @@ def _names(known: lineage.Past) -> dict[str, set[str]]:
 
 
 def _meant(
-    named: str, known: lineage.Past, names: dict[str, set[str]], history: History
+    named: str,
+    known: lineage.Past,
+    names: dict[str, set[str]],
+    history: History,
+    only: str | None = None,
 ) -> list[tuple[str, str]]:
     found = [(kind, named) for kind in names if kind != "model" and named in names[kind]]
     found += [("model", m.shown) for m in _models(named, known.models)]
-    if not found:
-        found = [("run", run.id) for run in questions.run_named(history, named)]
+    if not found or only == "run":
+        id = named.removeprefix("runs:/").partition("/")[0]
+        found += [("run", run.id) for run in questions.run_named(history, id)]
     return found
 
 
 def _models(named: str, models: Iterable[Model]) -> list[Model]:
-    """`name`, `name/3`, `name@alias`."""
+    """`name`, `name/3`, `name/latest`, `name@alias`."""
     text = named.removeprefix("models:/")
+    if text.endswith("/latest"):
+        mine = [m for m in models if m.name == text.removesuffix("/latest")]
+        return sorted(mine, key=lambda m: m.version)[-1:]
     name, at, alias = text.partition("@")
     if at:
         return [m for m in models if m.name == name and alias in m.aliases]

@@ -12,6 +12,9 @@ export const COLOURS: Record<string, string> = {
   model: '#a4503c',
   prediction: '#8a6d1f'
 };
+// XML takes none of them, and a name may hold any.
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f\ud800-\udfff\ufffe\uffff]/g;
 const OTHER = '#6b6b6b';
 
 /** Which part of the picture is seen: its place in pixels of the canvas, and how large. */
@@ -230,6 +233,7 @@ export function toSvg(graph: Graph, ink: string): string {
 
 function escaped(text: string): string {
   return text
+    .replace(CONTROL, '\ufffd')
     .replace(/&/g, '&amp;')
     .replace(/</g, '&lt;')
     .replace(/>/g, '&gt;')

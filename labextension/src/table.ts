@@ -25,6 +25,11 @@ const COLUMNS: IColumn[] = [
     by: use => -use.prediction
   },
   {
+    name: 'over time',
+    shown: () => '',
+    by: use => -(use.trend[use.trend.length - 1] ?? 0)
+  },
+  {
     name: 'last used',
     shown: (use, usage) => (use.last ? `${ago(use.last, usage.now)}` : 'never'),
     by: use => -(use.last ? Date.parse(use.last) : 0)
@@ -66,6 +71,67 @@ export function showUsage(host: HTMLElement, usage: IUsage): void {
     host.append(new Table('Views', usage.views, usage).node);
   }
   host.append(new Table('Features', usage.features, usage).node);
+  host.append(...heat(usage));
+}
+
+/** Features by models: full where an alias points at a version that uses the feature. */
+function heat(usage: IUsage): HTMLElement[] {
+  const features = usage.features.filter(use => use.models.length).slice(0, 40);
+  const counts = new Map<string, number>();
+  features.forEach(use =>
+    use.models.forEach(m => counts.set(m.name, (counts.get(m.name) ?? 0) + 1))
+  );
+  const models = [...counts.keys()]
+    .sort(
+      (a, b) => (counts.get(b) ?? 0) - (counts.get(a) ?? 0) || (a < b ? -1 : 1)
+    )
+    .slice(0, 30)
+    .sort();
+  if (!models.length) {
+    return [];
+  }
+  const table = element('table', 'fnb-heat');
+  const caption = element('caption', '');
+  caption.textContent =
+    'Features by models; full where an alias points at a version that uses it';
+  const head = element('tr', '');
+  head.append(element('td', ''));
+  for (const name of models) {
+    const cell = element('th', '');
+    cell.setAttribute('scope', 'col');
+    const turned = element('span', '');
+    turned.textContent = name;
+    turned.title = name;
+    cell.append(turned);
+    head.append(cell);
+  }
+  table.append(caption, head);
+  for (const use of features) {
+    const row = element('tr', '');
+    const name = element('th', '');
+    name.setAttribute('scope', 'row');
+    name.textContent = use.ref;
+    row.append(name);
+    const using = new Map(use.models.map(m => [m.name, m]));
+    for (const name of models) {
+      const cell = element('td', '');
+      const found = using.get(name);
+      cell.className = !found
+        ? ''
+        : Object.keys(found.aliases).length
+          ? 'fnb-live'
+          : 'fnb-used';
+      cell.title = found ? `${model(found)} · ${use.ref}` : '';
+      const said = element('span', 'fnb-said');
+      said.textContent = found ? model(found) : 'not used';
+      cell.append(said);
+      row.append(cell);
+    }
+    table.append(row);
+  }
+  const host = element('div', 'fnb-table');
+  host.append(table);
+  return [host];
 }
 
 /** A table of uses; a click on a head sorts by it, a second one the other way round. */
@@ -143,6 +209,8 @@ class Table {
         const code = element('code', '');
         code.textContent = text;
         cell.append(code, ...marks(use));
+      } else if (column.name === 'over time') {
+        cell.append(...bars(use));
       } else {
         cell.textContent = text;
       }
@@ -153,6 +221,26 @@ class Table {
     });
     return row;
   }
+}
+
+/** A small chart of runs over time. */
+function bars(use: IFeatureUsage): HTMLElement[] {
+  const most = Math.max(0, ...use.trend);
+  if (!most) {
+    return [];
+  }
+  const chart = element('div', 'fnb-bars');
+  chart.setAttribute('role', 'img');
+  chart.setAttribute(
+    'aria-label',
+    `${count(use.training + use.prediction, 'run')} over time`
+  );
+  for (const value of use.trend) {
+    const bar = element('span', '');
+    bar.style.height = `${value ? Math.max(8, (100 * value) / most) : 0}%`;
+    chart.append(bar);
+  }
+  return [chart];
 }
 
 function marks(use: IFeatureUsage): HTMLElement[] {

@@ -423,15 +423,29 @@ export function details(node: INode, around: string): HTMLElement[] {
   if (node.members.length) {
     parts.push(members(node));
   }
-  if (node.url && /^https?:\/\//.test(node.url)) {
-    const link = document.createElement('a');
-    link.href = node.url;
-    link.target = '_blank';
-    link.rel = 'noopener';
-    link.textContent = 'Open in MLflow';
-    parts.push(link);
+  if (web(node.url)) {
+    parts.push(link(node.url, 'Open in MLflow'));
   }
   return parts;
+}
+
+/** Whether an address is one of the web, and nothing else that a browser would run. */
+function web(url: string | null | undefined): url is string {
+  return Boolean(url && /^https?:\/\//.test(url));
+}
+
+function link(url: string | null | undefined, text: string): HTMLElement {
+  if (!web(url)) {
+    const plain = element('span', '');
+    plain.textContent = text;
+    return plain;
+  }
+  const made = document.createElement('a');
+  made.href = url;
+  made.target = '_blank';
+  made.rel = 'noopener';
+  made.textContent = text;
+  return made;
 }
 
 function members(node: INode): HTMLElement {
@@ -443,7 +457,10 @@ function members(node: INode): HTMLElement {
   const list = element('ul', '');
   for (const member of node.members) {
     const line = element('li', '');
-    line.textContent = `${member.name} · ${member.status.toLowerCase()} · ${moment(member.started)}`;
+    line.append(
+      link(member.url, member.name),
+      ` · ${member.status.toLowerCase()} · ${moment(member.started)}`
+    );
     list.append(line);
   }
   open.append(head, list);

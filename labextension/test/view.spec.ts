@@ -53,7 +53,7 @@ test('selecting tells about an object and is heard of', () => {
 test('a node of many runs opens to the newest', () => {
   new LineageView(host, lineage).select('runs:0');
 
-  expect(text('.fnb-details summary')).toBe('15 runs, the newest 2');
+  expect(text('.fnb-details summary')).toBe('12 runs, the newest 2');
   expect(host.querySelectorAll('.fnb-details li')).toHaveLength(2);
 });
 
@@ -165,7 +165,8 @@ test('outputs: graphs and usage are drawn, others are shown as their HTML', asyn
   const graph = await shown({ [MIME]: lineage, 'text/html': html });
   expect(graph.querySelector('canvas')).not.toBeNull();
   const table = await shown({ [MIME]: usage, 'text/html': html });
-  expect(table.querySelectorAll('table')).toHaveLength(2);
+  expect(table.querySelectorAll('table')).toHaveLength(3);
+  expect(table.querySelectorAll('.fnb-heat .fnb-live')).not.toHaveLength(0);
   const other = await shown({
     [MIME]: { ...lineage, kind: 'training' },
     'text/html': html

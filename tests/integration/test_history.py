@@ -26,7 +26,7 @@ from feast_nb.history import History, questions, tables
 from feast_nb.runs.reading import Pages
 
 TABLES = {
-    "experiments": "SELECT id, name, deleted FROM experiments",
+    "experiments": "SELECT * FROM experiments",
     "runs": "SELECT r.*, a.refs, d.* FROM runs r LEFT JOIN asked a ON a.id = r.asked "
     "JOIN details d ON d.run = r.id",
     "versions": "SELECT v.*, a.refs FROM versions v LEFT JOIN asked a ON a.id = v.asked",
@@ -346,11 +346,18 @@ def test_an_interrupted_first_copy_goes_on_where_it_stopped(
     with pytest.raises(TrackingError):
         history.refresh(Breaks(uri, None, "p"))
     assert history.as_of is None
-    assert history.rows("SELECT count(*) FROM runs") == [(8,)]
-    rest = pages(uri)
-    read = history.refresh(rest)
+    assert history.rows("SELECT count(*) FROM runs") == [(7,)]  # two pages, one run on both
+    wheres: list[str] = []
 
-    assert read < 20
+    class Rest(Pages):
+        def runs(self, where: str = "", **more: Any) -> Iterator[list[Any]]:
+            wheres.append(where)
+            return super().runs(where, **more)
+
+    newest = max(at for (at,) in history.rows("SELECT started FROM runs"))
+    history.refresh(Rest(uri, None, "p"))
+
+    assert next(w for w in wheres if w).startswith(f"attributes.start_time >= {newest} AND")
     assert history.rows("SELECT count(*) FROM runs") == [(20,)]
 
 
@@ -549,3 +556,175 @@ def test_asking_from_several_threads(server: Any, uri: str, history: History) ->
         thread.join()
 
     assert found == [10] * 8
+
+
+# ---------------------------------------------------------------------- while it is read
+
+
+class Meanwhile(Pages):
+    """A server on which something happens after the first page of runs."""
+
+    happens: Any = None
+
+    def runs(self, where: str = "", **more: Any) -> Iterator[list[Any]]:
+        for page in super().runs(where, **more):
+            yield page
+            if where and page and self.happens is not None:
+                self.happens, happens = None, self.happens
+                happens()
+
+
+def test_a_run_deleted_while_it_is_read_hides_no_other(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    ids = made(server, 12)
+    reader = Meanwhile(uri, None, "p")
+    reader.happens = lambda: server.delete_run(ids[0])
+    history.refresh(reader)
+
+    assert history.rows("SELECT count(*) FROM runs") == [(12,)]
+    assert history.rows("SELECT id FROM runs WHERE deleted = 1") == [(ids[0],)]
+
+
+def test_a_run_restored_while_it_is_read_is_there(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    ids = made(server, 12)
+    server.delete_run(ids[0])
+    reader = Meanwhile(uri, None, "p")
+    reader.happens = lambda: server.restore_run(ids[0])
+    history.refresh(reader)
+
+    assert history.rows("SELECT count(*) FROM runs WHERE deleted = 0") == [(12,)]
+
+
+def test_what_happened_between_an_interruption_and_going_on_is_read(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    first, *_ = made(server, 20)
+    with pytest.raises(TrackingError):
+        history.refresh(Breaks(uri, None, "p"))
+    time.sleep(0.01)
+    server.set_tag(first, "feast.feature_service", "late")
+    server.log_metric(first, "feast_nb.written_at", time.time())
+    made(server, 1)
+    history.refresh(pages(uri))
+
+    assert history.rows("SELECT count(*) FROM runs") == [(21,)]
+    assert questions.runs(history, ids=[first])[0].service == "late"
+
+
+def test_reading_anew_that_fails_leaves_what_was_there(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    made(server, 20)
+    history.refresh(pages(uri))
+    before = history.as_of
+    with pytest.raises(TrackingError):
+        history.refresh(Breaks(uri, None, "p"), anew=True)
+
+    assert (history.as_of, history.rows("SELECT count(*) FROM runs")) == (before, [(20,)])
+
+
+def test_a_store_made_anew_at_the_same_address_is_another_one(
+    empty: Path, server: Any, uri: str, history: History, tmp_path: Path
+) -> None:
+    """Whoever runs a tutorial twice has one: the same numbers of experiments, other runs."""
+    import mlflow
+
+    made(server, 5)
+    history.refresh(pages(uri))
+    other = tmp_path / "other.db"
+    shutil.copy(empty, other)
+    again = mlflow.MlflowClient(f"sqlite:///{other}")
+    made(again, 2)
+    history.refresh(pages(f"sqlite:///{other}"))
+
+    assert history.rows("SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_an_experiment_that_comes_late_with_old_runs(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported, or only now to be seen by this user."""
+    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    made(server, 2)
+    history.refresh(pages(uri))
+    late = server.create_experiment("imported")
+    run = server.create_run(late, start_time=1_000_000, tags=tags())
+    server.set_terminated(run.info.run_id, end_time=1_000_001)
+    history.refresh(pages(uri))
+
+    assert history.rows("SELECT count(*) FROM runs") == [(3,)]
+
+
+@pytest.mark.parametrize("text", ['{"schema_version": "9.0"}', "no json", "[]", "null"])
+def test_one_file_that_cannot_be_read_stops_nobody(
+    server: Any, uri: str, history: History, text: str
+) -> None:
+    (run,) = made(server, 1, feast_nb__refs_missing="3")
+    server.log_text(run, text, "feast/retrievals.json")
+    server.log_text(run, text, "feast/contracts/m-1.json")
+    server.create_registered_model("m")
+    where = f"runs:/{run}/feast/contracts/m-1.json"
+    server.create_model_version("m", f"runs:/{run}/model", run, tags={"feast_nb.contract": where})
+    history.refresh(pages(uri))
+    (model,) = questions.models(history)
+    assert (model.refs, model.own) == (("hourly:trips",), False)
+    again = pages(uri)
+    history.refresh(again)
+    # The contract is not asked for again; the run of a moment ago is, by its start and its end.
+    assert again.requests <= 8 + 2
+
+
+def test_a_model_whose_run_is_gone_for_good_is_still_there(
+    server: Any, uri: str, history: History
+) -> None:
+    """`mlflow gc`: whoever serves it still needs its features."""
+    server.create_registered_model("m")
+    mine = {"feast_nb.features": "hourly:trips", "feast_nb.project": "p"}
+    server.create_model_version("m", "runs:/gone/model", None, tags=mine)
+    server.create_model_version(
+        "m", "runs:/gone/model", None, tags={**mine, "feast_nb.project": "q"}
+    )
+    server.set_registered_model_alias("m", "champion", 1)
+    made(server, 1)
+    history.refresh(pages(uri))
+    (model,) = questions.models(history, (), "p")
+
+    assert (model.shown, model.aliases, model.refs) == ("m/1", ("champion",), ("hourly:trips",))
+
+
+def test_a_training_that_loads_the_champion_is_a_training(
+    server: Any, uri: str, history: History
+) -> None:
+    """Feast's `load_model` tags the run that is open with the model that it loads."""
+    (run,) = made(server, 1, feast__model_name="champion", feast__model_version="1")
+    made(server, 1, feast__model_name="champion", feast__model_version="1")
+    server.create_registered_model("challenger")
+    server.create_model_version("challenger", f"runs:/{run}/model", run)
+    history.refresh(pages(uri))
+
+    assert sorted(g.kind for g in questions.groups(history)) == ["prediction", "training"]
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "many", ""])
+def test_numbers_that_are_none(server: Any, uri: str, history: History, number: str) -> None:
+    made(server, 1, feast__entity_df_rows=number)
+    history.refresh(pages(uri))
+
+    assert questions.runs(history)[0].rows is None
+
+
+def test_no_secret_is_kept(server: Any, uri: str, history: History) -> None:
+    run = server.create_run("0", tags=tags(mlflow__source__name="https://me:hunter2@git/x.ipynb"))
+    server.log_param(run.info.run_id, "password", "hunter2")
+    history.refresh(pages(uri))
+
+    assert b"hunter2" not in history.path.read_bytes()
+    assert history.path.stat().st_mode & 0o077 == 0

@@ -217,11 +217,11 @@ def test_operations_are_a_timeline(tmp_path: Path, notebook) -> None:
     wrote, _, first = found.operations
     applied = found.operations[1]
     assert [o.what for o in found.operations] == ["materialize", "apply", "apply"]
-    assert "hourly" in (*first.created, *first.updated)
+    assert "hourly" in (*first.created, *first.changed)
     assert set(wrote.views) == {"hourly", "profile"}
     assert (wrote.start or "").startswith("2024-01-01")
     assert (wrote.end or "").startswith("2024-01-12")
-    assert "new" in (*applied.created, *applied.updated)
+    assert "new" in (*applied.created, *applied.changed)
     assert notebook.run("%feast_usage").training == 0
     assert len(found.to_pandas()) == 3
     assert "materialize" in texts(found)
