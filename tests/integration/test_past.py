@@ -320,3 +320,20 @@ def test_what_is_written_after_the_end_leaves_its_moment(empty) -> None:
         api.get_model_version("late", "1").tags["feast_nb.features"]
         == "hourly:trips,hourly:conv_rate"
     )
+
+
+def test_the_numbers_of_a_view_are_those_of_its_runs(promoted) -> None:
+    found = promoted.run("%feast_usage profile")
+
+    assert (found.training, found.prediction, sum(found.trend)) == (0, 0, 0)
+    assert promoted.run("%feast_usage hourly:acc_rate").training == 3
+
+
+def test_what_another_process_applies_is_seen(empty) -> None:
+    import feast_nb
+
+    empty.run("%feast_usage")
+    other = feast_nb.open(empty.space["store"].repo_path).store
+    other.delete_feature_view("profile")
+
+    assert "profile" not in [v.ref for v in empty.run("%feast_usage").views]

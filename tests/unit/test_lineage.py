@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feast_nb.facts import Group, Model
-from feast_nb.lineage import Lineage, Node, graph, layout, trimmed
+from feast_nb.facts import Catalog, Group, Model, Service, View
+from feast_nb.lineage import Lineage, Node, Past, graph, layout, trimmed
 from feast_nb.lineage.impact import impact, touched
 from feast_nb.lineage.layout import BOX
 
@@ -239,3 +239,41 @@ def test_models_of_a_group_that_is_not_there() -> None:
     assert edges(
         graph.build(replace(past.PAST, groups=(), models=(lone,)), [("model", "m/1")])
     ) == {("view:gone", "model:m/1")}
+
+
+def test_a_name_that_is_a_view_of_its_own_is_never_taken_for_another_view() -> None:
+    """A service calls `hourly` by the name of the view `stats`."""
+    services = {"s": Service("s", ("hourly:x",), {"stats": "hourly"})}
+    views = {n: View(n, "batch", ("x",)) for n in ("hourly", "stats")}
+    known = Past(Catalog("p", views=views, services=services),
+                 (Group(0, ("stats:x",), None, "training", 7, 0, 0),))  # fmt: skip
+
+    assert impact(known, "feature", "stats:x").runs == 7
+    assert impact(known, "feature", "hourly:x").runs == 0
+
+
+def test_a_view_of_its_sources_name_depends_on_it() -> None:
+    views = {"same": View("same", "batch", ("x",), ("same",))}
+
+    assert [v.name for v in impact(Past(Catalog("p", views=views)), "source", "same").views] == [
+        "same"
+    ]
+
+
+def test_a_prediction_run_hangs_on_its_model() -> None:
+    one = past.run("r8", "scored", 20, kind="prediction", model="eta", version="2", service=None,
+                   refs=("hourly:trips",))  # fmt: skip
+    found = graph.build(replace(past.PAST, runs={4: [one]}), [("run", "r8")])
+
+    assert ("model:eta/2", "run:r8") in edges(found)
+    assert [n.id for n in found.nodes if n.focus] == ["run:r8"]
+
+
+def test_trainings_among_lookups_are_not_called_online() -> None:
+    mixed = (Group(0, past.ACTIVITY, None, "lookup", 1, 0, 0),
+             Group(0, past.ACTIVITY, None, "training", 40, 0, 0))  # fmt: skip
+    (node,) = [
+        n for n in graph.build(replace(past.PAST, groups=mixed, models=())).nodes if n.kind == "run"
+    ]
+
+    assert (node.label, node.sub) == ("41 runs", "2 features")
