@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from ..answers import Operations, RecentRuns
@@ -91,11 +92,11 @@ _PRODUCER = "https://github.com/feast-nb/feast-nb"
 
 
 def openlineage(it: Lineage, namespace: str | None = None) -> list[dict[str, Any]]:
-    """A completed run event for each node of runs: what it read and what was made of it.
+    """A run event for each run: what it read and what was made of it.
 
     Datasets are named by our ids (`view:driver_hourly_stats`); models are datasets too, as in
-    OpenLineage's own integrations. The run id is MLflow's, or for runs that are drawn together
-    one made from their node's id.
+    OpenLineage's own integrations. Of runs that are drawn together, those that the node lists:
+    what they made is known of all together only, and so is left out.
     """
     where = namespace or f"feast://{it.project}"
     before: dict[int, list[int]] = {}
@@ -107,32 +108,25 @@ def openlineage(it: Lineage, namespace: str | None = None) -> list[dict[str, Any
     def datasets(places: list[int]) -> list[dict[str, Any]]:
         return [{"namespace": where, "name": it.nodes[i].id} for i in places]
 
-    return [
-        {
-            "eventType": "COMPLETE",
-            "eventTime": _event_time(node.details, it.as_of),
-            "producer": _PRODUCER,
-            "schemaURL": _SCHEMA,
-            "run": {"runId": _run_id(node.id)},
-            "job": {"namespace": where, "name": node.label},
-            "inputs": datasets(before.get(i, [])),
-            "outputs": datasets(after.get(i, [])),
-        }
-        for i, node in enumerate(it.nodes)
-        if node.kind == "run"
-    ]
+    events = []
+    for i, node in enumerate(it.nodes):
+        if node.kind != "run":
+            continue
+        single = {"id": node.id.partition(":")[2], "name": node.label, "status": node.sub,
+                  "started": node.details.get("started", "")}  # fmt: skip
+        together = node.id.startswith("runs:")
+        for run in node.members if together else (single,):
+            events.append({
+                "eventType": _EVENTS.get(run["status"].upper(), "OTHER"),
+                "eventTime": run["started"] or it.as_of or "1970-01-01T00:00:00+00:00",
+                "producer": _PRODUCER,
+                "schemaURL": _SCHEMA,
+                "run": {"runId": str(uuid.UUID(hex=run["id"]))},
+                "job": {"namespace": where, "name": run["name"]},
+                "inputs": datasets(before.get(i, [])),
+                "outputs": [] if together else datasets(after.get(i, [])),
+            })  # fmt: skip
+    return events
 
 
-def _event_time(details: dict[str, str], as_of: str | None) -> str:
-    return details.get("started") or details.get("last") or as_of or "1970-01-01T00:00:00+00:00"
-
-
-def _run_id(id: str) -> str:
-    """A UUID: of an MLflow run its own, which is one without its dashes."""
-    import uuid
-
-    _, _, name = id.partition(":")
-    try:
-        return str(uuid.UUID(hex=name))
-    except ValueError:
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, id))
+_EVENTS = {"FINISHED": "COMPLETE", "FAILED": "FAIL", "KILLED": "ABORT", "RUNNING": "RUNNING"}

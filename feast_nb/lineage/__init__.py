@@ -77,7 +77,7 @@ class Lineage(Document):
         return exports.lineage_graph(self)
 
     def to_openlineage(self, namespace: str | None = None) -> list[dict[str, Any]]:
-        """OpenLineage run events, one for each node of runs: its inputs and outputs as datasets."""
+        """OpenLineage run events, one for each run: its inputs and outputs as datasets."""
         from ..display import exports
 
         return exports.openlineage(self, namespace)

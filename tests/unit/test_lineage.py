@@ -277,3 +277,36 @@ def test_trainings_among_lookups_are_not_called_online() -> None:
     ]
 
     assert (node.label, node.sub) == ("41 runs", "2 features")
+
+
+def test_events_are_valid_by_openlineages_own_classes() -> None:
+    from openlineage.client.event_v2 import (
+        InputDataset,
+        Job,
+        OutputDataset,
+        Run,
+        RunEvent,
+        RunState,
+    )
+
+    one = past.run("a" * 32, "first", 2, status="FAILED")
+    two = past.run("b" * 32, "second", 19)
+    single = layout.layout(
+        graph.build(replace(past.PAST, runs={0: [one, two]}, members={1: [two]}))
+    )
+    events = single.to_openlineage()
+
+    for event in events:
+        made = RunEvent(
+            eventTime=event["eventTime"],
+            producer=event["producer"],
+            run=Run(**event["run"]),
+            job=Job(**event["job"]),
+            eventType=RunState(event["eventType"]),
+            inputs=[InputDataset(**d) for d in event["inputs"]],
+            outputs=[OutputDataset(**d) for d in event["outputs"]],
+        )
+        assert made.run.runId == event["run"]["runId"]
+    assert [e["eventType"] for e in events] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert [e["job"]["name"] for e in events] == ["first", "second", "second"]
+    assert events[0]["inputs"] == [{"namespace": "feast://rides", "name": "service:activity"}]
