@@ -122,7 +122,7 @@ function heat(usage: IUsage): HTMLElement[] {
           ? 'fnb-live'
           : 'fnb-used';
       cell.title = found ? `${model(found)} · ${use.ref}` : '';
-      const said = element('span', 'fnb-said');
+      const said = element('span', 'fnb-hidden');
       said.textContent = found ? model(found) : 'not used';
       cell.append(said);
       row.append(cell);

@@ -172,7 +172,9 @@ export class LineageView {
     this.look.ink = style.color || '#777';
     this.look.font = style.fontFamily || 'sans-serif';
     draw(context, this.graph, this.view, width, height, this.look);
+    const { x, y, scale } = this.view;
     this.canvas.dataset.painted = 'yes';
+    this.canvas.dataset.view = `${x} ${y} ${scale}`;
   }
 
   private size(): { width: number; height: number } {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -56,20 +55,24 @@ def outputs(request: pytest.FixtureRequest, lab_server: Lab, page: Page) -> Page
     return page
 
 
+WHERE = """canvas => {
+  const { left, top } = canvas.getBoundingClientRect();
+  return [left, top, ...canvas.dataset.view.split(' ').map(Number)];
+}"""
+
+
 def click(page: Page, id: str) -> None:
-    """Click on a node of the first graph, where it is drawn."""
+    """Click on a node of the first graph, where it is drawn: a page that loads still moves."""
     canvas = page.locator(".fnb-lineage canvas").first
     place = next(n for n in past.drawn().nodes if n.id == id)
-    area: Any = None
-    while area is None or area != canvas.bounding_box():  # a theme's style sheet moves it late
-        area = canvas.bounding_box()
+    host = page.locator(".fnb-lineage").first
+    for _ in range(10):
+        left, top, x, y, scale = canvas.evaluate(WHERE)
+        page.mouse.click(left + x + (place.x + 20) * scale, top + y + (place.y + 15) * scale)
         page.wait_for_timeout(300)
-    found = past.drawn()
-    scale = min(1, (area["width"] - 12) / found.width, (area["height"] - 12) / found.height)
-    top = max(6, (area["height"] - found.height * scale) / 2)
-    page.mouse.click(
-        area["x"] + 6 + (place.x + 20) * scale, area["y"] + top + (place.y + 15) * scale
-    )
+        if host.get_attribute("data-selected") == id:
+            return
+    pytest.fail(f"{id} cannot be clicked; selected: {host.get_attribute('data-selected')}")
 
 
 def test_a_graph_is_clicked_through_without_a_kernel(outputs: Page) -> None:
