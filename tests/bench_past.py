@@ -52,6 +52,59 @@ def drawing() -> list[Line]:
     ]
 
 
+PAINT = """async ([source, graph]) => {
+  const address = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+  const { default: widget } = await import(address);
+  const el = document.createElement('div');
+  document.body.append(el);
+  const model = { get: name => (name === 'graph' ? graph : ''), on() {}, off() {} };
+  const begin = performance.now();
+  widget.render({ model, el });
+  const canvas = el.querySelector('canvas');
+  while (!canvas.dataset.painted) {
+    await new Promise(requestAnimationFrame);
+  }
+  const painted = (performance.now() - begin) / 1000;
+  const at = (kind, x) => (kind === 'pointerdown' ? canvas : window).dispatchEvent(
+    new PointerEvent(kind, { clientX: x, clientY: 60, buttons: 1, bubbles: true }));
+  at('pointerdown', 100);
+  let frames = 0;
+  const end = performance.now() + 2000;
+  while (performance.now() < end) {
+    at('pointermove', 100 + 80 * Math.sin(frames / 10));
+    await new Promise(requestAnimationFrame);
+    frames += 1;
+  }
+  return [painted, frames / 2];
+}"""
+
+
+def painting() -> list[Line]:
+    """The drawing that moves, in Chromium: its first picture, and frames a second while panned."""
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    from feast_nb.lineage import layout
+
+    root = Path(__file__).parents[1]
+    source = (root / "feast_nb" / "static" / "lineage.js").read_text()
+    lines: list[Line] = []
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=path)
+        for count, slowest in ((1000, 30.0), (5000, 10.0)):
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            graph = layout.layout(_large(count, count * 3 // 2)).to_dict()
+            painted, frames = page.evaluate(PAINT, [source, graph])
+            lines.append((f"first picture of {count:,} nodes, seconds", painted, 1.0))
+            what = f"{slowest:g} frames/s beside panning {count:,} nodes ({frames:.0f})"
+            lines.append((what, slowest / frames, 1.0))
+            page.close()
+        browser.close()
+    return lines
+
+
 def _large(count: int, edges: int = 0) -> Any:
     import random
 

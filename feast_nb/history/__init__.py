@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 
 from ..facts import Reader, Run, Version
 from . import tables
+from .parts import Part, read_parts
 
 OVERLAP = 120_000  # milliseconds: clocks differ, and a page may miss what is being written
 RANGES = 16  # parts by start time that a first copy is read in, where several are read at once
@@ -109,7 +109,7 @@ class History:
         count = 0
         # First and last: what is restored while it is read was in the one and not in the other.
         before -= self._deleted(reader)
-        for number, page, upto in _read_parts(reader, parts):
+        for number, page, upto in read_parts(reader, parts):
             parts[number] = parts[number].read_to(upto)
             with tables.transaction(self._db):
                 self._keep(reader, page)
@@ -126,10 +126,10 @@ class History:
             self._put("whole", "yes")
         return count
 
-    def _parts(self, reader: Reader) -> list[_Part]:
+    def _parts(self, reader: Reader) -> list[Part]:
         """Where an interrupted copy stopped; else the time from the first run to the last."""
         if kept := self._meta("parts"):
-            return [_Part(*part) for part in json.loads(kept)]
+            return [Part(*part) for part in json.loads(kept)]
         ends = [
             r for newest in (False, True) for p in reader.runs(most=1, newest=newest) for r in p
         ]
@@ -139,7 +139,7 @@ class History:
         parts = RANGES if reader.at_once > 1 else 1
         step = max((last - first) // parts + 1, 60_000)
         edges = [*range(first, last, step), last]
-        return [_Part(a, b, a) for a, b in itertools.pairwise(edges)]
+        return [Part(a, b, a) for a, b in itertools.pairwise(edges)]
 
     def _reached(self) -> _Marks:
         found = self.rows("SELECT max(started), max(ended), max(written) FROM runs")[0]
@@ -330,70 +330,6 @@ class _Marks:
             self.started = max(self.started, run.started)
             self.ended = max(self.ended, run.ended or 0)
             self.written = max(self.written, run.written)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Start times from `first` to before `end`; those before `low` have been read."""
-
-    first: int
-    end: int
-    low: int
-
-    @property
-    def share(self) -> float:
-        return (self.low - self.first) / max(self.end - self.first, 1)
-
-    def read_to(self, low: int) -> _Part:
-        return replace(self, low=max(low, self.low))
-
-
-def _read_parts(reader: Reader, parts: Sequence[_Part]) -> Iterator[tuple[int, list[Run], int]]:
-    """Part number, page and the start time up to which the part is read now, as they come."""
-    waiting: queue.SimpleQueue[tuple[int, _Part]] = queue.SimpleQueue()
-    for number, part in enumerate(parts):
-        if part.low < part.end:
-            waiting.put((number, part))
-    came: queue.Queue[Any] = queue.Queue(maxsize=2 * reader.at_once)
-    stopped = threading.Event()
-
-    def give(thing: Any) -> None:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                came.put(thing, timeout=0.2)
-                return
-
-    def read() -> None:
-        try:
-            while not stopped.is_set():
-                number, part = waiting.get_nowait()
-                for page in reader.runs(_between(part)):
-                    give((number, page, page[-1].started if page else part.low))
-                give((number, [], part.end))
-        except queue.Empty:
-            give(None)
-        except BaseException as problem:  # handed on to the thread that asked
-            give(problem)
-
-    threads = [threading.Thread(target=read, daemon=True) for _ in range(reader.at_once)]
-    for thread in threads:
-        thread.start()
-    try:
-        ended = 0
-        while ended < reader.at_once:
-            thing = came.get()
-            if isinstance(thing, BaseException):
-                raise thing
-            if thing is None:
-                ended += 1
-            else:
-                yield thing
-    finally:
-        stopped.set()
-
-
-def _between(part: _Part) -> str:
-    return f"attributes.start_time >= {part.low} AND attributes.start_time < {part.end}"
 
 
 def _text(of: Mapping[str, Any]) -> str:

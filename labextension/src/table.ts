@@ -1,5 +1,5 @@
 // The use of features as a table that sorts by any of its columns.
-import { count, element, moment } from './view';
+import { count, element, moment } from './page';
 import { type IFeatureUsage, type IModelUse, type IUsage } from './records';
 
 interface IColumn {

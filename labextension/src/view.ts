@@ -1,6 +1,8 @@
 // The drawing as people use it: pan, zoom, search, the details of what is clicked, export.
+import { details } from './details';
 import { draw, type ILook, type IWindow, subtitle, toSvg } from './draw';
 import { BOX, Graph } from './graph';
+import { count, element, moment } from './page';
 import { type ILineage, type INode } from './records';
 
 const TALLEST = 460;
@@ -397,93 +399,6 @@ function download(address: string, name: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}
-
-/** What is known of a node: its facts, its runs where it stands for several, its link. */
-export function details(node: INode, around: string): HTMLElement[] {
-  const title = element('div', 'fnb-title');
-  const kind = element('span', 'fnb-kind');
-  kind.textContent = node.kind;
-  const name = element('b', '');
-  name.textContent = node.label;
-  title.append(kind, ' ', name);
-  const parts = [title];
-  const sub = element('div', 'fnb-quiet');
-  sub.textContent = [subtitle(node), around].filter(Boolean).join(' · ');
-  parts.push(sub);
-  const list = element('dl', '');
-  for (const [key, value] of Object.entries(node.details)) {
-    const term = element('dt', '');
-    term.textContent = key;
-    const what = element('dd', '');
-    what.textContent = value;
-    list.append(term, what);
-  }
-  if (list.childElementCount) {
-    parts.push(list);
-  }
-  if (node.members.length) {
-    parts.push(members(node));
-  }
-  if (web(node.url)) {
-    parts.push(link(node.url, 'Open in MLflow'));
-  }
-  return parts;
-}
-
-/** Whether an address is one of the web, and nothing else that a browser would run. */
-function web(url: string | null | undefined): url is string {
-  return Boolean(url && /^https?:\/\//.test(url));
-}
-
-function link(url: string | null | undefined, text: string): HTMLElement {
-  if (!web(url)) {
-    const plain = element('span', '');
-    plain.textContent = text;
-    return plain;
-  }
-  const made = document.createElement('a');
-  made.href = url;
-  made.target = '_blank';
-  made.rel = 'noopener';
-  made.textContent = text;
-  return made;
-}
-
-function members(node: INode): HTMLElement {
-  const open = document.createElement('details');
-  open.open = true;
-  const head = document.createElement('summary');
-  const left = node.count - node.members.length;
-  head.textContent = `${count(node.count, 'run')}${left > 0 ? `, the newest ${node.members.length}` : ''}`;
-  const list = element('ul', '');
-  for (const member of node.members) {
-    const line = element('li', '');
-    line.append(
-      link(member.url, member.name),
-      ` · ${member.status.toLowerCase()} · ${moment(member.started)}`
-    );
-    list.append(line);
-  }
-  open.append(head, list);
-  return open;
-}
-
-export function element(tag: string, kind: string): HTMLElement {
-  const made = document.createElement(tag);
-  if (kind) {
-    made.className = kind;
-  }
-  return made;
-}
-
-export function count(number: number, thing: string): string {
-  return `${number.toLocaleString('en')} ${thing}${number === 1 ? '' : 's'}`;
-}
-
-/** An ISO time as `2026-01-20 12:00`, as it is written: in UTC. */
-export function moment(text: string): string {
-  return text.slice(0, 16).replace('T', ' ');
 }
 
 function button(text: string, label: string, pressed: () => void): HTMLElement {

@@ -11,7 +11,8 @@ import goldenUsage from '../../tests/data/usage.json';
 import { addRenderer, MIME } from '../src/mime';
 import { type ILineage, type IUsage } from '../src/records';
 import { ago, showUsage, spans } from '../src/table';
-import { details, LineageView } from '../src/view';
+import { details } from '../src/details';
+import { LineageView } from '../src/view';
 
 const lineage = goldenLineage as unknown as ILineage;
 const usage = goldenUsage as unknown as IUsage;

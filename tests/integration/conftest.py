@@ -59,7 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.environ.pop("FEAST_NB_STATE")
         if state is not None:
             os.environ["FEAST_NB_STATE"] = state
-    for name in ("registry.db", "stats.parquet", "online.db"):
+    for name in ("registry.db", "stats.parquet", "online.db", "mlflow.db"):
         shutil.copy(folder / name, folder.parent / name)
     return folder
 

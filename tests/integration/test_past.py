@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,21 @@ from feast_nb.session import of_store
 from feast_nb.session.past import since_of, stretch_of
 
 from ..conftest import answers, free_port, make_repository, wait_for
+from .conftest import entities
 
 EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def promoted(trained: Path, tmp_path: Path, notebook: Any) -> Any:
+    """A notebook on a copy of the trained repository: other tests add runs to the first one."""
+    folder = tmp_path / "copy"
+    shutil.copytree(trained, folder)
+    for name in ("registry.db", "stats.parquet", "online.db", "mlflow.db"):
+        shutil.copy(trained.parent / name, folder / name)
+    notebook.run(f"store = %feast_store {folder}")
+    notebook.space["drivers"] = entities().drop(columns="index")
+    return notebook
 
 
 def texts(record: Any) -> str:

@@ -1,0 +1,76 @@
+"""The parts that a first copy is read in, by start time: several at once, each resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..facts import Reader, Run
+
+
+@dataclass(frozen=True)
+class Part:
+    """Start times from `first` to before `end`; those before `low` have been read."""
+
+    first: int
+    end: int
+    low: int
+
+    @property
+    def share(self) -> float:
+        return (self.low - self.first) / max(self.end - self.first, 1)
+
+    def read_to(self, low: int) -> Part:
+        return replace(self, low=max(low, self.low))
+
+
+def read_parts(reader: Reader, parts: Sequence[Part]) -> Iterator[tuple[int, list[Run], int]]:
+    """Part number, page and the start time up to which the part is read now, as they come."""
+    waiting: queue.SimpleQueue[tuple[int, Part]] = queue.SimpleQueue()
+    for number, part in enumerate(parts):
+        if part.low < part.end:
+            waiting.put((number, part))
+    came: queue.Queue[Any] = queue.Queue(maxsize=2 * reader.at_once)
+    stopped = threading.Event()
+
+    def give(thing: Any) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                came.put(thing, timeout=0.2)
+                return
+
+    def read() -> None:
+        try:
+            while not stopped.is_set():
+                number, part = waiting.get_nowait()
+                for page in reader.runs(_between(part)):
+                    give((number, page, page[-1].started if page else part.low))
+                give((number, [], part.end))
+        except queue.Empty:
+            give(None)
+        except BaseException as problem:  # handed on to the thread that asked
+            give(problem)
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(reader.at_once)]
+    for thread in threads:
+        thread.start()
+    try:
+        ended = 0
+        while ended < reader.at_once:
+            thing = came.get()
+            if isinstance(thing, BaseException):
+                raise thing
+            if thing is None:
+                ended += 1
+            else:
+                yield thing
+    finally:
+        stopped.set()
+
+
+def _between(part: Part) -> str:
+    return f"attributes.start_time >= {part.low} AND attributes.start_time < {part.end}"
