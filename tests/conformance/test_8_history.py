@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-import feast_nb
 from feast_nb.display import MIME, bundle
-
-from ..stores import refs_of
 
 
 def endpoint(store: Any, path: str) -> Any:
@@ -183,7 +181,7 @@ def test_where_feasts_endpoints_are_complete_the_numbers_are_the_same(alone, ask
         n: set(u["models"]) for n, u in used.items()
     }
     lasts = {n: u["last_used"] // 1000 for n, u in used.items()}
-    assert {n: int(feast_nb_moment(v.last)) for n, v in views.items()} == lasts
+    assert {n: int(seconds_of(v.last)) for n, v in views.items()} == lasts
 
     models = endpoint(alone, "/api/mlflow-feature-models")()["feature_models"]
     features = {f.ref: f for f in asked.usage().features if f.models}
@@ -192,12 +190,5 @@ def test_where_feasts_endpoints_are_complete_the_numbers_are_the_same(alone, ask
     }
 
 
-def feast_nb_moment(text: str | None) -> float:
-    from datetime import datetime
-
+def seconds_of(text: str | None) -> float:
     return datetime.fromisoformat(str(text)).timestamp()
-
-
-def test_the_large_stores_of_the_benchmarks_are_as_they_say() -> None:
-    assert len(refs_of(3)) == 20
-    assert feast_nb.__version__
