@@ -16,8 +16,8 @@ class Run:
     """An MLflow run with what is asked about it; times in milliseconds since 1970.
 
     `refs` are references with the views' registered names, in the order asked; `cut` says that
-    the run's tags hold only a part of them. `model`, `version` and `trained_in` are those of a
-    prediction run; `project` is Feast's.
+    the run's tags hold only a part of them. `model` and `version` are those of a prediction
+    run; `project` is Feast's.
     """
 
     id: str
@@ -33,12 +33,10 @@ class Run:
     service: str | None = None
     refs: tuple[str, ...] = ()
     cut: bool = False
-    parent: str | None = None
     notebook: str | None = None
     rows: int | None = None
     model: str | None = None
     version: str | None = None
-    trained_in: str | None = None
     written: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -66,14 +64,14 @@ class Version:
 class Model:
     """A model version as history knows it, with the run that it came from.
 
-    `group` is the one that its run belongs to. `refs` are the model's own where its contract
-    tells them, else its run's (`whole` where they are known to be all).
+    `group` is the one that its run belongs to. `refs` are the model's `own` where its contract
+    tells them, else its run's.
     """
 
     name: str
     version: int
     run: str | None
-    run_name: str | None
+    model_id: str | None
     stage: str | None
     created: int
     aliases: tuple[str, ...]
@@ -81,7 +79,6 @@ class Model:
     service: str | None
     group: int | None = None
     own: bool = False
-    whole: bool = True
     predictions: int = 0
     last_prediction: int | None = None
 

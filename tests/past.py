@@ -53,10 +53,10 @@ GROUPS = (
     Group(5, ("hourly:trips",), None, "lookup", 2, at(19), at(19), 0, (), {at(19) // DAY: 2}),
 )  # fmt: skip
 MODELS = (
-    Model("eta", 1, "r1", "first", None, at(2), (), ACTIVITY, "activity", 0, False),
-    Model("eta", 2, "r2", "second", "Production", at(10), ("champion",), ("hourly:trips",),
-          "activity", 0, True, True, 40, at(20)),
-    Model("pay", 1, "r3", "paid", None, at(15), ("live",), ("derived:pay",), "pay", 1, True),
+    Model("eta", 1, "r1", "m-1", None, at(2), (), ACTIVITY, "activity", 0, False),
+    Model("eta", 2, "r2", "m-2", "Production", at(10), ("champion",), ("hourly:trips",),
+          "activity", 0, True, 40, at(20)),
+    Model("pay", 1, "r3", "m-3", None, at(15), ("live",), ("derived:pay",), "pay", 1, True),
     Model("old", 1, "r9", None, None, at(1), (), ("profile:age",), "old", 3, True),
 )  # fmt: skip
 PAST = Past(CATALOG, GROUPS, MODELS)

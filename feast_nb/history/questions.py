@@ -35,33 +35,41 @@ def _groups(
     refs = references(history)
     users: dict[Any, list[str]] = {}
     spread: dict[Any, dict[int, int]] = {}
-    for *key, user in history.rows(
+    for *who, user in history.rows(
         f"SELECT DISTINCT {_KIND}, asked, service, user FROM runs WHERE {where} "
         "AND user IS NOT NULL",
         *given,
     ):
-        users.setdefault(tuple(key), []).append(user)
-    for *key, at, count in history.rows(
-        f"SELECT {_KIND}, asked, service, started / {int(stretch)}, count(*) FROM runs "
-        f"WHERE {where} GROUP BY 1, 2, 3, 4",
+        users.setdefault(tuple(who), []).append(user)
+    ends: dict[Any, tuple[int, int, int]] = {}
+    for *of, at, count, first, last, cut in history.rows(
+        f"SELECT {_KIND}, asked, service, started / {int(stretch)} AS at, count(*), min(started), "
+        f"max(started), sum(cut) FROM runs WHERE {where} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         *given,
     ):
-        spread.setdefault(tuple(key), {})[at] = count
-    found = history.rows(
-        f"SELECT {_KIND}, asked, service, count(*), min(started), max(started), sum(cut) FROM runs "
-        f"WHERE {where} GROUP BY 1, 2, 3",
-        *given,
-    )
+        key = tuple(of)
+        spread.setdefault(key, {})[at] = count
+        begin, _, before = ends.get(key, (first, last, 0))
+        ends[key] = begin, last, before + cut
     numbers: dict[Any, int] = {}
     return [
         Group(
             numbers.setdefault((tuple(sorted(refs[asked])), service), len(numbers)),
-            refs[asked], service, kind, count, first, last, cut,
-            tuple(sorted(users.get((kind, asked, service), ()))),
-            spread.get((kind, asked, service), {}),
+            refs[asked], service, kind, sum(spread[kind, asked, service].values()),
+            first, last, cut, tuple(sorted(users.get((kind, asked, service), ()))),
+            spread[kind, asked, service],
         )
-        for kind, asked, service, count, first, last, cut in found
+        for (kind, asked, service), (first, last, cut) in ends.items()
     ]  # fmt: skip
+
+
+def began(history: History, experiment: str | None = None) -> int | None:
+    """When the first run that counts began."""
+    where, given = _where(None, experiment)
+    found = history.rows(
+        f"SELECT min(started) FROM runs WHERE deleted = 0 AND kind IN {_COUNTED} {where}", *given
+    )
+    return found[0][0] if found else None
 
 
 def models(
@@ -89,23 +97,23 @@ def _models(history: History, groups: Collection[Group], project: str | None) ->
     }
     numbers = {(g.refs, g.service): g.number for g in groups}
     found = []
-    for (name, version, run, run_name, stage, created, own, asked, service, of_run, cut, there,
+    for (name, version, model_id, stage, created, own, asked, service, of_run, run,
          tags) in history.rows(
-        "SELECT v.name, v.version, v.run, r.name, v.stage, v.created, coalesce(v.asked, c.asked), "
-        "r.asked, coalesce(v.service, c.service, r.service), r.service, coalesce(r.cut, 0), r.id, "
+        "SELECT v.name, v.version, v.model_id, v.stage, v.created, coalesce(v.asked, c.asked), "
+        "r.asked, coalesce(v.service, c.service, r.service), r.service, r.id, "
         "v.tags FROM versions v LEFT JOIN runs r ON r.id = v.run "
         "LEFT JOIN contracts c ON c.address = v.contract ORDER BY 1, 2"
     ):  # fmt: skip
-        if there is None and (project is None or _of(tags).get("feast_nb.project") != project):
+        if run is None and (project is None or _of(tags).get("feast_nb.project") != project):
             continue
         count, last = predictions.get((name, str(version)), (0, None))
         known = own if own is not None else asked
         found.append(Model(
-            name, version, run if there else None, run_name, stage, created,
+            name, version, run, model_id, stage, created,
             tuple(sorted(aliases.get((name, version), ()))),
             refs[known] if known is not None else (), service,
             numbers.get((refs[asked], of_run)) if asked is not None else None,
-            own is not None, own is not None or not cut, count, last,
+            own is not None, count, last,
         ))  # fmt: skip
     return found
 
@@ -212,12 +220,6 @@ def notebooks(
         )
 
 
-def users(history: History) -> list[str]:
-    """Everyone who started a run."""
-    found = history.rows("SELECT DISTINCT user FROM runs WHERE user IS NOT NULL ORDER BY 1")
-    return [u for (u,) in found]
-
-
 def experiments(history: History) -> dict[str, str]:
     """Experiment id → name."""
     return dict(history.rows("SELECT id, name FROM experiments"))
@@ -231,8 +233,8 @@ def without_refs(history: History) -> int:
 
 _COLUMNS = (
     "r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project, r.ended, r.deleted, "
-    "r.user, r.service, a.refs, r.cut, r.parent, r.notebook, r.rows, r.model, r.version, "
-    "r.trained_in, r.written, d.metrics, d.params, d.tags"
+    "r.user, r.service, a.refs, r.cut, r.notebook, r.rows, r.model, r.version, "
+    "r.written, d.metrics, d.params, d.tags"
 )
 
 
@@ -244,13 +246,13 @@ def _runs(history: History, where: str, given: Collection[Any], most: int) -> It
         most,
     ):
         (id, experiment, name, status, started, kind, project, ended, deleted, user, service, refs,
-         cut, parent, notebook, rows, model, version, trained_in, written,
+         cut, notebook, rows, model, version, written,
          *texts) = row  # fmt: skip
         metrics, params, tags = (_of(text) for text in texts)
         yield Run(
             id, experiment, name, status, started, kind, project, ended, bool(deleted), user,
-            service, tuple(json.loads(refs)), bool(cut), parent, notebook, rows, model, version,
-            trained_in, written, metrics, params, tags,
+            service, tuple(json.loads(refs)), bool(cut), notebook, rows, model, version,
+            written, metrics, params, tags,
         )  # fmt: skip
 
 

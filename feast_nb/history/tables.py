@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -22,8 +22,7 @@ CREATE TABLE IF NOT EXISTS asked (id INTEGER PRIMARY KEY, refs TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, experiment TEXT, name TEXT, status TEXT, started INTEGER, kind TEXT,
     project TEXT, ended INTEGER, deleted INTEGER, user TEXT, service TEXT, asked INTEGER,
-    cut INTEGER, parent TEXT, notebook TEXT, rows INTEGER, model TEXT, version TEXT,
-    trained_in TEXT, written REAL
+    cut INTEGER, notebook TEXT, rows INTEGER, model TEXT, version TEXT, written REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS details (
     run TEXT PRIMARY KEY, metrics TEXT, params TEXT, tags TEXT

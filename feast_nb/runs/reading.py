@@ -212,12 +212,10 @@ def run_of(run: Any) -> Run:
         service=tags.get("feast.feature_service") or None,
         refs=refs,
         cut=cut,
-        parent=tags.get("mlflow.parentRunId"),
         notebook=tags.get("feast_nb.notebook") or _notebook(tags),
         rows=_number(tags.get("feast.entity_df_rows") or tags.get("feast.entity_count")),
         model=tags.get("feast.model_name"),
         version=tags.get("feast.model_version"),
-        trained_in=tags.get("feast.training_run_id"),
         written=run.data.metrics.get("feast_nb.written_at", 0.0),
         metrics={k: v for k, v in run.data.metrics.items() if k != "feast_nb.written_at"},
         # Only what an answer shows is kept: parameters and tags may hold anything.

@@ -14,7 +14,7 @@ from ..facts import Run
 from ..history import questions
 from ..lineage import graph, layout
 from ..lineage import impact as impacts
-from .past import first_of, refs_of, since_of, stretch_of
+from .past import find, refs_of, since_of, stretch_of
 
 if TYPE_CHECKING:
     from . import Session
@@ -45,16 +45,14 @@ def used(
     now = time.time()
     begin = since_of(since, now)
     _check_experiment(past, experiment)
-    first = (
-        begin if begin is not None else first_of(questions.groups(past.history, None, experiment))
-    )
+    first = questions.began(past.history, experiment) if begin is None else begin
     days = stretch_of(first, now)
     known = past.known(begin, experiment, days)
     groups, models = known.groups, known.models
     refs: list[str] = []
     if named:
         whole = past.known() if begin is not None or experiment else known
-        ((kind, name), *_) = past.find(named, whole)
+        ((kind, name), *_) = find(named, whole, past.history)
         if kind in ("model", "run"):
             raise UsageError(f"{named} is a {kind}; %feast_lineage {named} shows what it uses.")
         refs = refs_of(kind, name, whole)
@@ -84,7 +82,7 @@ def drawn(
     past = session.past
     past.refresh(refresh)
     known = past.known()
-    focus = [found for name in names for found in past.find(name, known)]
+    focus = [found for name in names for found in find(name, known, past.history)]
     title = ", ".join(names) or f"project {session.store.project}"
     singles = {name for kind, name in focus if kind == "run"}
     models = {name for kind, name in focus if kind == "model"}
@@ -105,7 +103,7 @@ def impact(session: Session, named: str, refresh: bool = False) -> lineage.Impac
     past = session.past
     past.refresh(refresh)
     known = past.known()
-    ((kind, name), *_) = past.find(named, known)
+    ((kind, name), *_) = find(named, known, past.history)
     if kind in ("model", "run"):
         raise UsageError(f"{named} is a {kind}; give a source, entity, view, service or feature.")
     touch = impacts.Touch(known.catalog, kind, name)
@@ -136,9 +134,9 @@ def recent(
     known = past.known()
     name, version = None, None
     if service is not None:
-        ((_, service), *_) = past.find(f"service={service}", known)
+        ((_, service), *_) = find(f"service={service}", known, past.history)
     if model is not None:
-        found = past.find(f"model={model}", known)
+        found = find(f"model={model}", known, past.history)
         name, _, number = found[0][1].rpartition("/")
         version = number if "/" in model or "@" in model else None
     found_runs = questions.runs(
@@ -196,12 +194,9 @@ def _with_runs(
         known = replace(known, runs=alone)
     shown = graph.around(known, focus).groups if focus else known.groups
     drawn = [g for g in shown if g.kind != "prediction" and g.number not in known.runs]
-    each = (
-        _MOST
-        if runs == "all"
-        else max(1, min(20, _MEMBERS // max(len({g.number for g in drawn}), 1)))
-    )
-    newest = questions.newest(past.history, drawn, 1 if runs == "latest" else each)
+    together = max(len({g.number for g in drawn}), 1)
+    each = {"all": _MOST, "latest": 1, "collapsed": max(1, min(20, _MEMBERS // together))}
+    newest = questions.newest(past.history, drawn, each[runs])
     if runs == "all":
         every = sorted((r for of in newest.values() for r in of), key=lambda r: -r.started)[:_MOST]
         kept = {r.id for r in every}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .. import lineage
 from ..errors import FeatureError, TrackingError, UsageError, nearest
-from ..facts import Catalog, Group, Model
+from ..facts import Catalog, Model
 from ..features import objects
 from ..features.store import settings_of
 from ..history import History, questions, tables
@@ -35,7 +35,6 @@ class Past:
         named = (public_uri(uri) or "", public_uri(self._registry), session.store.project)
         self.history = History(tables.path_of(cache_folder() / "history", *named))
         self.notes: tuple[str, ...] = ()
-        self.requests = 0
         self._catalog: Catalog | None = None
 
     def refresh(self, anew: bool = False) -> None:
@@ -87,7 +86,6 @@ class Past:
                 bar.update(round(share * 100) - bar.n)
 
             self.history.refresh(pages, anew, show)
-        self.requests = pages.requests
 
     @property
     def as_of(self) -> str | None:
@@ -127,10 +125,6 @@ class Past:
         settings = settings_of(self._session.store)
         base = (settings.get_ui_url() if settings else None) or os.environ.get("MLFLOW_UI_URL")
         return str(base or self.uri)
-
-    def find(self, named: str, known: lineage.Past) -> list[tuple[str, str]]:
-        """The objects that a name means, as kind and name; see `find`."""
-        return find(named, known, self.history)
 
 
 def find(named: str, known: lineage.Past, history: History) -> list[tuple[str, str]]:
@@ -193,7 +187,7 @@ def _meant(
 
 
 def _models(named: str, models: Iterable[Model]) -> list[Model]:
-    """`name`, `name/3`, `name/latest`, `name@alias`."""
+    """`name`, `name/3`, `name/latest`, `name@alias`, `m-<logged model id>`."""
     text = named.removeprefix("models:/")
     if text.endswith("/latest"):
         mine = [m for m in models if m.name == text.removesuffix("/latest")]
@@ -201,7 +195,7 @@ def _models(named: str, models: Iterable[Model]) -> list[Model]:
     name, at, alias = text.partition("@")
     if at:
         return [m for m in models if m.name == name and alias in m.aliases]
-    return [m for m in models if text in (m.name, m.shown)]
+    return [m for m in models if text in (m.name, m.shown, m.model_id)]
 
 
 def since_of(text: str | None, now: float) -> int | None:
@@ -246,11 +240,6 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(os.environ.get("FEAST_NB_CACHE", platformdirs.user_cache_dir("feast-nb")))
-
-
-def first_of(groups: Iterable[Group]) -> int | None:
-    """When the first of some runs began."""
-    return min((g.first for g in groups), default=None)
 
 
 def _ago(at: float) -> str:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import feast_nb.history
+import feast_nb.history.refresh
 from feast_nb.errors import TrackingError
 from feast_nb.history import History, questions, tables
 from feast_nb.runs.reading import Pages
@@ -232,7 +232,7 @@ def test_after_any_changes_a_refreshed_copy_equals_one_made_anew(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With no overlap between two refreshes: with it, all of this lies within two minutes."""
-    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     Changes.folder, Changes.uri = tmp_path, uri
     from hypothesis.stateful import run_state_machine_as_test
 
@@ -282,7 +282,7 @@ def test_nothing_new_is_at_most_eight_requests(server: Any, uri: str, history: H
 def test_what_is_written_late_is_seen(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     old, *_ = made(server, 3)
     history.refresh(pages(uri))
     time.sleep(0.01)
@@ -296,7 +296,7 @@ def test_what_is_written_late_is_seen(
 def test_deleted_and_restored(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     old, *_ = made(server, 3)
     history.refresh(pages(uri))
     server.delete_run(old)
@@ -364,7 +364,7 @@ def test_an_interrupted_first_copy_goes_on_where_it_stopped(
 def test_reading_anew_finds_what_no_refresh_can(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     old, *_ = made(server, 3)
     history.refresh(pages(uri))
     server.set_tag(old, "feast.feature_service", "edited")
@@ -446,7 +446,7 @@ def test_a_file_that_is_broken_is_made_anew_with_a_word(tmp_path: Path) -> None:
 def test_a_file_of_another_format_is_made_anew_with_a_word(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite"
     opened = History(path)
-    opened._set("format", 0)
+    opened.note(format=0)
     opened.close()
     again = History(path)
 
@@ -604,7 +604,7 @@ def test_what_happened_between_an_interruption_and_going_on_is_read(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
-    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     first, *_ = made(server, 20)
     with pytest.raises(TrackingError):
         history.refresh(Breaks(uri, None, "p"))
@@ -652,7 +652,7 @@ def test_an_experiment_that_comes_late_with_old_runs(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Imported, or only now to be seen by this user."""
-    monkeypatch.setattr(feast_nb.history, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     made(server, 2)
     history.refresh(pages(uri))
     late = server.create_experiment("imported")
@@ -728,3 +728,54 @@ def test_no_secret_is_kept(server: Any, uri: str, history: History) -> None:
 
     assert b"hunter2" not in history.path.read_bytes()
     assert history.path.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_gone_goes_also_where_reading_anew_was_interrupted(
+    empty: Path, server: Any, uri: str, history: History, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The runs of a database that was made anew, of which the first reading failed midway."""
+    import mlflow
+
+    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    made(server, 5)
+    history.refresh(pages(uri))
+    other = f"sqlite:///{tmp_path}/other.db"
+    shutil.copy(empty, tmp_path / "other.db")
+    made(mlflow.MlflowClient(other), 20)
+    with pytest.raises(TrackingError):
+        history.refresh(Breaks(other, None, "p"))
+    history.refresh(pages(other))
+
+    assert history.rows("SELECT count(*) FROM runs") == [(20,)]
+
+
+class FailsLate(Pages):
+    """A server that goes away when its models are asked for."""
+
+    def versions(self) -> Iterator[Any]:
+        raise TrackingError("gone")
+
+
+class FailsEarly(Pages):
+    """A server that goes away after it told its experiments."""
+
+    def runs(self, where: str = "", **more: Any) -> Iterator[list[Any]]:
+        raise TrackingError("gone")
+
+
+@pytest.mark.parametrize("fails", [FailsLate, FailsEarly])
+def test_an_experiment_is_known_only_when_its_runs_are(
+    server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch, fails: type[Pages]
+) -> None:
+    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    made(server, 2)
+    history.refresh(pages(uri))
+    late = server.create_experiment("imported")
+    run = server.create_run(late, start_time=1_000_000, tags=tags())
+    server.set_terminated(run.info.run_id, end_time=1_000_001)
+    with pytest.raises(TrackingError):
+        history.refresh(fails(uri, None, "p"))
+    history.refresh(pages(uri))
+
+    assert history.rows("SELECT count(*) FROM runs") == [(3,)]
