@@ -163,7 +163,7 @@ class _Asked:
         self.views: dict[str, dict[int, str | None]] = {}
         self._shown = shown
         self._lists: dict[tuple[str, ...], _List] = {}
-        self._known: dict[tuple[int, ...], FeatureUsage] = {}
+        self._known: dict[tuple[int, ...], dict[str, Any]] = {}
         for group in groups:
             names = {**catalog.names, **_renamed(catalog, group.service)}
             self._list(_registered(group.refs, names, catalog)).groups.append(group)
@@ -192,10 +192,10 @@ class _Asked:
             self._known[key] = self._added([self._all[number] for number in key])
         asked = [t for n, t in lists.items() if self._all[n].groups]
         through = () if None in asked else tuple(sorted({t for t in asked if t}))
-        return replace(self._known[key], ref=ref, kind=kind, gone=gone, through=through)
+        return FeatureUsage(ref, kind, gone=gone, through=through, **self._known[key])
 
-    def _added(self, lists: Iterable[_List]) -> FeatureUsage:
-        """What some lists add up to."""
+    def _added(self, lists: Iterable[_List]) -> dict[str, Any]:
+        """What some lists add up to, as fields of a `FeatureUsage`."""
         lists = list(lists)
         # An inherited retrieval counts with its models, not as another training.
         groups = [g for of in lists for g in of.groups if g.kind != "inherited"]
@@ -205,17 +205,16 @@ class _Asked:
         spread: Counter[int] = Counter()
         for group in groups:
             spread.update(group.spread)
-        return FeatureUsage(
-            ref="",
-            training=sum(g.runs for g in groups if g.kind not in _PREDICTING),
-            prediction=sum(g.runs for g in groups if g.kind in _PREDICTING),
-            last=iso(max((g.last for g in groups), default=None)),
-            first=iso(min((g.first for g in groups), default=None)),
-            users=tuple(sorted({user for g in groups for user in g.users})),
-            services=tuple(sorted({g.service for g in groups if g.service})),
-            models=tuple(_model_use(name, of) for name, of in sorted(versions.items())),
-            trend=tuple(spread[at] for at in self._shown) if spread else (),
-        )
+        return {
+            "training": sum(g.runs for g in groups if g.kind not in _PREDICTING),
+            "prediction": sum(g.runs for g in groups if g.kind in _PREDICTING),
+            "last": iso(max((g.last for g in groups), default=None)),
+            "first": iso(min((g.first for g in groups), default=None)),
+            "users": tuple(sorted({user for g in groups for user in g.users})),
+            "services": tuple(sorted({g.service for g in groups if g.service})),
+            "models": tuple(_model_use(name, of) for name, of in sorted(versions.items())),
+            "trend": tuple(spread[at] for at in self._shown) if spread else (),
+        }
 
 
 _DAY = 86_400_000

@@ -44,13 +44,13 @@ def _groups(
     ends: dict[Any, tuple[int, int, int]] = {}
     for *of, at, count, first, last, cut in history.rows(
         f"SELECT {_KIND}, asked, service, started / {int(stretch)} AS at, count(*), min(started), "
-        f"max(started), sum(cut) FROM runs WHERE {where} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        f"max(started), sum(cut) FROM runs WHERE {where} GROUP BY 1, 2, 3, 4",
         *given,
     ):
         key = tuple(of)
         spread.setdefault(key, {})[at] = count
-        begin, _, before = ends.get(key, (first, last, 0))
-        ends[key] = begin, last, before + cut
+        begin, end, before = ends.get(key, (first, last, 0))
+        ends[key] = min(begin, first), max(end, last), before + cut
     numbers: dict[Any, int] = {}
     return [
         Group(
@@ -59,8 +59,13 @@ def _groups(
             first, last, cut, tuple(sorted(users.get((kind, asked, service), ()))),
             spread[kind, asked, service],
         )
-        for (kind, asked, service), (first, last, cut) in ends.items()
+        for (kind, asked, service), (first, last, cut) in sorted(ends.items(), key=_place)
     ]  # fmt: skip
+
+
+def _place(of: tuple[tuple[str, int, str | None], Any]) -> tuple[str, int, str]:
+    kind, asked, service = of[0]
+    return kind, asked, service or ""
 
 
 def began(history: History, experiment: str | None = None) -> int | None:
@@ -92,7 +97,8 @@ def _models(history: History, groups: Collection[Group], project: str | None) ->
         (name, str(version)): (count, last)
         for name, version, count, last in history.rows(
             "SELECT model, version, count(*), max(started) FROM runs "
-            f"WHERE model IS NOT NULL AND deleted = 0 AND NOT {_MADE_MODELS} GROUP BY 1, 2"
+            # By the index of predictions (+: not by that of all runs), which are few.
+            f"WHERE model IS NOT NULL AND +deleted = 0 AND NOT {_MADE_MODELS} GROUP BY 1, 2"
         )
     }
     numbers = {(g.refs, g.service): g.number for g in groups}

@@ -7,12 +7,14 @@ an old run, times that were set back, or `mlflow gc`: for these, read anew.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..facts import Reader, Run, Version
 from .parts import Part, read_parts
@@ -49,11 +51,12 @@ class Refresh:
         # One that is read again, and was interrupted, begins again: what it had seen is not known.
         if anew or another or history.meta("anew"):
             self._begin_anew()
-        if history.meta("whole") is None:
-            count = self._first(sorted(now), progress)
-        else:
-            count = self._since(set(now) - set(before))
-        self._models()
+        with self._beside(self._reader.versions, self._reader.aliases) as (versions, aliases):
+            if history.meta("whole") is None:
+                count = self._first(sorted(now), progress)
+            else:
+                count = self._since(set(now) - set(before))
+            self._models(versions(), aliases())
         for id in set(before) - set(now):  # it may not be seen any more
             history.remove(
                 r for (r,) in history.rows("SELECT id FROM runs WHERE experiment = ?", id)
@@ -61,6 +64,15 @@ class Refresh:
         history.replace("experiments", [(id, *of) for id, of in now.items()])
         history.note(as_of=self._began)
         return count
+
+    @contextlib.contextmanager
+    def _beside(self, *work: Callable[[], Any]) -> Iterator[list[Callable[[], Any]]]:
+        """Do other things while something is read, where the reader can do several at once."""
+        if self._reader.at_once == 1:
+            yield list(work)
+            return
+        with ThreadPoolExecutor(len(work)) as pool:
+            yield [pool.submit(each).result for each in work]
 
     def _begin_anew(self) -> None:
         """Everything is read again; until that is done, what is there answers."""
@@ -193,10 +205,11 @@ class Refresh:
 
     # ------------------------------------------------------------------ models
 
-    def _models(self) -> None:
+    def _models(
+        self, versions: Sequence[Version], aliases: Mapping[str, Mapping[str, int]]
+    ) -> None:
         """Versions and aliases whole: a tag or an alias that is set changes no time of theirs."""
         history = self._history
-        versions = list(self._reader.versions())
         self._contracts(versions)
         rows = [
             (v.name, v.version, v.run, v.model_id, v.stage, v.created, v.updated,
@@ -205,7 +218,6 @@ class Refresh:
             for v in versions
         ]  # fmt: skip
         history.replace("versions", rows)
-        aliases = self._reader.aliases()
         history.replace("aliases", [(n, a, v) for n, of in aliases.items() for a, v in of.items()])
 
     def _contracts(self, versions: Sequence[Version]) -> None:

@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS details (
     run TEXT PRIMARY KEY, metrics TEXT, params TEXT, tags TEXT
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS runs_uses ON runs (deleted, kind, asked, service, started, user);
+CREATE INDEX IF NOT EXISTS runs_uses ON runs (
+    deleted, kind, asked, service, started, user, cut
+);
 CREATE INDEX IF NOT EXISTS runs_started ON runs (started);
 CREATE INDEX IF NOT EXISTS runs_predicting ON runs (model, version) WHERE model IS NOT NULL;
 CREATE TABLE IF NOT EXISTS versions (

@@ -105,7 +105,7 @@ class Pages:
                 return None
         return found if found.project == self._project else None
 
-    def versions(self) -> Iterator[Version]:
+    def versions(self) -> list[Version]:
         """Every registered model version."""
 
         def page(token: str | None) -> Any:
@@ -113,8 +113,7 @@ class Pages:
                 max_results=_VERSIONS_PAGE, page_token=token
             )
 
-        for some in self._pages(page):
-            yield from (version_of(v) for v in some)
+        return [version_of(v) for some in self._pages(page) for v in some]
 
     def aliases(self) -> dict[str, dict[str, int]]:
         """Registered model → alias → version; versions that are searched for come without."""

@@ -202,38 +202,43 @@ class Session:
         from .past import Past
 
         if self._past is None or self._past.uri != self.runs.uri:
-            self._past = Past(self)
+            self._past = Past(self.store, self.runs.uri, self._settle)
         return self._past
+
+    def _settle(self) -> None:
+        """What the cells before recorded goes to MLflow before it is asked."""
+        self.recorder.recording.settle(2.0)
+        self.recorder.outbox.flush(seconds=2.0)
 
     def usage(self, named: str | None = None, **options: Any) -> Usage:
         """Who uses each view and feature; see `asked.used`."""
         from . import asked
 
-        return asked.used(self, named, **options)
+        return asked.used(self.past, named, **options)
 
     def lineage(self, *names: str, **options: Any) -> Lineage:
         """What comes from what; see `asked.drawn`."""
         from . import asked
 
-        return asked.drawn(self, names, **options)
+        return asked.drawn(self.past, names, **options)
 
     def impact(self, named: str, refresh: bool = False) -> Impact:
         """What depends on an object; see `asked.impact`."""
         from . import asked
 
-        return asked.impact(self, named, refresh)
+        return asked.impact(self.past, named, refresh)
 
     def recent(self, **options: Any) -> RecentRuns:
         """The newest runs; see `asked.recent`."""
         from . import asked
 
-        return asked.recent(self, **options)
+        return asked.recent(self.past, **options)
 
     def operations(self, most: int = 50, refresh: bool = False) -> Operations:
         """What was applied and materialized; see `asked.operations`."""
         from . import asked
 
-        return asked.operations(self, most, refresh)
+        return asked.operations(self.past, most, refresh)
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs, newest first: retrievals and model versions whole.

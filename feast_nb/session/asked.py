@@ -17,7 +17,6 @@ from ..lineage import impact as impacts
 from .past import find, refs_of, since_of, stretch_of
 
 if TYPE_CHECKING:
-    from . import Session
     from .past import Past
 
 Drawn = Literal["all", "latest", "collapsed"]
@@ -27,7 +26,7 @@ _MEMBERS = 300  # runs that all nodes of a graph list together
 
 
 def used(
-    session: Session,
+    past: Past,
     named: str | None = None,
     *,
     since: str | None = None,
@@ -40,7 +39,6 @@ def used(
     Raises `UsageError` for a name or a time that means nothing, `TrackingError` where MLflow has
     never answered.
     """
-    past = session.past
     past.refresh(refresh)
     now = time.time()
     begin = since_of(since, now)
@@ -70,7 +68,7 @@ def used(
 
 
 def drawn(
-    session: Session,
+    past: Past,
     names: Sequence[str] = (),
     *,
     up: int | None = None,
@@ -79,11 +77,10 @@ def drawn(
     refresh: bool = False,
 ) -> lineage.Lineage:
     """The graph of the project, or what some objects come from and what comes of them."""
-    past = session.past
     past.refresh(refresh)
     known = past.known()
     focus = [found for name in names for found in find(name, known, past.history)]
-    title = ", ".join(names) or f"project {session.store.project}"
+    title = ", ".join(names) or f"project {past.project}"
     singles = {name for kind, name in focus if kind == "run"}
     models = {name for kind, name in focus if kind == "model"}
     if len(models) <= _SINGLE and all(kind in ("model", "run") for kind, _ in focus):
@@ -98,9 +95,8 @@ def drawn(
     return replace(found, nodes=nodes, as_of=past.as_of, notes=tuple(notes))
 
 
-def impact(session: Session, named: str, refresh: bool = False) -> lineage.Impact:
+def impact(past: Past, named: str, refresh: bool = False) -> lineage.Impact:
     """Everything that depends on a source, entity, view, feature or service."""
-    past = session.past
     past.refresh(refresh)
     known = past.known()
     ((kind, name), *_) = find(named, known, past.history)
@@ -119,7 +115,7 @@ def impact(session: Session, named: str, refresh: bool = False) -> lineage.Impac
 
 
 def recent(
-    session: Session,
+    past: Past,
     *,
     service: str | None = None,
     model: str | None = None,
@@ -129,7 +125,6 @@ def recent(
     refresh: bool = False,
 ) -> RecentRuns:
     """The newest runs: of a service, of a model (trained or predicted with), or one's own."""
-    past = session.past
     past.refresh(refresh)
     known = past.known()
     name, version = None, None
@@ -152,7 +147,7 @@ def recent(
         _recent(past, run, names.get(run.experiment), made.get(run.id, ())) for run in found_runs
     ]
     return RecentRuns(
-        session.store.project,
+        past.project,
         tuple(listed),
         past.as_of,
         usage.iso(int(time.time() * 1000)),
@@ -160,9 +155,8 @@ def recent(
     )
 
 
-def operations(session: Session, most: int = 50, refresh: bool = False) -> Operations:
+def operations(past: Past, most: int = 50, refresh: bool = False) -> Operations:
     """What was applied and materialized, newest first."""
-    past = session.past
     past.refresh(refresh)
     found = questions.runs(past.history, kinds=("operation",), most=most)
     notes = past.notes
@@ -172,9 +166,7 @@ def operations(session: Session, most: int = 50, refresh: bool = False) -> Opera
             "block of feature_store.yaml.",
         )
     done = tuple(_operation(past, run) for run in found)
-    return Operations(
-        session.store.project, done, past.as_of, usage.iso(int(time.time() * 1000)), notes
-    )
+    return Operations(past.project, done, past.as_of, usage.iso(int(time.time() * 1000)), notes)
 
 
 def _with_runs(

@@ -1,14 +1,14 @@
-"""The history of a session's server: opened once, brought up to date, asked about objects."""
+"""The history of a repository's server: opened once, brought up to date, asked about objects."""
 
 from __future__ import annotations
 
 import os
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .. import lineage
 from ..errors import FeatureError, TrackingError, UsageError, nearest
@@ -20,19 +20,20 @@ from ..lineage.impact import touched
 from ..records import public_uri
 from ..runs import tracking
 
-if TYPE_CHECKING:
-    from . import Session
-
 
 class Past:
-    """What a session knows of the past; `notes` says what the reader of an answer must know."""
+    """What is known of a store's past; `notes` says what the reader of an answer must know.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        uri = session.runs.uri
-        self._registry = tracking.registry_uri(uri)
+    `settle` is called before MLflow is read: what this process has yet to write goes first.
+    """
+
+    def __init__(self, store: Any, uri: str, settle: Callable[[], None] = lambda: None) -> None:
+        self.store = store
         self.uri = uri
-        named = (public_uri(uri) or "", public_uri(self._registry), session.store.project)
+        self.project: str = store.project
+        self._settle = settle
+        self._registry = tracking.registry_uri(uri)
+        named = (public_uri(uri) or "", public_uri(self._registry), self.project)
         self.history = History(tables.path_of(cache_folder() / "history", *named))
         self.notes: tuple[str, ...] = ()
         self._catalog: Catalog | None = None
@@ -46,8 +47,7 @@ class Past:
         if why := self.history.why:
             self.notes = (f"the local history {why}; it was read anew.",)
             self.history.why = None
-        self._session.recorder.recording.settle(2.0)
-        self._session.recorder.outbox.flush(seconds=2.0)
+        self._settle()
         try:
             self._read_or_rebuild(anew)
         except TrackingError as problem:
@@ -78,7 +78,7 @@ class Past:
 
         from ..runs.reading import Pages
 
-        pages = Pages(self.uri, self._registry, self._session.store.project)
+        pages = Pages(self.uri, self._registry, self.project)
         with tqdm(total=100, desc="reading MLflow", unit="%", delay=1.0, leave=False) as bar:
 
             def show(count: int, share: float) -> None:
@@ -96,9 +96,8 @@ class Past:
     def catalog(self) -> Catalog:
         """What the registry holds today, read once for each answer."""
         if self._catalog is None:
-            store = self._session.store
-            store.refresh_registry()  # another process may have applied something
-            self._catalog = objects.catalog(store)
+            self.store.refresh_registry()  # another process may have applied something
+            self._catalog = objects.catalog(self.store)
         return self._catalog
 
     def known(
@@ -107,7 +106,7 @@ class Past:
         """The registry, and every run and model of the history, together."""
         with self.history.snapshot():
             groups = questions.groups(self.history, since, experiment, days * questions.DAY)
-            models = questions.models(self.history, groups, self._session.store.project)
+            models = questions.models(self.history, groups, self.project)
         return lineage.Past(self.catalog, groups, models)
 
     def url(self, run: str, experiment: str) -> str | None:
@@ -122,7 +121,7 @@ class Past:
     @property
     def ui(self) -> str:
         """The address of MLflow's UI: as set, else the tracking server's own."""
-        settings = settings_of(self._session.store)
+        settings = settings_of(self.store)
         base = (settings.get_ui_url() if settings else None) or os.environ.get("MLFLOW_UI_URL")
         return str(base or self.uri)
 
