@@ -46,3 +46,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 def _jupyter_labextension_paths() -> list[dict[str, Any]]:
     return [{"src": "labextension", "dest": "feast-nb"}]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    return [{"module": "feast_nb.server"}]

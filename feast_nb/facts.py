@@ -65,7 +65,7 @@ class Model:
     """A model version as history knows it, with the run that it came from.
 
     `group` is the one that its run belongs to. `refs` are the model's `own` where its contract
-    tells them, else its run's.
+    (kept at that address) tells them, else its run's.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Model:
     service: str | None
     group: int | None = None
     own: bool = False
+    contract: str | None = None
     predictions: int = 0
     last_prediction: int | None = None
 
@@ -111,7 +112,12 @@ class Group:
 
 @dataclass(frozen=True)
 class View:
-    """A feature view as the registry has it today. `reads` are an on-demand view's references."""
+    """A feature view as the registry has it today. `reads` are an on-demand view's references.
+
+    `dtypes` are those of its features, `ttl` is in seconds (None: values never age);
+    `materialized` is the end of what the online store was filled with last, in milliseconds since
+    1970.
+    """
 
     name: str
     kind: Literal["batch", "stream", "on_demand"]
@@ -121,6 +127,11 @@ class View:
     reads: tuple[str, ...] = ()
     description: str = ""
     owner: str = ""
+    dtypes: tuple[str, ...] = ()
+    ttl: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    online: bool = False
+    materialized: int | None = None
 
 
 @dataclass(frozen=True)

@@ -166,9 +166,9 @@ class _Asked:
         self._known: dict[tuple[int, ...], dict[str, Any]] = {}
         for group in groups:
             names = {**catalog.names, **_renamed(catalog, group.service)}
-            self._list(_registered(group.refs, names, catalog)).groups.append(group)
+            self._list(registered(group.refs, names, catalog)).groups.append(group)
         for model in models:
-            self._list(_registered(model.refs, catalog.names, catalog)).models.append(model)
+            self._list(registered(model.refs, catalog.names, catalog)).models.append(model)
         self._all = list(self._lists.values())
         for number, refs in enumerate(self._lists):
             found: dict[str, str | None] = dict.fromkeys(refs)
@@ -199,9 +199,6 @@ class _Asked:
         lists = list(lists)
         # An inherited retrieval counts with its models, not as another training.
         groups = [g for of in lists for g in of.groups if g.kind != "inherited"]
-        versions: dict[str, dict[int, tuple[str, ...]]] = {}
-        for model in (m for of in lists for m in of.models):
-            versions.setdefault(model.name, {})[model.version] = model.aliases
         spread: Counter[int] = Counter()
         for group in groups:
             spread.update(group.spread)
@@ -212,7 +209,7 @@ class _Asked:
             "first": iso(min((g.first for g in groups), default=None)),
             "users": tuple(sorted({user for g in groups for user in g.users})),
             "services": tuple(sorted({g.service for g in groups if g.service})),
-            "models": tuple(_model_use(name, of) for name, of in sorted(versions.items())),
+            "models": uses(m for of in lists for m in of.models),
             "trend": tuple(spread[at] for at in self._shown) if spread else (),
         }
 
@@ -269,10 +266,10 @@ def _renamed(catalog: Catalog, service: str | None) -> Mapping[str, str]:
     return found.renamed if found else {}
 
 
-def _registered(
+def registered(
     refs: tuple[str, ...], names: Mapping[str, str], catalog: Catalog
 ) -> tuple[str, ...]:
-    """References by the views' registered names."""
+    """References by the views' registered names; `names` are other names for views."""
     if not names:
         return refs
     found = []
@@ -284,6 +281,14 @@ def _registered(
 
 def _view(ref: str) -> str:
     return ref.partition(":")[0]
+
+
+def uses(models: Iterable[Model]) -> tuple[ModelUse, ...]:
+    """Model versions, by their models' names."""
+    versions: dict[str, dict[int, tuple[str, ...]]] = {}
+    for model in models:
+        versions.setdefault(model.name, {})[model.version] = model.aliases
+    return tuple(_model_use(name, of) for name, of in sorted(versions.items()))
 
 
 def _model_use(name: str, versions: Mapping[int, tuple[str, ...]]) -> ModelUse:

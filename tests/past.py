@@ -55,7 +55,7 @@ GROUPS = (
 MODELS = (
     Model("eta", 1, "r1", "m-1", None, at(2), (), ACTIVITY, "activity", 0, False),
     Model("eta", 2, "r2", "m-2", "Production", at(10), ("champion",), ("hourly:trips",),
-          "activity", 0, True, 40, at(20)),
+          "activity", 0, True, None, 40, at(20)),
     Model("pay", 1, "r3", "m-3", None, at(15), ("live",), ("derived:pay",), "pay", 1, True),
     Model("old", 1, "r9", None, None, at(1), (), ("profile:age",), "old", 3, True),
 )  # fmt: skip

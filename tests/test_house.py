@@ -30,6 +30,8 @@ HOUSE: dict[str, tuple[set[str], set[str]]] = {
     "contract": ({"records", "errors"}, set()),
     "answers": ({"records", "display"}, set()),
     "facts": (set(), set()),
+    "places": (set(), set()),
+    "overview": ({"facts", "records", "usage"}, set()),
     "history": ({"facts"}, set()),
     "usage": ({"facts", "records", "display"}, set()),
     "lineage": ({"facts", "records", "usage", "display"}, {"igraph"}),
@@ -43,18 +45,20 @@ HOUSE: dict[str, tuple[set[str], set[str]]] = {
     "outbox": ({"records"}, set()),
     "session": (
         {"errors", "records", "patches", "fingerprint", "frames", "archive", "code", "notebook",
-         "origin", "contract", "drift", "answers", "comparison", "feeding", "features", "runs", "recording", "outbox", "facts", "history", "usage", "lineage", "__init__"},
+         "origin", "contract", "drift", "answers", "comparison", "feeding", "features", "runs", "recording", "outbox", "facts", "history", "usage", "lineage", "overview", "places", "__init__"},
         DATA,
     ),
-    "magics": ({"session", "records", "errors", "display", "completion"}, {"IPython"}),
+    "magics": ({"session", "records", "errors", "display", "completion", "patches"}, {"IPython"}),
     "completion": ({"session", "records", "errors", "display", "frames", "magics"}, {"IPython"}),
     "display": ({"records", "answers", "usage", "lineage"}, {"plotly", "anywidget", "pandas", "networkx"}),
+    "server": ({"places"}, {"jupyter_server", "tornado"}),
+    "worker": ({"session", "records", "errors"}, set()),
     "__init__": ({"session", "magics"}, set()),
 }
 # fmt: on
 
 # These may be imported at a module's top; everything else of FOREIGN only inside functions.
-AT_TOP = {"magics": {"IPython"}}
+AT_TOP = {"magics": {"IPython"}, "server": {"jupyter_server", "tornado"}}
 
 
 def room_of(path: Path) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Literal
 
+from .. import records
 from ..facts import Catalog, Service, View
+from . import definitions
 
 _DUMMY = "__dummy"  # Feast's own entity of views without one
 
@@ -19,43 +22,78 @@ def catalog(store: Any) -> Catalog:
         for e in proto.entities
         if e.spec.project in ("", project) and e.spec.name != _DUMMY
     }
-    views = {v.name: v for v in _views(proto, project)}
+    views = {v.spec.name: _view(v) for v in _views(proto, project)}
     services = {
         s.spec.name: _service(s.spec)
         for s in proto.feature_services
         if s.spec.project in ("", project)
     }
     sources = {_name(s): _kind(s) for s in proto.data_sources if s.project in ("", project)}
-    for spec in _specs(proto, project):
-        sources |= {_name(s): _kind(s) for s in _sources(spec) if _name(s) not in sources}
+    for view in _views(proto, project):
+        sources |= {_name(s): _kind(s) for s in _sources(view.spec) if _name(s) not in sources}
     return Catalog(project, sources, entities, views, services)
 
 
-def _specs(proto: Any, project: str) -> Iterator[Any]:
+def defined(store: Any) -> dict[str, records.View]:
+    """Each view as it is defined today, to be compared with what a model was trained on."""
+    proto = store.registry.proto()
+    keys = {e.spec.name: e.spec.join_key for e in proto.entities}
+    return {
+        view.spec.name: records.View(
+            name=view.spec.name,
+            view=view.spec.name,
+            kind=_kind_of(view.spec),
+            hashes=definitions.hashes_of(view.spec, keys),
+            reads=tuple(_reads(view.spec)),
+        )
+        for view in _views(proto, store.project)
+    }
+
+
+def _views(proto: Any, project: str) -> Iterator[Any]:
     for kind in ("feature_views", "stream_feature_views", "on_demand_feature_views"):
         for view in getattr(proto, kind):
             if view.spec.project in ("", project):
-                yield view.spec
+                yield view
 
 
-def _views(proto: Any, project: str) -> Iterator[View]:
-    for spec in _specs(proto, project):
-        named = spec.DESCRIPTOR.name
-        kind: Literal["batch", "stream", "on_demand"] = "batch"
-        if named.startswith("OnDemand"):
-            kind = "on_demand"
-        elif named.startswith("Stream"):
-            kind = "stream"
-        yield View(
-            name=spec.name,
-            kind=kind,
-            features=tuple(f.name for f in spec.features),
-            sources=tuple(dict.fromkeys(_name(s) for s in _sources(spec))),
-            entities=tuple(e for e in spec.entities if e != _DUMMY),
-            reads=tuple(_reads(spec)),
-            description=spec.description,
-            owner=spec.owner,
-        )
+def _kind_of(spec: Any) -> Literal["batch", "stream", "on_demand"]:
+    if spec.DESCRIPTOR.name.startswith("OnDemand"):
+        return "on_demand"
+    return "stream" if spec.DESCRIPTOR.name.startswith("Stream") else "batch"
+
+
+def _view(view: Any) -> View:
+    spec, meta = view.spec, view.meta
+    filled = [i.end_time.ToMilliseconds() for i in getattr(meta, "materialization_intervals", ())]
+    timed = "ttl" in spec.DESCRIPTOR.fields_by_name
+    return View(
+        name=spec.name,
+        kind=_kind_of(spec),
+        features=tuple(f.name for f in spec.features),
+        sources=tuple(dict.fromkeys(_name(s) for s in _sources(spec))),
+        entities=tuple(e for e in spec.entities if e != _DUMMY),
+        reads=tuple(_reads(spec)),
+        description=spec.description,
+        owner=spec.owner,
+        dtypes=tuple(_dtype(f.value_type) for f in spec.features),
+        ttl=(spec.ttl.ToMilliseconds() / 1000 or None) if timed else None,
+        tags=dict(spec.tags),
+        online=bool(getattr(spec, "online", False)),
+        materialized=max(filled, default=None),
+    )
+
+
+@cache
+def _dtype(number: int) -> str:
+    """Feast's name of a type: `Float64`."""
+    from feast.types import from_value_type
+    from feast.value_type import ValueType
+
+    try:
+        return str(from_value_type(ValueType(number)))
+    except (ValueError, KeyError):
+        return "unknown"
 
 
 def _sources(spec: Any) -> Iterator[Any]:

@@ -103,11 +103,11 @@ def _models(history: History, groups: Collection[Group], project: str | None) ->
     }
     numbers = {(g.refs, g.service): g.number for g in groups}
     found = []
-    for (name, version, model_id, stage, created, own, asked, service, of_run, run,
+    for (name, version, model_id, stage, created, own, asked, service, of_run, run, contract,
          tags) in history.rows(
         "SELECT v.name, v.version, v.model_id, v.stage, v.created, coalesce(v.asked, c.asked), "
         "r.asked, coalesce(v.service, c.service, r.service), r.service, r.id, "
-        "v.tags FROM versions v LEFT JOIN runs r ON r.id = v.run "
+        "v.contract, v.tags FROM versions v LEFT JOIN runs r ON r.id = v.run "
         "LEFT JOIN contracts c ON c.address = v.contract ORDER BY 1, 2"
     ):  # fmt: skip
         if run is None and (project is None or _of(tags).get("feast_nb.project") != project):
@@ -119,7 +119,7 @@ def _models(history: History, groups: Collection[Group], project: str | None) ->
             tuple(sorted(aliases.get((name, version), ()))),
             refs[known] if known is not None else (), service,
             numbers.get((refs[asked], of_run)) if asked is not None else None,
-            own is not None, count, last,
+            own is not None, contract, count, last,
         ))  # fmt: skip
     return found
 
@@ -138,10 +138,15 @@ def runs(
     model: str | None = None,
     version: str | None = None,
     user: str | None = None,
+    notebook: str | None = None,
     since: int | None = None,
+    after: tuple[int, str] | None = None,
     most: int = 50,
 ) -> list[Run]:
-    """The newest runs that fit, newest first. `model` and `version`: trained it, or predicted."""
+    """The newest runs that fit, newest first. `model` and `version`: trained it, or predicted.
+
+    `after` is the start and id of the last run of the page before.
+    """
     where: list[str] = ["r.deleted = 0"]
     given: list[Any] = []
     if ids is not None:
@@ -153,11 +158,15 @@ def runs(
     for column, value in (
         ("r.service = ?", service),
         ("r.user = ?", user),
+        ("r.notebook = ?", notebook),
         ("r.started >= ?", since),
     ):
         if value is not None:
             where.append(column)
             given.append(value)
+    if after is not None:
+        where.append("(r.started < ? OR (r.started = ? AND r.id > ?))")
+        given += [after[0], *after]
     if model is not None:
         which = "" if version is None else " AND version = ?"
         where.append(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..patches import door
+
 _MAGICS = {
     "line": (
         "feast_store",
@@ -47,7 +49,7 @@ class Loaded:
 
     def __init__(self, shell: Any) -> None:
         from ..completion import Completion
-        from ..session import recorder
+        from ..session import published, recorder
         from .feast import FeastMagics
         from .formatters import Formatters
         from .history import HistoryMagics
@@ -64,6 +66,8 @@ class Loaded:
         shell.register_magics(self.magics, models, past)
         self._formatters = Formatters(shell)
         self._completion = Completion(shell, self.magics, models, past)
+        self._published = published.of_kernel()
+        self.recorder.changed = self._publish
         shell.events.register("post_run_cell", self._tell)
         self._tell(None)
 
@@ -74,6 +78,8 @@ class Loaded:
         self._completion.remove()
         self._formatters.remove()
         self.recorder.cells.unwatch()
+        if self._published is not None:
+            self._published.remove()
         for (kind, name), before in self._before.items():
             registry = self._shell.magics_manager.magics[kind]
             if before is None:
@@ -84,8 +90,16 @@ class Loaded:
         for notice in self.recorder.notices:
             print(f"feast_nb: {notice}", file=sys.stderr)
 
+    def _publish(self) -> None:
+        """What the side panel cannot know but from here."""
+        session = self.magics.known_session
+        if self._published is not None and session is not None:
+            with door("telling the side panel"):
+                self._published.tell(session, self.recorder.cells.notebook)
+
     def _tell(self, result: Any) -> None:
         """After a cell: what the background had to say, once."""
+        self._publish()
         notices, self.recorder.notices = self.recorder.notices, []
         for notice in notices:
             print(f"feast_nb: {notice}", file=sys.stderr)

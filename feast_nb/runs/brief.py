@@ -10,8 +10,12 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
+from ..patches import Patches
+
+_SENDS = "_get_http_response_with_retries"
 _SECONDS = (3.05, 6.0)  # to connect, and between two bytes of an answer
 
 _brief: ContextVar[bool] = ContextVar("feast_nb_brief", default=False)
@@ -25,6 +29,16 @@ def brief() -> Iterator[None]:
         yield
     finally:
         _brief.reset(token)
+
+
+def follow(patches: Patches) -> None:
+    """Put it around MLflow's one function that sends requests, now or when it is imported."""
+
+    def put(module: ModuleType) -> None:
+        if hasattr(module, _SENDS):
+            patches.replace(module, _SENDS, patient)
+
+    patches.on_import("mlflow.utils.rest_utils", put)
 
 
 def patient(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from ..patches import Patches, door
-from .brief import patient
+from . import brief
 
 
 class Started(NamedTuple):
@@ -60,7 +60,7 @@ class Hooks:
         follow("mlflow.models.model", self._follow_models)
         follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
         follow("mlflow.tracking._tracking_service.client", self._follow_client)
-        follow("mlflow.utils.rest_utils", self._follow_requests)
+        brief.follow(self._patches)
         follow("mlflow", self._follow_names)
 
     def remove(self) -> None:
@@ -69,10 +69,6 @@ class Hooks:
     def _follow_fluent(self, module: ModuleType) -> None:
         self._patches.replace(module, "end_run", self._end_run)
         self._patches.replace(module, "start_run", self._start_run)
-
-    def _follow_requests(self, module: ModuleType) -> None:
-        if hasattr(module, "_get_http_response_with_retries"):
-            self._patches.replace(module, "_get_http_response_with_retries", patient)
 
     def _follow_names(self, module: ModuleType) -> None:
         """`mlflow.start_run` is a second name for the function of the fluent module."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,6 +168,32 @@ def contract_of(uri: str, found: Found) -> Contract | None:
             model = _logged(uri, found.model_id)
             text = _text_of_model(uri, model) if model is not None else None
     return Contract.from_dict(json.loads(text)) if text else None
+
+
+def contracts(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
+    """Kept contracts by their addresses, several read at once; None for what is none of ours.
+
+    Those that cannot be had now are left out.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    addresses = list(addresses)
+    with ThreadPoolExecutor(8) as pool:
+        read = pool.map(lambda address: _contract_at(uri, address), addresses)
+        return {a: found for a, (there, found) in zip(addresses, read, strict=True) if there}
+
+
+def _contract_at(uri: str, address: str) -> tuple[bool, Contract | None]:
+    run_id, _, path = address.removeprefix("runs:/").partition("/")
+    try:
+        with plain_errors():
+            text = _text_of_run(uri, run_id, path)
+    except (TrackingError, OSError):
+        return False, None
+    try:
+        return True, Contract.from_dict(json.loads(text)) if text else None
+    except (ValueError, TypeError, KeyError, AttributeError):  # of a newer shape
+        return True, None
 
 
 def _text_of_run(uri: str, run_id: str, path: str) -> str | None:

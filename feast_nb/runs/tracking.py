@@ -359,22 +359,24 @@ def _tracked(run: Any, uri: str) -> TrackedRun:
     )
 
 
+def web(uri: str | None) -> str | None:
+    """An address as a browser opens it; None where it is no web address."""
+    base = public_uri(uri) or ""
+    return base.rstrip("/") if base.startswith(("http://", "https://")) else None
+
+
 def run_url(uri: str | None, experiment: str, run_id: str) -> str | None:
     """Where MLflow's UI shows a run; None where the address is no web address."""
-    base = public_uri(uri) or ""
-    if not base.startswith(("http://", "https://")):
-        return None
-    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    base = web(uri)
+    return base and f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def version_url(uri: str | None, name: str, version: str | int) -> str | None:
     """Where MLflow's UI shows a registered model version; None where there is no web address."""
     from urllib.parse import quote
 
-    base = public_uri(uri) or ""
-    if not base.startswith(("http://", "https://")):
-        return None
-    return f"{base.rstrip('/')}/#/models/{quote(name, safe='')}/versions/{version}"
+    base = web(uri)
+    return base and f"{base}/#/models/{quote(name, safe='')}/versions/{version}"
 
 
 def registry_uri(uri: str) -> str | None:

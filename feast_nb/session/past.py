@@ -7,7 +7,6 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from .. import lineage
@@ -17,6 +16,7 @@ from ..features import objects
 from ..features.store import settings_of
 from ..history import History, questions, tables
 from ..lineage.impact import touched
+from ..places import cache_folder
 from ..records import public_uri
 from ..runs import tracking
 
@@ -25,6 +25,7 @@ class Past:
     """What is known of a store's past; `notes` says what the reader of an answer must know.
 
     `settle` is called before MLflow is read: what this process has yet to write goes first.
+    `show` hears how many runs were read and which part of them that is; without it, a bar shows it.
     """
 
     def __init__(self, store: Any, uri: str, settle: Callable[[], None] = lambda: None) -> None:
@@ -36,6 +37,7 @@ class Past:
         named = (public_uri(uri) or "", public_uri(self._registry), self.project)
         self.history = History(tables.path_of(cache_folder() / "history", *named))
         self.notes: tuple[str, ...] = ()
+        self.show: Callable[[int, float], None] | None = None
         self._catalog: Catalog | None = None
 
     def refresh(self, anew: bool = False) -> None:
@@ -74,11 +76,14 @@ class Past:
             self._read(anew)
 
     def _read(self, anew: bool) -> None:
-        from tqdm.auto import tqdm
-
         from ..runs.reading import Pages
 
         pages = Pages(self.uri, self._registry, self.project)
+        if self.show is not None:
+            self.history.refresh(pages, anew, self.show)
+            return
+        from tqdm.auto import tqdm
+
         with tqdm(total=100, desc="reading MLflow", unit="%", delay=1.0, leave=False) as bar:
 
             def show(count: int, share: float) -> None:
@@ -232,13 +237,6 @@ def refs_of(kind: str, name: str, known: lineage.Past) -> list[str]:
         return sorted(offered | {ref for ref in used if ref.partition(":")[0] == name})
     changing = touched(known.catalog, kind, name)
     return sorted(ref for ref in changing if not ref.endswith(":"))
-
-
-def cache_folder() -> Path:
-    """Where histories are kept: the user's cache folder, ours within it."""
-    import platformdirs
-
-    return Path(os.environ.get("FEAST_NB_CACHE", platformdirs.user_cache_dir("feast-nb")))
 
 
 def _ago(at: float) -> str:

@@ -5,11 +5,10 @@ It exists from `%load_ext feast_nb` or the first `feast_nb.open`, and imports ne
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..errors import GoneError, Warned
 from ..features import hooks as feast_hooks
 from ..notebook import Cells
 from ..outbox import Entry, Outbox, Parcel
+from ..places import state_folder
 from ..runs import hooks as mlflow_hooks
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Recorder:
         self.outbox = Outbox(folder / "outbox", self._deliver, self._troubled)
         self.paused = False
         self.interactive = False
+        self.changed: Callable[[], None] = lambda: None  # a run was opened, or has ended
         self.wishes: dict[str, Wish] = {}
         self.open: dict[str, RunRef] = {}
         self.parents: dict[str, str] = {}
@@ -282,13 +283,6 @@ def _sweep(spool: Path) -> None:
         number = folder.name.removeprefix("loose-")
         if not number.isdigit() or not psutil.pid_exists(int(number)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def state_folder() -> Path:
-    """Where records wait until MLflow has them: the user's state folder, ours within it."""
-    import platformdirs
-
-    return Path(os.environ.get("FEAST_NB_STATE", platformdirs.user_state_dir("feast-nb")))
 
 
 _recorder: Recorder | None = None

@@ -114,6 +114,7 @@ class Runs:
         self.last = opened.ref
         if self._innermost is opened:
             self._innermost = opened.outer
+        self._recorder.changed()
         try:
             tracking.end(opened.ref.tracking_uri, opened.ref.id, status)
         except TrackingError as problem:
@@ -167,6 +168,7 @@ class Runs:
         self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)
         self.last = ref
+        self._recorder.changed()
         return self._innermost
 
 

@@ -21,3 +21,34 @@ export function trainCell(): string {
 export function runCell(): string {
   return `%feast_run ${NAME}`;
 }
+
+/** Retrieve a feature service's features for the rows of `entity_df`. */
+export function retrievalCell(service: string): string {
+  return [
+    'store = %feast_store',
+    'training_df = store.get_historical_features(',
+    '    entity_df=entity_df,  # entity keys and event_timestamp',
+    `    features=store.get_feature_service(${text(service)}),`,
+    ').to_df()'
+  ].join('\n');
+}
+
+/** Train on a feature service. */
+export function trainOnCell(service: string): string {
+  return trainCell().replace('SERVICE', word(service));
+}
+
+/** Score a model, as `name/3` or `name@alias`. */
+export function scoreCell(model: string): string {
+  return `scored = %feast_score ${word(model)} --entities entity_df`;
+}
+
+/** A Python string. */
+function text(value: string): string {
+  return JSON.stringify(value);
+}
+
+/** A word of a magic's line: quoted where it would be several. */
+function word(value: string): string {
+  return /^[\w@/.:=-]+$/.test(value) ? value : text(value);
+}

@@ -1,15 +1,19 @@
 // The JupyterLab side of feast_nb: what it adds to the lab.
 import {
+  ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { addCommands } from './commands';
 import { addRenderer } from './mime';
+import { addPanel, SETTINGS } from './side';
 
 const commands: JupyterFrontEndPlugin<void> = {
   id: 'feast-nb:commands',
@@ -35,4 +39,30 @@ const outputs: JupyterFrontEndPlugin<void> = {
     addRenderer(registry)
 };
 
-export default [commands, outputs];
+const panel: JupyterFrontEndPlugin<void> = {
+  id: SETTINGS,
+  description:
+    'A side panel: features, services, models, runs, and what becomes of them.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  optional: [
+    ICommandPalette,
+    ITranslator,
+    ILayoutRestorer,
+    ISettingRegistry,
+    IStateDB
+  ],
+  activate: (
+    app: JupyterFrontEnd,
+    tracker: INotebookTracker,
+    palette: ICommandPalette | null,
+    translator: ITranslator | null,
+    restorer: ILayoutRestorer | null,
+    settings: ISettingRegistry | null,
+    state: IStateDB | null
+  ) => {
+    addPanel(app, tracker, { palette, translator, restorer, settings, state });
+  }
+};
+
+export default [commands, outputs, panel];

@@ -67,7 +67,7 @@ def test_a_job_that_never_ran_is_recorded_as_just_that(repo, client) -> None:
 def test_the_file_of_a_living_process_is_left_alone(repo, drivers) -> None:
     import feast_nb
     from feast_nb.outbox import Outbox
-    from feast_nb.session.recorder import state_folder
+    from feast_nb.places import state_folder
 
     session = feast_nb.open(repo)
     session.runs.start("v1")

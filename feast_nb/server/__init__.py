@@ -1,0 +1,18 @@
+"""The side panel's door: what the Jupyter server answers under `feast-nb/api/`.
+
+Enabled by installing the package. The server process imports neither Feast nor MLflow: a worker
+process of its own reads for it (`feast_nb.worker`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _load_jupyter_server_extension(app: Any) -> None:
+    """Add the routes; called by the Jupyter server when it starts."""
+    from .routes import add
+    from .settings import settings_of
+
+    add(app.web_app, settings_of(app), app.log)
+    app.log.info("feast_nb: the side panel's routes are under feast-nb/api/.")

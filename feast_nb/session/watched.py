@@ -1,0 +1,251 @@
+"""A repository that is looked at again and again: answered from copies, read in the background."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .. import drift, overview, usage
+from ..answers import Operations
+from ..errors import FeastNbError, TrackingError
+from ..facts import Catalog, Model
+from ..features import definitions, objects, store
+from ..features.store import settings_of
+from ..history import questions
+from ..lineage import Impact, Lineage
+from ..overview import Overview, Tracking
+from ..patches import Patches
+from ..records import Contract
+from ..runs import brief, lookup, tracking
+from . import asked
+from .past import Past, stretch_of
+
+FRESH = 2.0  # seconds within which what was read is not read again
+PATIENCE = 4.0  # seconds that an answer waits for MLflow; after that it is given from the copy
+_CONTRACTS = 2000  # of how many model versions the definitions are compared
+
+_T = TypeVar("_T")
+_OFF = "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its yaml."
+_LINES = "mlflow:\n  enabled: true\n  tracking_uri: sqlite:///mlflow.db"
+
+
+class Watched:
+    """A feature repository and its tracking server, looked at by a panel.
+
+    Nothing of it writes, and no code of the repository is run. `tracking_uri` is a notebook's,
+    for repositories that leave it to the environment. Raises `RepositoryError` for a
+    `feature_store.yaml` that Feast cannot use.
+    """
+
+    def __init__(self, yaml: Path, tracking_uri: str | None = None) -> None:
+        self._yaml = yaml
+        self._given = tracking_uri
+        self._lock = threading.RLock()
+        self._written = _written(yaml)
+        self._open()
+
+    def _open(self) -> None:
+        self.store: Any = store.open_store(self._yaml)
+        settings = settings_of(self.store)
+        if settings is not None and not settings.tracking_uri and self._given:
+            settings.tracking_uri = self._given
+        self._refused = ""
+        self._copy: _Copy | None = None
+        if settings is not None:
+            try:
+                uri = tracking.address(settings.get_tracking_uri())
+                self._copy = _Copy(self.store, uri)
+            except TrackingError as problem:
+                self._refused = str(problem)
+
+    def look(self) -> Tracking:
+        """Whether MLflow answers; it is asked again where that is a while ago."""
+        if (written := _written(self._yaml)) != self._written:
+            with self._lock:
+                self._written = written
+                self._open()
+        if self._copy is None:
+            return (
+                Tracking("refused", self._refused)
+                if self._refused
+                else Tracking("disabled", _LINES)
+            )
+        return self._copy.look()
+
+    @property
+    def off(self) -> str:
+        """Why nothing is to be known of MLflow; empty where it is enabled."""
+        found = self.look()
+        return _OFF if found.state == "disabled" else self._refused
+
+    def asked(self, ask: Callable[[Past], _T]) -> _T:
+        """An answer from what was read of MLflow; raises `TrackingError` where nothing was."""
+        found = self.look()
+        if self._copy is None or self._copy.history.as_of is None:
+            raise TrackingError(_OFF if found.state == "disabled" else found.said)
+        with self._lock:
+            return ask(self._copy)
+
+    def overview(self) -> Overview:
+        """The project at one look; without what MLflow knows while MLflow has said nothing."""
+        found = self.look()
+        now = time.time()
+        copy = self._copy
+        if copy is None or copy.history.as_of is None:
+            self.store.refresh_registry()
+            known = overview.of(
+                objects.catalog(self.store),
+                None,
+                (),
+                lambda _: ("unknown", ()),
+                lambda _: None,
+                int(now * 1000),
+            )
+            return _with(known, tracking=found)
+        with self._lock:
+            days = stretch_of(questions.began(copy.history), now)
+            past = copy.known(days=days)
+            used = usage.of(past.catalog, past.groups, past.models, days=days, now=int(now * 1000))
+            fit = _Fit(self.store, past.catalog, copy.contracts)
+            known = overview.of(
+                past.catalog, used, past.models, fit.of, copy.version_url, int(now * 1000)
+            )
+        notes = (*copy.notes, *known.notes)
+        return _with(known, tracking=found, as_of=copy.as_of, notes=notes)
+
+    def lineage(self, named: str | None, up: int | None, down: int | None) -> Lineage:
+        """The graph of the project, or of what an object comes from and what comes of it."""
+        names = [named] if named else []
+        return self.asked(lambda past: asked.drawn(past, names, up=up, down=down))
+
+    def impact(self, named: str) -> Impact:
+        """Everything that depends on an object."""
+        return self.asked(lambda past: asked.impact(past, named))
+
+    def operations(self, most: int) -> Operations:
+        """What was applied and materialized, newest first."""
+        return self.asked(lambda past: asked.operations(past, most))
+
+
+class _Copy(Past):
+    """A past that answers from the copy, which another one brings up to date meanwhile."""
+
+    def __init__(self, opened: Any, uri: str) -> None:
+        super().__init__(opened, uri)
+        self.contracts: dict[str, Contract | None] = {}
+        self._reader = Past(opened, uri)
+        self._reader.show = self._shown
+        self._share = 0.0
+        self._pool = ThreadPoolExecutor(1, "feast_nb reading")
+        self._reading: Future[None] | None = None
+        self._looked = 0.0
+        self._trouble = ""
+        self._asking = threading.Lock()
+
+    def refresh(self, anew: bool = False) -> None:
+        """Nothing: the other one does it."""
+
+    def look(self) -> Tracking:
+        """Have MLflow read, unless that was just done, and wait a little for it."""
+        with self._asking:
+            done = self._reading is None or self._reading.done()
+            if done and time.monotonic() - self._looked > FRESH:
+                self._reading = self._pool.submit(self._bring)
+        if self._reading is not None:
+            wait_for([self._reading], PATIENCE)
+        url = tracking.web(self.ui)
+        if self._trouble:
+            return Tracking("away", self._trouble, url)
+        if self.history.as_of is None:
+            return Tracking("reading", "MLflow is being read for the first time.", url, self._share)
+        return Tracking("ready", "", url)
+
+    def _bring(self) -> None:
+        trouble = ""
+        try:
+            before = self._reader.history
+            self._reader.refresh()
+            self.notes = self._reader.notes
+            trouble = next((n for n in self.notes if n.startswith("as of ")), "")
+            if self._reader.history is not before:  # it was broken, and made anew
+                self.history.close()
+                self.history = type(before)(before.path)
+            self._read_contracts()
+        except FeastNbError as problem:
+            trouble = str(problem)
+        finally:
+            self._catalog = None
+            self._trouble = trouble
+            self._looked = time.monotonic()
+
+    def _read_contracts(self) -> None:
+        """Contracts of what is served, or might be: of versions with an alias, and the latest."""
+        latest: dict[str, Model] = {}
+        wanted: dict[str, None] = {}
+        for model in questions.models(self._reader.history, project=self.project):
+            latest[model.name] = model
+            if model.aliases and model.contract:
+                wanted[model.contract] = None
+        wanted |= dict.fromkeys(m.contract for m in latest.values() if m.contract)
+        missing = [a for a in list(wanted)[:_CONTRACTS] if a not in self.contracts]
+        if missing:
+            self.contracts |= lookup.contracts(self.uri, missing)
+
+    def _shown(self, count: int, share: float) -> None:
+        self._share = share
+
+
+class _Fit:
+    """How today's registry differs from what model versions were trained on."""
+
+    def __init__(
+        self, opened: Any, catalog: Catalog, contracts: dict[str, Contract | None]
+    ) -> None:
+        self._catalog = catalog
+        self._contracts = contracts
+        self._views = objects.defined(opened)
+        self._parts = definitions.parts_of(self._views.values())
+
+    def of(self, model: Model) -> tuple[str, tuple[str, ...]]:
+        """The gravest change, and all in words."""
+        contract = self._contracts.get(model.contract or "")
+        if contract is None or not contract.views:
+            gone = [ref for ref in model.refs if not self._offers(ref)]
+            said = tuple(f"{ref} is gone." for ref in gone)
+            return ("breaks serving" if gone else "unknown"), said
+        service = self._catalog.services.get(contract.service or "")
+        refs = None
+        if service is not None:
+            names = {view: name for name, view in service.renamed.items()}
+            split = [ref.partition(":") for ref in service.refs]
+            refs = [f"{names.get(view, view)}:{feature}" for view, _, feature in split]
+        changes = drift.compare(contract, self._views, self._parts, refs)
+        if not changes:
+            return "same", ()
+        return drift.worst(changes), tuple(c.said for c in changes)
+
+    def _offers(self, ref: str) -> bool:
+        view, _, feature = ref.partition(":")
+        name = self._catalog.names.get(view, view)
+        return name in self._catalog.views and feature in self._catalog.views[name].features
+
+
+def be_brief() -> None:
+    """Have MLflow's requests give up soon, in a process that has no recorder to see to it."""
+    brief.follow(Patches())
+
+
+def _with(known: Overview, **more: Any) -> Overview:
+    from dataclasses import replace
+
+    return replace(known, **more)
+
+
+def _written(yaml: Path) -> tuple[int, int]:
+    found = yaml.stat()
+    return found.st_mtime_ns, found.st_size

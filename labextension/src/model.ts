@@ -1,0 +1,318 @@
+// What the panel knows: a state or a reason, and one signal when either changed.
+import { type ISignal, Signal } from '@lumino/signaling';
+
+import { type Api, type Query, Refused } from './api';
+import {
+  type IKernel,
+  type IOperations,
+  type IOverview,
+  type IRepositories,
+  type IRun,
+  type IRuns
+} from './overview';
+
+export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
+
+/** Why there is nothing to show; the panel has a sentence for each. */
+export type Reason =
+  | 'loading'
+  | 'no-extension'
+  | 'no-server'
+  | 'no-repository'
+  | 'choose'
+  | 'outside'
+  | 'refused';
+
+/** The notebook in front. */
+export interface IFront {
+  path: string;
+  kernel: string | null;
+}
+
+export interface IState {
+  reason: Reason | null;
+  /** What the server said, where the reason is a refusal. */
+  said: string;
+  repositories: IRepositories['repositories'];
+  repo: string | null;
+  kernel: IKernel | null;
+  overview: IOverview | null;
+  runs: IRuns | null;
+  /** Runs of the notebook in front. */
+  mine: IRun[];
+  operations: IOperations | null;
+  /** When what is shown was true. */
+  asOf: string | null;
+  refreshing: boolean;
+  tab: Tab;
+}
+
+const SOON = 1000; // milliseconds until a newer answer is asked for
+const PAGE = 50;
+
+export class PanelModel {
+  /** Seconds between two looks, while the panel can be seen. */
+  interval = 10;
+  /** The repository that the settings name. */
+  chosen = '';
+
+  private readonly changed = new Signal<this, void>(this);
+  private front: IFront | null = null;
+  private visible = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private asking: AbortController | null = null;
+  private disposed = false;
+  private found: IRepositories | null = null;
+
+  readonly state: IState = {
+    reason: 'loading',
+    said: '',
+    repositories: [],
+    repo: null,
+    kernel: null,
+    overview: null,
+    runs: null,
+    mine: [],
+    operations: null,
+    asOf: null,
+    refreshing: false,
+    tab: 'features'
+  };
+
+  constructor(private readonly api: Api) {}
+
+  get stateChanged(): ISignal<this, void> {
+    return this.changed;
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    this.stop();
+    Signal.clearData(this);
+  }
+
+  /** Only what is looked at is kept up to date. */
+  setVisible(visible: boolean): void {
+    if (visible !== this.visible) {
+      this.visible = visible;
+      if (visible) {
+        this.refresh();
+      } else {
+        this.stop();
+      }
+    }
+  }
+
+  setFront(front: IFront | null): void {
+    const same =
+      front?.path === this.front?.path && front?.kernel === this.front?.kernel;
+    this.front = front;
+    if (!same && this.visible) {
+      this.refresh();
+    }
+  }
+
+  setTab(tab: Tab): void {
+    this.state.tab = tab;
+    this.changed.emit();
+    if (tab === 'operations' && this.visible) {
+      this.refresh();
+    }
+  }
+
+  /** Look at another repository. */
+  choose(repo: string): void {
+    this.chosen = repo;
+    this.refresh();
+  }
+
+  /** Look now; what was being asked is not waited for. */
+  refresh(): void {
+    if (this.visible && !this.disposed) {
+      this.stop();
+      void this.look();
+    }
+  }
+
+  private stop(): void {
+    clearTimeout(this.timer);
+    this.asking?.abort();
+    this.asking = null;
+  }
+
+  private async look(): Promise<void> {
+    const asking = new AbortController();
+    this.asking = asking;
+    try {
+      await this.read(asking.signal);
+    } catch (problem) {
+      if (asking.signal.aborted) {
+        return;
+      }
+      this.refuse(problem);
+    }
+    if (!asking.signal.aborted) {
+      this.changed.emit();
+      const soon = this.state.refreshing ? SOON : this.interval * 1000;
+      this.timer = setTimeout(() => void this.look(), soon);
+    }
+  }
+
+  private async read(signal: AbortSignal): Promise<void> {
+    const { state } = this;
+    const { value } = await this.api.get<IRepositories>(
+      'repositories',
+      {},
+      undefined,
+      signal
+    );
+    this.found = value;
+    state.repositories = value.repositories;
+    if (!this.place()) {
+      return;
+    }
+    const repo = state.repo ?? '';
+    const overview = await this.api.get<IOverview>(
+      'catalog',
+      { repo },
+      0,
+      signal
+    );
+    state.overview = overview.value;
+    state.asOf = overview.asOf ?? overview.value.as_of;
+    state.refreshing =
+      overview.refreshing || overview.value.tracking.state === 'reading';
+    state.reason = null;
+    state.said = '';
+    this.changed.emit();
+    await Promise.all([
+      this.readRuns(repo, signal),
+      this.readMine(repo, signal),
+      this.readOperations(repo, signal)
+    ]);
+  }
+
+  private async readRuns(repo: string, signal: AbortSignal): Promise<void> {
+    const query = { repo, max_results: PAGE };
+    const found = await this.part<IRuns>('mlflow-runs', query, signal);
+    this.state.runs = found ?? this.state.runs;
+  }
+
+  /** The runs of the notebook in front. */
+  private async readMine(repo: string, signal: AbortSignal): Promise<void> {
+    const path = this.front?.path;
+    if (!path) {
+      this.state.mine = [];
+      return;
+    }
+    const query = { repo, object: `notebook=${path}`, max_results: 20 };
+    const found = await this.part<IRuns>('mlflow-runs', query, signal);
+    this.state.mine = found?.runs ?? this.state.mine;
+  }
+
+  private async readOperations(
+    repo: string,
+    signal: AbortSignal
+  ): Promise<void> {
+    if (this.state.tab === 'operations') {
+      const found = await this.part<IOperations>(
+        'operations',
+        { repo },
+        signal
+      );
+      this.state.operations = found ?? this.state.operations;
+    }
+  }
+
+  /** A part of what is shown; a refusal of it is no refusal of the rest. */
+  private async part<T>(
+    route: string,
+    query: Query,
+    signal: AbortSignal
+  ): Promise<T | null> {
+    try {
+      const got = await this.api.get<T>(route, query, 0, signal);
+      if (signal.aborted) {
+        return null;
+      }
+      this.state.refreshing ||= got.refreshing;
+      this.changed.emit();
+      return got.value;
+    } catch (problem) {
+      if (problem instanceof Refused) {
+        return null;
+      }
+      throw problem;
+    }
+  }
+
+  /** Which repository to look at; false where that is a reason to show nothing. */
+  private place(): boolean {
+    const { state, front } = this;
+    const found = this.found ?? { repositories: [], kernels: [] };
+    const names = found.repositories.map(r => r.repo);
+    state.kernel =
+      found.kernels.find(k => front !== null && k.kernel === front.kernel) ??
+      null;
+    const repo = this.pick(names);
+    if (repo !== state.repo) {
+      state.overview = state.runs = state.operations = null;
+      state.mine = [];
+      state.repo = repo;
+      state.reason = 'loading';
+      this.changed.emit();
+    }
+    if (repo !== null) {
+      return true;
+    }
+    state.refreshing = false;
+    state.reason =
+      state.kernel && !state.kernel.repo && !names.length
+        ? 'outside'
+        : names.length
+          ? 'choose'
+          : 'no-repository';
+    return false;
+  }
+
+  private pick(names: string[]): string | null {
+    if (this.chosen && names.includes(this.chosen)) {
+      return this.chosen;
+    }
+    const told = this.state.kernel?.repo;
+    if (told != null) {
+      return told;
+    }
+    const path = this.front?.path;
+    const above = names
+      .filter(n => path !== undefined && holds(n, path))
+      .sort((a, b) => b.length - a.length);
+    if (above.length) {
+      return above[0];
+    }
+    if (names.length === 1) {
+      return names[0];
+    }
+    // Without a notebook in front, what was looked at is looked at on.
+    const before = this.state.repo;
+    return before !== null && names.includes(before) ? before : null;
+  }
+
+  private refuse(problem: unknown): void {
+    const { state } = this;
+    state.refreshing = false;
+    state.said = problem instanceof Error ? problem.message : String(problem);
+    if (!(problem instanceof Refused)) {
+      state.reason = 'no-server';
+    } else if (problem.status === 404 && !problem.reason) {
+      state.reason = 'no-extension';
+    } else {
+      state.reason = 'refused';
+    }
+  }
+}
+
+/** Whether a path lies in a folder; `.` is the server's root. */
+function holds(folder: string, path: string): boolean {
+  return folder === '.' || path.startsWith(`${folder}/`);
+}

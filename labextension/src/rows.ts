@@ -1,0 +1,266 @@
+// What a tab lists, line by line: pure, so that ten thousand lines are no more than an array.
+import { type IState, type Tab } from './model';
+import {
+  type IKnownModel,
+  type IKnownView,
+  type IOperation,
+  type IRun
+} from './overview';
+import { moment } from './page';
+import { ago, spans } from './table';
+
+export type Mark = 'unused' | 'stale' | 'gone' | 'running' | 'failed' | 'drift';
+
+export interface IRow {
+  /** One for each object; of a feature it is its reference. */
+  id: string;
+  kind:
+    | 'heading'
+    | 'view'
+    | 'feature'
+    | 'source'
+    | 'entity'
+    | 'service'
+    | 'model'
+    | 'run'
+    | 'operation';
+  name: string;
+  /** What is said in quiet letters behind the name. */
+  about: string;
+  marks: [Mark, string][];
+  badges: string[];
+  open?: boolean;
+  inner?: boolean;
+}
+
+/** The lines of a tab that fit what is searched for; of the views in `open` with their features. */
+export function rowsOf(
+  state: IState,
+  tab: Tab,
+  search: string,
+  open: ReadonlySet<string>
+): IRow[] {
+  const wanted = search.trim().toLowerCase();
+  switch (tab) {
+    case 'features':
+      return features(state, wanted, open);
+    case 'services':
+      return services(state).filter(row => fits(row, wanted));
+    case 'models':
+      return (state.overview?.models ?? [])
+        .map(model)
+        .filter(row => fits(row, wanted));
+    case 'runs':
+      return runs(state, wanted);
+    case 'operations':
+      return (state.operations?.operations ?? [])
+        .map(operation)
+        .filter(row => fits(row, wanted));
+  }
+}
+
+function features(
+  state: IState,
+  wanted: string,
+  open: ReadonlySet<string>
+): IRow[] {
+  const { overview } = state;
+  if (!overview) {
+    return [];
+  }
+  // Without MLflow nothing is known to be unused.
+  const known = overview.as_of !== null;
+  const rows: IRow[] = [];
+  for (const view of overview.views) {
+    const row = viewRow(view, known);
+    const text = [view.description, view.owner, ...Object.values(view.tags)];
+    const own = !wanted || has([view.name, ...text], wanted);
+    const inner = view.features.filter(
+      f => own || has([f.name, `${view.name}:${f.name}`], wanted)
+    );
+    if (!own && !inner.length) {
+      continue;
+    }
+    row.open = open.has(view.name) || (Boolean(wanted) && !own);
+    rows.push(row);
+    if (row.open) {
+      for (const f of inner) {
+        const marks: IRow['marks'] = [];
+        if (f.gone) {
+          marks.push(['gone', 'gone']);
+        } else if (known && !f.training && !f.prediction && !f.models) {
+          marks.push(['unused', 'unused']);
+        }
+        rows.push({
+          id: `${view.name}:${f.name}`,
+          kind: 'feature',
+          name: f.name,
+          about: f.dtype,
+          marks,
+          badges: [],
+          inner: true
+        });
+      }
+    }
+  }
+  const others: [string, IRow['kind'], Record<string, string>][] = [
+    ['Entities', 'entity', overview.entities],
+    ['Sources', 'source', overview.sources]
+  ];
+  for (const [title, kind, of] of others) {
+    const names = Object.keys(of).filter(name => has([name], wanted));
+    if (names.length) {
+      rows.push(heading(title, names.length));
+      rows.push(
+        ...names.map(name => plain(kind, `${kind}=${name}`, name, of[name]))
+      );
+    }
+  }
+  return rows;
+}
+
+function viewRow(view: IKnownView, known: boolean): IRow {
+  const marks: IRow['marks'] = [];
+  if (view.gone) {
+    marks.push(['gone', 'gone']);
+  } else if (
+    known &&
+    !view.training &&
+    !view.prediction &&
+    !view.models.length
+  ) {
+    marks.push(['unused', 'unused']);
+  }
+  if (view.stale) {
+    marks.push(['stale', 'stale']);
+  }
+  const kind = view.kind === 'batch' ? '' : view.kind.replace('_', '-');
+  const count = view.training ? `${view.training.toLocaleString('en')}×` : '';
+  const row = plain(
+    'view',
+    `view=${view.name}`,
+    view.name,
+    [kind, count].filter(Boolean).join(' · ')
+  );
+  return { ...row, marks };
+}
+
+function services(state: IState): IRow[] {
+  return (state.overview?.services ?? []).map(service => {
+    const row = plain(
+      'service',
+      `service=${service.name}`,
+      service.name,
+      `${service.refs.length}`
+    );
+    const badges = service.models.flatMap(m => Object.keys(m.aliases));
+    return {
+      ...row,
+      badges: [...new Set(badges)].slice(0, 3),
+      marks: service.gone ? [['gone', 'gone']] : []
+    };
+  });
+}
+
+function model(of: IKnownModel): IRow {
+  const aliases = of.versions.flatMap(v => v.aliases);
+  // What is served counts; of a model without an alias its newest version.
+  const served = of.versions.filter(v => v.aliases.length);
+  const drifts = (served.length ? served : of.versions.slice(0, 1)).map(
+    v => v.drift
+  );
+  const grave = ['breaks serving', 'needs retraining'].find(d =>
+    drifts.includes(d)
+  );
+  return {
+    ...plain(
+      'model',
+      `model=${of.name}`,
+      of.name,
+      spans(of.versions.map(v => v.version))
+    ),
+    badges: aliases.slice(0, 3),
+    marks: grave ? [['drift', grave]] : []
+  };
+}
+
+function runs(state: IState, wanted: string): IRow[] {
+  const now = new Date().toISOString();
+  const mine = state.mine.map(of => run(of, now));
+  const open = state.kernel?.run;
+  if (open && !state.mine.some(r => r.run_id === open.id)) {
+    mine.unshift({
+      ...plain('run', `run=${open.id}`, open.name, 'open in this notebook'),
+      marks: [['running', 'running']]
+    });
+  }
+  const known = new Set(mine.map(row => row.id));
+  const others = (state.runs?.runs ?? [])
+    .map(of => run(of, now))
+    .filter(row => !known.has(row.id));
+  const rows: IRow[] = [];
+  for (const [title, of] of [
+    ['This notebook', mine],
+    ['Recent', others]
+  ] as const) {
+    const found = of.filter(row => fits(row, wanted));
+    if (found.length) {
+      rows.push(heading(title, found.length), ...found);
+    }
+  }
+  return rows;
+}
+
+function run(of: IRun, now: string): IRow {
+  const marks: IRow['marks'] = [];
+  if (of.status === 'RUNNING') {
+    marks.push(['running', 'running']);
+  } else if (of.status !== 'FINISHED') {
+    marks.push(['failed', of.status.toLowerCase()]);
+  }
+  const started = ago(new Date(of.start_time).toISOString(), now);
+  const what = of.predicts ?? of.feature_service ?? of.counts_as;
+  return {
+    ...plain('run', `run=${of.run_id}`, of.run_name, `${what} · ${started}`),
+    marks,
+    badges: of.registered_models
+      .map(m => `${m.model_name}/${m.version}`)
+      .slice(0, 2)
+  };
+}
+
+function operation(of: IOperation, place: number): IRow {
+  const changed = [...of.created, ...of.updated, ...of.deleted, ...of.changed];
+  const names = of.views.length ? of.views : changed;
+  const row = plain(
+    'operation',
+    `operation=${of.at}-${place}`,
+    `${of.what} ${names.slice(0, 3).join(', ')}`,
+    of.at ? moment(of.at).slice(5) : ''
+  );
+  return {
+    ...row,
+    marks: of.status === 'FAILED' ? [['failed', 'failed']] : []
+  };
+}
+
+function plain(
+  kind: IRow['kind'],
+  id: string,
+  name: string,
+  about: string
+): IRow {
+  return { id, kind, name, about, marks: [], badges: [] };
+}
+
+function heading(name: string, count: number): IRow {
+  return plain('heading', `heading=${name}`, name, count.toLocaleString('en'));
+}
+
+function fits(row: IRow, wanted: string): boolean {
+  return has([row.name, row.about, ...row.badges], wanted);
+}
+
+function has(texts: string[], wanted: string): boolean {
+  return texts.some(text => text.toLowerCase().includes(wanted));
+}

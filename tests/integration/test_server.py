@@ -1,0 +1,598 @@
+"""The side panel's routes, in a real Jupyter server, with a real worker process behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPClientError
+
+from ..conftest import answers, free_port, wait_for
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+ROUTES = ("catalog", "lineage", "operations", "mlflow-runs", "mlflow-feature-usage",
+          "mlflow-feature-models", "repositories")  # fmt: skip
+
+
+@pytest.fixture
+def jp_server_config(tmp_path: Path) -> dict[str, Any]:
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    return {
+        "ServerApp": {"jpserver_extensions": {"feast_nb": True}},
+        "FeastNb": {"folders": [str(allowed)]},
+    }
+
+
+@pytest.fixture
+def here(jp_root_dir: Path, trained: Path) -> Path:
+    """A trained repository under the server's root."""
+    return copied(trained, jp_root_dir / "team" / "repo")
+
+
+def copied(trained: Path, folder: Path) -> Path:
+    """A copy whose tracking server is its own database."""
+    shutil.copytree(trained, folder)
+    for name in ("registry.db", "stats.parquet", "online.db", "mlflow.db"):
+        shutil.copy(trained.parent / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def get(jp_fetch: Any, jp_serverapp: Any, jp_asyncio_loop: Any) -> Iterator[Any]:
+    """Ask a route: status, headers and JSON, refusals included."""
+
+    async def ask(
+        route: str, headers: dict[str, str] | None = None, **params: Any
+    ) -> tuple[int, Any, Any]:
+        try:
+            found = await jp_fetch(
+                "feast-nb", "api", route, params={k: str(v) for k, v in params.items()},
+                headers=headers or {}, request_timeout=120,
+            )  # fmt: skip
+        except HTTPClientError as problem:
+            found = problem.response
+        body = found.body if found is not None else b""
+        return found.code, found.headers, json.loads(body) if body else None
+
+    yield ask
+    jp_asyncio_loop.run_until_complete(worker_of(jp_serverapp).stop())
+
+
+def worker_of(app: Any) -> Any:
+    """The worker process, as the server holds it."""
+    return app.web_app.settings["feast_nb_worker"]
+
+
+async def test_the_catalog_of_the_only_repository(get: Any, here: Path) -> None:
+    status, headers, found = await get("catalog")
+
+    assert status == 200
+    assert found["project"] == "drivers"
+    views = {v["name"]: v for v in found["views"]}
+    hourly = views["hourly"]
+    assert (hourly["training"], hourly["owner"], hourly["ttl"]) == (3, "rides@example.com", 259200)
+    assert hourly["stale"]  # materialized in January 2024
+    assert {f["name"]: f["dtype"] for f in hourly["features"]} == {
+        "conv_rate": "Float32", "acc_rate": "Float32", "trips": "Int64",
+    }  # fmt: skip
+    assert views["doubled"]["kind"] == "on_demand"
+    assert [m["name"] for m in found["models"]] == ["m", "p"]
+    champion = found["models"][0]["versions"][1]
+    assert (champion["version"], champion["aliases"], champion["drift"]) == (
+        1,
+        ["champion"],
+        "same",
+    )
+    assert found["tracking"]["state"] == "ready"
+    assert headers["Feast-Nb-As-Of"] == found["as_of"]
+
+
+async def test_a_server_that_has_not_imported_feast_or_mlflow(here: Path, tmp_path: Path) -> None:
+    """In a process of its own: this one has them."""
+    code = (
+        "import sys, feast_nb, feast_nb.server.routes, feast_nb.server.settings\n"
+        "print([m for m in ('feast', 'mlflow', 'pandas', 'pyarrow') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_nobody_is_answered_without_a_token(
+    route: str, here: Path, jp_serverapp: Any, http_server_client: Any, jp_base_url: str
+) -> None:
+    with pytest.raises(HTTPClientError) as refused:
+        await http_server_client.fetch(f"{jp_base_url}feast-nb/api/{route}")
+
+    assert refused.value.code == 403
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_routes_only_read(method: str, here: Path, jp_fetch: Any) -> None:
+    body = {"body": "{}"} if method != "DELETE" else {}
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch("feast-nb", "api", "catalog", method=method, **body)
+
+    assert refused.value.code == 405
+
+
+async def test_repositories_are_found_under_the_root_and_in_allowed_folders(
+    get: Any, here: Path, trained: Path, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    allowed = copied(trained, tmp_path / "allowed" / "other")
+    copied(trained, tmp_path / "elsewhere")
+    copied(trained, jp_root_dir / ".hidden")
+    (jp_root_dir / "env" / "lib").mkdir(parents=True)
+    (jp_root_dir / "env" / "pyvenv.cfg").touch()
+    copied(trained, jp_root_dir / "env" / "lib" / "repo")
+    status, _, found = await get("repositories")
+
+    assert status == 200
+    assert found["repositories"] == [
+        {"repo": str(allowed), "project": "drivers"},
+        {"repo": "team/repo", "project": "drivers"},
+    ]
+
+
+async def test_of_several_one_must_be_named(
+    get: Any, here: Path, trained: Path, jp_root_dir: Path
+) -> None:
+    copied(trained, jp_root_dir / "second")
+    status, _, said = await get("catalog")
+
+    assert status == 404
+    assert "second, team/repo" in said["message"]
+
+
+async def test_what_lies_outside_is_not_there(
+    get: Any, here: Path, trained: Path, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    outside = copied(trained, tmp_path / "elsewhere")
+    (jp_root_dir / "link").symlink_to(outside)
+    half = jp_root_dir / "half"
+    half.mkdir()
+    (half / "feature_store.yaml").symlink_to(outside / "feature_store.yaml")
+    up = os.path.relpath(outside, jp_root_dir)
+    for repo in (str(outside), up, "link", "half", "nowhere", "team/repo/feature_store.yaml",
+                 "team/repo\0", "/", "~", "..", "team/../../elsewhere"):  # fmt: skip
+        status, _, said = await get("catalog", repo=repo)
+        assert status == 404, repo
+        assert "no feature repository" in said["message"]
+
+
+async def test_an_allowed_folder_is_read(
+    get: Any, here: Path, trained: Path, tmp_path: Path
+) -> None:
+    other = copied(trained, tmp_path / "allowed" / "other")
+
+    assert (await get("catalog", repo=str(other)))[2]["project"] == "drivers"
+
+
+async def test_what_has_not_changed_is_not_sent_again(get: Any, here: Path) -> None:
+    _, headers, _ = await get("catalog")
+    await asyncio.sleep(2.1)
+    status, again, body = await get("catalog", {"If-None-Match": headers["ETag"]})
+
+    assert (status, body) == (304, None)
+    assert again["Feast-Nb-As-Of"] > headers["Feast-Nb-As-Of"]
+
+
+async def test_what_is_recorded_is_in_the_next_answer(get: Any, here: Path) -> None:
+    from mlflow import MlflowClient
+
+    _, _, before = await get("mlflow-runs", repo="team/repo")
+    api = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    tags = {"feast.project": "drivers", "feast.retrieval_type": "historical",
+            "feast.feature_refs": "profile:age"}  # fmt: skip
+    run = api.create_run("0", tags=tags, run_name="new")
+    await asyncio.sleep(2.1)
+    _, _, after = await get("mlflow-runs", repo="team/repo")
+
+    assert len(after["runs"]) == len(before["runs"]) + 1
+    assert after["runs"][0]["run_id"] == run.info.run_id
+    assert after["runs"][0]["status"] == "RUNNING"
+
+
+async def test_pages_of_runs_hold_each_run_once(get: Any, here: Path) -> None:
+    _, _, whole = await get("mlflow-runs", max_results=100)
+    ids, token = [], None
+    while True:
+        more = {"page_token": token} if token else {}
+        _, _, page = await get("mlflow-runs", max_results=1, **more)
+        ids += [r["run_id"] for r in page["runs"]]
+        token = page["next_page_token"]
+        if not token:
+            break
+
+    assert ids == [r["run_id"] for r in whole["runs"]]
+
+
+async def test_runs_of_a_model_a_service_or_a_notebook(get: Any, here: Path) -> None:
+    async def named(of: str) -> set[str]:
+        return {r["run_name"] for r in (await get("mlflow-runs", object=of))[2]["runs"]}
+
+    assert await named("model=m/1") == {"v1"}
+    assert {"v1", "v2"} <= await named("model=m")
+    assert {"v1", "v2"} <= await named("service=activity")
+    assert await named("notebook=none.ipynb") == set()
+
+
+async def test_lineage_and_impact_of_an_object(get: Any, here: Path) -> None:
+    _, _, drawn = await get("lineage", object="model=m/1", up=1)
+    _, _, touched = await get("impact", object="hourly:trips")
+
+    assert {n["kind"] for n in drawn["nodes"]} >= {"model", "run"}
+    assert drawn["width"] > 0
+    assert next(m["name"] for m in touched["models"]) == "m/1"
+
+
+@pytest.mark.parametrize(
+    ("route", "params", "status", "said"),
+    [
+        ("lineage", {"object": "view=hourl"}, 404, "did you mean hourly?"),
+        ("impact", {}, 400, "name an object"),
+        ("lineage", {"up": "x"}, 400, "up=x is no number"),
+        ("mlflow-runs", {"page_token": "x"}, 400, "is no page_token"),
+        ("mlflow-runs", {"object": "view=hourly"}, 400, "name a service="),
+    ],
+)
+async def test_a_refusal_says_what_to_do(
+    get: Any, here: Path, route: str, params: dict[str, str], status: int, said: str
+) -> None:
+    code, _, found = await get(route, **params)
+
+    assert code == status
+    assert said in found["message"]
+    assert "Traceback" not in json.dumps(found)
+
+
+async def test_a_repository_that_feast_cannot_use(get: Any, jp_root_dir: Path) -> None:
+    folder = jp_root_dir / "broken"
+    folder.mkdir()
+    (folder / "feature_store.yaml").write_text("project: p\nregistry: [\n")
+    status, _, said = await get("catalog")
+
+    assert status == 422
+    assert "feature_store.yaml" in said["message"]
+
+
+async def test_no_secret_is_told(get: Any, jp_root_dir: Path) -> None:
+    folder = jp_root_dir / "far"
+    folder.mkdir()
+    (folder / "feature_store.yaml").write_text(
+        "project: p\nprovider: local\nentity_key_serialization_version: 3\n"
+        "registry: {registry_type: sql, path: 'postgresql+psycopg://me:hunter2@127.0.0.1:1/x'}\n"
+    )
+    status, _, said = await get("catalog")
+
+    assert status == 422
+    assert "hunter2" not in json.dumps(said)
+
+
+async def test_mlflow_that_is_switched_off_and_on(get: Any, here: Path) -> None:
+    """The features stay; Feast's endpoints are empty, with the reason."""
+    yaml = here / "feature_store.yaml"
+    text = yaml.read_text()
+    yaml.write_text("\n".join(line for line in text.splitlines() if "mlflow" not in line))
+    _, _, found = await get("catalog")
+    _, _, runs = await get("mlflow-runs")
+    _, _, used = await get("mlflow-feature-usage")
+    _, _, models = await get("mlflow-feature-models")
+    assert found["tracking"]["state"] == "disabled"
+    assert {v["name"] for v in found["views"]} == {"hourly", "profile", "doubled"}
+    assert (runs["runs"], used["feature_usage"], models["feature_models"]) == ([], {}, {})
+    assert used["mlflow_enabled"] is False
+    assert "enabled: true" in runs["reason"]
+    assert (await get("lineage"))[0] == 503
+
+    yaml.write_text(text)
+    await asyncio.sleep(2.1)
+    _, _, found = await get("catalog")
+    assert found["tracking"]["state"] == "ready"
+    assert found["models"]
+
+
+async def test_stored_code_is_never_run(get: Any, jp_root_dir: Path, tmp_path: Path) -> None:
+    """The transformation of an on-demand view is code that whoever applied it wrote."""
+    from feast import FeatureStore
+
+    from ..conftest import make_repository
+    from .conftest import define
+
+    folder = make_repository(jp_root_dir / "evil", define=define)
+    registry = FeatureStore(repo_path=str(folder)).registry
+    proto = registry.proto()
+    (view,) = proto.on_demand_feature_views
+    trap = f"cposix\nsystem\n(S'touch {tmp_path}/run'\ntR.".encode()
+    view.spec.feature_transformation.user_defined_function.body = trap
+    view.spec.user_defined_function.body = trap
+    (folder / "registry.db").write_bytes(proto.SerializeToString())
+    for route in ("catalog", "lineage", "mlflow-feature-usage"):
+        assert (await get(route))[0] == 200, route
+
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_worker_that_is_killed_is_made_anew(
+    get: Any, here: Path, jp_serverapp: Any
+) -> None:
+    await get("catalog")
+    worker = worker_of(jp_serverapp)
+    first = worker.pid
+    os.kill(first, signal.SIGKILL)
+    status, _, _found = await get("operations")
+
+    assert status == 200
+    assert worker.pid not in (None, first)
+
+
+async def test_a_worker_killed_while_it_answers_is_asked_again(
+    get: Any, here: Path, jp_serverapp: Any
+) -> None:
+    worker = worker_of(jp_serverapp)
+    asking = asyncio.ensure_future(get("catalog"))
+    while worker.pid is None:
+        await asyncio.sleep(0.01)
+    os.kill(worker.pid, signal.SIGKILL)
+
+    assert (await asking)[0] == 200
+
+
+async def test_ten_callers_are_one_question(get: Any, here: Path, jp_serverapp: Any) -> None:
+    asked = []
+    process = worker_of(jp_serverapp)
+    before = process.ask
+
+    async def counted(question: Any, limit: float) -> Any:
+        asked.append(question["ask"])
+        return await before(question, limit)
+
+    process_answers(jp_serverapp)._ask = counted
+    found = await asyncio.gather(*(get("catalog") for _ in range(10)))
+
+    assert [status for status, _, _ in found] == [200] * 10
+    assert asked == ["catalog"]
+
+
+def process_answers(app: Any) -> Any:
+    return app.web_app.settings["feast_nb_answers"]
+
+
+async def test_the_last_answer_is_there_at_once_after_a_restart(
+    get: Any, here: Path, jp_serverapp: Any
+) -> None:
+    """From the disk, with its age, while the worker is starting."""
+    _, _, first = await get("catalog", repo="team/repo")
+    worker = worker_of(jp_serverapp)
+    os.kill(worker.pid, signal.SIGKILL)
+    process_answers(jp_serverapp)._kept.clear()
+    begin = time.perf_counter()
+    status, headers, found = await get("catalog", {"Prefer": "wait=0"}, repo="team/repo")
+    took = time.perf_counter() - begin
+
+    assert (status, headers["Feast-Nb-State"]) == (200, "refreshing")
+    assert found == first
+    assert took < 1.0  # what a user waits for, not a speed: the worker needs several seconds
+    status, headers, _ = await get("catalog", repo="team/repo")
+    assert headers["Feast-Nb-State"] == "ready"
+
+
+async def test_the_event_loop_is_never_blocked(get: Any, here: Path) -> None:
+    """No more than 50 ms, while the worker starts and everything is asked at once."""
+    longest, over = 0.0, False
+
+    async def beat() -> None:
+        nonlocal longest
+        loop = asyncio.get_running_loop()
+        while not over:
+            begin = loop.time()
+            await asyncio.sleep(0.005)
+            longest = max(longest, loop.time() - begin - 0.005)
+
+    beating = asyncio.ensure_future(beat())
+    await asyncio.gather(*(get(route) for route in ROUTES))
+    over = True
+    await beating
+
+    assert longest < 0.05
+
+
+async def test_an_idle_worker_ends(here: Path, tmp_path: Path) -> None:
+    import logging
+
+    from feast_nb.server.process import Process
+
+    process = Process(logging.getLogger("test"), idle=0.5)
+    question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
+    assert (await process.ask(question, 60)).status == 200
+    pid = process.pid
+    for _ in range(100):
+        if not lives(pid):
+            break
+        await asyncio.sleep(0.1)
+
+    assert not lives(pid)
+    assert (await process.ask(question, 60)).status == 200
+    await process.stop()
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+async def test_a_worker_that_hangs_is_given_up(here: Path) -> None:
+    import logging
+
+    from feast_nb.server.process import Process
+
+    process = Process(logging.getLogger("test"), idle=60)
+    question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
+    assert (await process.ask(question, 60)).status == 200
+    hung = process.pid
+    os.kill(hung, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        await process.ask(question, 0.5)
+
+    assert (await process.ask(question, 60)).status == 200
+    assert process.pid != hung
+    await process.stop()
+
+
+@pytest.mark.conformance("8.1")
+async def test_8_1_the_panel_needs_no_grpc(get: Any, here: Path) -> None:
+    """`feast ui` crashes without grpc, which its own extras leave out. Right: the panel's routes
+    answer wherever the package is installed."""
+    code = (
+        "import sys; sys.modules['grpc'] = None\n"
+        "import runpy; sys.argv = ['worker']; runpy.run_module('feast_nb.worker', run_name='__main__')"
+    )
+    question = {"id": 1, "ask": "catalog", "repo": str(here / "feature_store.yaml")}
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as worker:  # fmt: skip
+        worker.stdin.write(json.dumps(question).encode() + b"\n")
+        worker.stdin.flush()
+        head = json.loads(worker.stdout.readline())
+        worker.kill()
+
+    assert head["status"] == 200
+
+
+async def test_a_tracking_server_that_is_down_is_answered_from_the_copy(
+    get: Any, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    """Within seconds and with its age, whether it refuses or says nothing; Feast takes minutes."""
+    from mlflow import MlflowClient
+
+    from ..conftest import make_repository
+
+    folder, port = tmp_path / "mlflow", free_port()
+    folder.mkdir()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]  # fmt: skip
+    server = subprocess.Popen(command, cwd=folder, start_new_session=True,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: answers(f"{url}/health"), 90, "MLflow")
+        make_repository(jp_root_dir / "repo", tracking_uri=url)
+        tags = {"feast.project": "drivers", "feast.retrieval_type": "historical",
+                "feast.feature_refs": "hourly:trips"}  # fmt: skip
+        MlflowClient(url).create_run("0", tags=tags)
+        _, _, before = await get("mlflow-runs")
+        assert len(before["runs"]) == 1
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    silent = socket.socket()
+    silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for state in ("refuses", "says nothing"):
+        if state == "says nothing":
+            silent.bind(("127.0.0.1", port))
+            silent.listen(50)
+        await asyncio.sleep(2.1)
+        begin = time.perf_counter()
+        status, _, runs = await get("mlflow-runs")
+        assert time.perf_counter() - begin < 5, state
+        _, _, found = await get("catalog")
+
+        assert (status, len(runs["runs"])) == (200, 1)
+        assert runs["as_of"] == before["as_of"]
+        assert found["tracking"]["state"] == "away"
+        assert "as of" in found["tracking"]["said"]
+        assert {v["name"]: v["training"] for v in found["views"]}["hourly"] == 1
+    silent.close()
+
+
+async def test_a_kernel_says_what_only_it_knows(
+    get: Any, here: Path, jp_root_dir: Path, jp_serverapp: Any, tmp_path: Path
+) -> None:
+    """Its repository, server and open run: written by a real kernel, read by the server."""
+    from jupyter_client.manager import start_new_kernel
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    manager, client = start_new_kernel(cwd=str(here))
+    try:
+
+        def run(code: str) -> None:
+            reply = client.execute_interactive(code, timeout=120, output_hook=lambda _: None)
+            assert reply["content"]["status"] == "ok", reply["content"]
+
+        run("%load_ext feast_nb")
+        run("_ = %feast_store .")
+        run("_ = %feast_run open_one")
+        _, _, found = await get("repositories")
+        (kernel,) = found["kernels"]
+        assert kernel["repo"] == "team/repo"
+        assert kernel["tracking_uri"].startswith("sqlite:///")
+        assert kernel["run"]["name"] == "open_one"
+        run("_ = %feast_run --end")
+        (kernel,) = (await get("repositories"))[2]["kernels"]
+        assert kernel["run"] is None
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    left = list(Path(jupyter_runtime_dir()).glob("feast-nb-*.json"))
+    assert len(left) == 1  # killed, it could not take it away
+    assert (await get("repositories"))[2]["kernels"] == []
+    assert not list(Path(jupyter_runtime_dir()).glob("feast-nb-*.json"))
+
+
+@pytest.fixture
+def kernel_file(jp_runtime_dir: Path) -> Any:
+    def write(**told: Any) -> None:
+        jp_runtime_dir.mkdir(parents=True, exist_ok=True)
+        (jp_runtime_dir / "feast-nb-1.json").write_text(
+            json.dumps({"kernel": "1", "pid": os.getpid(), "notebook": None, **told})
+        )
+
+    return write
+
+
+async def test_a_kernel_outside_is_told_without_its_path(
+    get: Any, here: Path, tmp_path: Path, kernel_file: Any
+) -> None:
+    kernel_file(repository=str(tmp_path / "elsewhere" / "feature_store.yaml"))
+    (kernel,) = (await get("repositories"))[2]["kernels"]
+
+    assert kernel["repo"] is None
+
+
+async def test_a_repository_that_names_no_server_is_read_where_its_notebooks_write(
+    get: Any, jp_root_dir: Path, kernel_file: Any, here: Path
+) -> None:
+    from ..conftest import make_repository
+
+    repo = make_repository(jp_root_dir / "bare", tracking_uri=None)
+    kernel_file(
+        repository=str(repo / "feature_store.yaml"), tracking_uri=f"sqlite:///{here}/mlflow.db"
+    )
+    _, _, found = await get("catalog", repo="bare")
+
+    assert [m["name"] for m in found["models"]] == ["m", "p"]
+
+
+async def test_a_notebook_that_ends_mid_file_is_no_trouble(
+    get: Any, here: Path, jp_runtime_dir: Path
+) -> None:
+    jp_runtime_dir.mkdir(parents=True, exist_ok=True)
+    (jp_runtime_dir / "feast-nb-1.json").write_text('{"kernel": "1", "pi')
+
+    assert (await get("repositories"))[2]["kernels"] == []
