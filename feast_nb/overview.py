@@ -13,12 +13,15 @@ from .facts import Catalog, Model, View
 from .records import Document, Record
 from .usage import FeatureUsage, ModelUse, Usage, iso, uses
 
-TrackingState = Literal["ready", "away", "reading", "refused", "disabled"]
+TrackingState = Literal["ready", "away", "reading", "unmade", "refused", "disabled"]
 
 
 @dataclass(frozen=True)
 class Tracking(Record):
-    """Whether MLflow answers: `said` is what to know or to do, `read` the part read so far."""
+    """Whether MLflow answers: `said` is what to know or to do, `read` the part read so far.
+
+    `unmade` is a database that has no tables yet: the first run makes it, and nobody else.
+    """
 
     state: TrackingState
     said: str = ""

@@ -13,16 +13,17 @@ import os
 import re
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .errors import FeastNbError, FeatureError, TrackingError, UsageError
+from .session.watched import Watched, be_brief
 
 if TYPE_CHECKING:
     from .records import Document
-    from .session.watched import Watched
 
 LARGEST = 64_000_000  # bytes of an answer
 _AT_ONCE = 8
@@ -36,7 +37,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._watched: dict[tuple[str, str | None], Watched] = {}
-        self._lock = threading.Lock()
+        self._opening: defaultdict[Any, threading.Lock] = defaultdict(threading.Lock)
+        be_brief()
 
     def answer(self, question: Question) -> tuple[dict[str, Any], bytes]:
         """What is known of an answer (`status`, `etag`, `as_of`, `state`), and the answer as JSON.
@@ -67,12 +69,8 @@ class Worker:
         return ask(self._repository(question), question)
 
     def _repository(self, question: Question) -> Watched:
-        from .session.watched import Watched, be_brief
-
         key = (question["repo"], question.get("tracking_uri"))
-        with self._lock:
-            if not self._watched:
-                be_brief()
+        with self._opening[key]:  # a far registry that does not answer keeps nobody else waiting
             if key not in self._watched:
                 self._watched[key] = Watched(Path(key[0]), key[1])
             return self._watched[key]

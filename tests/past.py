@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from feast_nb import usage
+from feast_nb import overview, usage
 from feast_nb.answers import Operation, Operations, RecentRun, RecentRuns
 from feast_nb.facts import Catalog, Group, Model, Run, Service, View
 from feast_nb.lineage import Impact, Lineage, Past, graph, layout
@@ -26,7 +26,8 @@ CATALOG = Catalog(
     entities={"driver": "driver_id"},
     views={
         "hourly": View("hourly", "batch", ("trips", "rating"), ("trips",), ("driver",), (),
-                       "What a driver did", "rides@example.com"),
+                       "What a driver did", "rides@example.com", ("Int64", "Float32"), 86_400.0,
+                       {"team": "rides"}, True, at(18)),
         "profile": View("profile", "batch", ("age",), ("people",), ("driver",)),
         "derived": View("derived", "on_demand", ("pay",), ("bonus",), (), ("hourly:trips",)),
         "idle": View("idle", "stream", ("clicks",), ("trips",), ("driver",)),
@@ -81,6 +82,24 @@ def drawn(*focus: tuple[str, str]) -> Lineage:
     url = "http://mlflow:5000/#/models/eta/versions/2"
     nodes = tuple(replace(n, url=url) if n.id == "model:eta/2" else n for n in found.nodes)
     return replace(found, nodes=nodes, as_of="2026-01-20T12:00:00+00:00")
+
+
+def seen() -> overview.Overview:
+    """The project at one look, as the side panel is told it."""
+    fit = {
+        "eta/1": ("needs retraining", ("TTL of hourly changed from 2 d to 1 d.",)),
+        "eta/2": ("same", ()),
+        "old/1": ("unknown", ()),
+    }
+    found = overview.of(
+        CATALOG,
+        used(),
+        MODELS,
+        lambda m: fit.get(m.shown, ("breaks serving", ("derived:pay is gone.",))),
+        lambda shown: f"https://mlflow.example.com/#/models/{shown}",
+        NOW,
+    )
+    return replace(found, as_of="2026-01-20T12:00:00+00:00")
 
 
 def of_view() -> Impact:

@@ -31,6 +31,7 @@ _CONTRACTS = 2000  # of how many model versions the definitions are compared
 
 _T = TypeVar("_T")
 _OFF = "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its yaml."
+_UNMADE = "the tracking database has not all tables of this MLflow yet: the first run makes them."
 _LINES = "mlflow:\n  enabled: true\n  tracking_uri: sqlite:///mlflow.db"
 
 
@@ -50,16 +51,17 @@ class Watched:
         self._open()
 
     def _open(self) -> None:
+        store.check_applied(self._yaml)
         self.store: Any = store.open_store(self._yaml)
         settings = settings_of(self.store)
         if settings is not None and not settings.tracking_uri and self._given:
             settings.tracking_uri = self._given
         self._refused = ""
+        self._uri: str | None = None
         self._copy: _Copy | None = None
         if settings is not None:
             try:
-                uri = tracking.address(settings.get_tracking_uri())
-                self._copy = _Copy(self.store, uri)
+                self._uri = tracking.address(settings.get_tracking_uri())
             except TrackingError as problem:
                 self._refused = str(problem)
 
@@ -69,19 +71,21 @@ class Watched:
             with self._lock:
                 self._written = written
                 self._open()
-        if self._copy is None:
-            return (
-                Tracking("refused", self._refused)
-                if self._refused
-                else Tracking("disabled", _LINES)
-            )
+        if self._uri is None:
+            off = Tracking("disabled", _LINES)
+            return Tracking("refused", self._refused) if self._refused else off
+        with self._lock:
+            if self._copy is None:
+                if not tracking.is_made(self._uri):
+                    return Tracking("unmade")
+                self._copy = _Copy(self.store, self._uri)
         return self._copy.look()
 
     @property
     def off(self) -> str:
-        """Why nothing is to be known of MLflow; empty where it is enabled."""
+        """Why nothing is to be known of MLflow; empty where it has something to say."""
         found = self.look()
-        return _OFF if found.state == "disabled" else self._refused
+        return {"disabled": _OFF, "unmade": _UNMADE}.get(found.state, self._refused)
 
     def asked(self, ask: Callable[[Past], _T]) -> _T:
         """An answer from what was read of MLflow; raises `TrackingError` where nothing was."""

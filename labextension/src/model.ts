@@ -134,6 +134,11 @@ export class PanelModel {
     }
   }
 
+  /** Seconds to wait for something newer; none while there is nothing to look at. */
+  private get patience(): number {
+    return this.state.overview ? 5 : 0;
+  }
+
   private stop(): void {
     clearTimeout(this.timer);
     this.asking?.abort();
@@ -175,7 +180,7 @@ export class PanelModel {
     const overview = await this.api.get<IOverview>(
       'catalog',
       { repo },
-      0,
+      this.patience,
       signal
     );
     state.overview = overview.value;
@@ -231,7 +236,7 @@ export class PanelModel {
     signal: AbortSignal
   ): Promise<T | null> {
     try {
-      const got = await this.api.get<T>(route, query, 0, signal);
+      const got = await this.api.get<T>(route, query, this.patience, signal);
       if (signal.aborted) {
         return null;
       }

@@ -2,7 +2,7 @@
 import { type IModelUse } from './records';
 
 export interface ITracking {
-  state: 'ready' | 'away' | 'reading' | 'refused' | 'disabled';
+  state: 'ready' | 'away' | 'reading' | 'unmade' | 'refused' | 'disabled';
   said: string;
   url: string | null;
   read: number;

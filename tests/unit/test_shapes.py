@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from feast_nb.display import MIME, bundle
 from feast_nb.records import Document
 
 from .. import past
@@ -18,6 +17,7 @@ SHAPES: dict[str, Document] = {
     "lineage": past.drawn(),
     "lineage_model": past.drawn(("model", "eta/2")),
     "usage": past.used(),
+    "catalog": past.seen(),
 }
 
 
@@ -25,7 +25,7 @@ SHAPES: dict[str, Document] = {
 def test_what_the_front_end_draws_is_what_python_writes(name: str) -> None:
     """After a change that is meant: FEAST_NB_GOLDEN=write, and look at labextension/test too."""
     path = DATA / f"{name}.json"
-    shape = json.loads(json.dumps(bundle(SHAPES[name])[MIME]))
+    shape = json.loads(json.dumps(SHAPES[name].to_dict()))
     if os.environ.get("FEAST_NB_GOLDEN") == "write":
         path.write_text(json.dumps(shape, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
