@@ -13,14 +13,15 @@ from .facts import Catalog, Model, View
 from .records import Document, Record
 from .usage import FeatureUsage, ModelUse, Usage, iso, uses
 
-TrackingState = Literal["ready", "away", "reading", "unmade", "refused", "disabled"]
+TrackingState = Literal["ready", "away", "reading", "unmade", "refused", "disabled", "unapplied"]
 
 
 @dataclass(frozen=True)
 class Tracking(Record):
     """Whether MLflow answers: `said` is what to know or to do, `read` the part read so far.
 
-    `unmade` is a database that has no tables yet: the first run makes it, and nobody else.
+    `unmade` is a database that has no tables yet: the first run makes it, and nobody else;
+    `unapplied` a repository whose registry is not there yet.
     """
 
     state: TrackingState

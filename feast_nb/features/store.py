@@ -67,21 +67,20 @@ def open_store(yaml: Path) -> Any:
     return store
 
 
-def check_applied(yaml: Path) -> None:
-    """Raise `RepositoryError` where a registry's file is not there: Feast makes one on opening."""
+def is_applied(yaml: Path) -> bool:
+    """Whether a registry that is a file here is there: Feast makes one on opening."""
     from feast.repo_config import load_repo_config
     from pydantic import ValidationError
 
     try:
         config = load_repo_config(yaml.parent, yaml)
     except (ValidationError, ValueError, OSError, TypeError, AttributeError, ImportError):
-        return  # what is wrong with it, opening says
+        return True  # what is wrong with it, opening says
     except Exception as problem:  # a YAML parser's
         raise RepositoryError(f"cannot use {yaml}: {_first_line(problem)}") from problem
     path = str(getattr(config.registry, "path", "") or "")
     kind = str(getattr(config.registry, "registry_type", "file"))
-    if kind == "file" and path and "://" not in path and not (yaml.parent / path).exists():
-        raise RepositoryError(f"nothing of {yaml.parent.name} is applied yet; run `feast apply`.")
+    return kind != "file" or not path or "://" in path or (yaml.parent / path).exists()
 
 
 def _first_line(problem: BaseException) -> str:

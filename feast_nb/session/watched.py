@@ -30,15 +30,21 @@ PATIENCE = 4.0  # seconds that an answer waits for MLflow; after that it is give
 _CONTRACTS = 2000  # of how many model versions the definitions are compared
 
 _T = TypeVar("_T")
-_OFF = "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its yaml."
-_UNMADE = "the tracking database has not all tables of this MLflow yet: the first run makes them."
+_SAID = {
+    "disabled": "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its "
+    "feature_store.yaml.",
+    "unapplied": "nothing of this repository is applied yet; run `feast apply`.",
+    "unmade": "the tracking database has not all tables of this MLflow yet: the first run makes "
+    "them.",
+}
 _LINES = "mlflow:\n  enabled: true\n  tracking_uri: sqlite:///mlflow.db"
 
 
 class Watched:
     """A feature repository and its tracking server, looked at by a panel.
 
-    Nothing of it writes, and no code of the repository is run. `tracking_uri` is a notebook's,
+    Nothing of it writes, nothing that is not there yet is made by looking, and no code of the
+    repository is run. `tracking_uri` is a notebook's,
     for repositories that leave it to the environment. Raises `RepositoryError` for a
     `feature_store.yaml` that Feast cannot use.
     """
@@ -47,34 +53,37 @@ class Watched:
         self._yaml = yaml
         self._given = tracking_uri
         self._lock = threading.RLock()
-        self._written = _written(yaml)
+        self._written: tuple[int, int] | None = None
+        self._off = Tracking("disabled", _LINES)
+        self._uri: str | None = None
+        self._copy: _Copy | None = None
+        self.store: Any = None
         self._open()
 
     def _open(self) -> None:
-        store.check_applied(self._yaml)
-        self.store: Any = store.open_store(self._yaml)
+        written = _written(self._yaml)
+        self._off, self._uri, self._copy = Tracking("disabled", _LINES), None, None
+        if not store.is_applied(self._yaml):
+            self.store, self._off = None, Tracking("unapplied")
+            return
+        self.store = store.open_store(self._yaml)
         settings = settings_of(self.store)
         if settings is not None and not settings.tracking_uri and self._given:
             settings.tracking_uri = self._given
-        self._refused = ""
-        self._uri: str | None = None
-        self._copy: _Copy | None = None
         if settings is not None:
             try:
                 self._uri = tracking.address(settings.get_tracking_uri())
             except TrackingError as problem:
-                self._refused = str(problem)
+                self._off = Tracking("refused", str(problem))
+        self._written = written
 
     def look(self) -> Tracking:
         """Whether MLflow answers; it is asked again where that is a while ago."""
-        if (written := _written(self._yaml)) != self._written:
-            with self._lock:
-                self._written = written
-                self._open()
-        if self._uri is None:
-            off = Tracking("disabled", _LINES)
-            return Tracking("refused", self._refused) if self._refused else off
         with self._lock:
+            if self.store is None or _written(self._yaml) != self._written:
+                self._open()
+            if self._uri is None:
+                return self._off
             if self._copy is None:
                 if not tracking.is_made(self._uri):
                     return Tracking("unmade")
@@ -85,13 +94,15 @@ class Watched:
     def off(self) -> str:
         """Why nothing is to be known of MLflow; empty where it has something to say."""
         found = self.look()
-        return {"disabled": _OFF, "unmade": _UNMADE}.get(found.state, self._refused)
+        if found.state == "refused":
+            return found.said
+        return _SAID.get(found.state, "")
 
     def asked(self, ask: Callable[[Past], _T]) -> _T:
         """An answer from what was read of MLflow; raises `TrackingError` where nothing was."""
         found = self.look()
         if self._copy is None or self._copy.history.as_of is None:
-            raise TrackingError(_OFF if found.state == "disabled" else found.said)
+            raise TrackingError(_SAID.get(found.state) or found.said)
         with self._lock:
             return ask(self._copy)
 
@@ -100,6 +111,8 @@ class Watched:
         found = self.look()
         now = time.time()
         copy = self._copy
+        if self.store is None:
+            return Overview("", tracking=found)
         if copy is None or copy.history.as_of is None:
             self.store.refresh_registry()
             known = overview.of(

@@ -2,7 +2,14 @@
 import { type IModelUse } from './records';
 
 export interface ITracking {
-  state: 'ready' | 'away' | 'reading' | 'unmade' | 'refused' | 'disabled';
+  state:
+    | 'ready'
+    | 'away'
+    | 'reading'
+    | 'unmade'
+    | 'refused'
+    | 'disabled'
+    | 'unapplied';
   said: string;
   url: string | null;
   read: number;

@@ -196,7 +196,9 @@ function Tabs(props: {
 }): React.ReactElement {
   const { state } = props.model;
   // Without MLflow there are no models and no runs to speak of.
-  const off = state.overview?.tracking.state === 'disabled';
+  const off = ['disabled', 'unapplied'].includes(
+    state.overview?.tracking.state ?? ''
+  );
   const tabs = off ? TABS.slice(0, 2) : TABS;
   const key = (event: React.KeyboardEvent<HTMLDivElement>) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -1,6 +1,5 @@
 // The panel on a fake server: what it shows, why it shows nothing, and what its buttons do.
 import { nullTranslator } from '@jupyterlab/translation';
-import * as React from 'react';
 import { act } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';

@@ -584,11 +584,14 @@ async def test_what_is_not_there_yet_is_not_made(get: Any, jp_root_dir: Path) ->
     mlflow = 'mlflow: {enabled: true, tracking_uri: "sqlite:///mlflow.db"}'
     text = YAML.format(project="drivers", offline="duckdb", mlflow=mlflow)
     (folder / "feature_store.yaml").write_text(text)
-    status, _, said = await get("catalog", repo="new")
-    assert (status, said["message"]) == (422, "nothing of new is applied yet; run `feast apply`.")
+    _, _, found = await get("catalog", repo="new")
+    _, _, runs = await get("mlflow-runs", repo="new")
+    assert (found["tracking"]["state"], found["views"]) == ("unapplied", [])
+    assert "feast apply" in runs["reason"]
     assert [p.name for p in folder.iterdir()] == ["feature_store.yaml"]
 
     make_repository(folder)
+    await asyncio.sleep(2.1)
     before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
     _, _, found = await get("catalog", repo="new")
     _, _, runs = await get("mlflow-runs", repo="new")
