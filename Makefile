@@ -26,6 +26,7 @@ test: $(VENV)/.test node_modules/.installed lint types  ## every test that most 
 	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 	npm test --silent
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"
+	$(BIN)/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
 	$(BIN)/python -m pytest tests -n 2 --dist loadgroup $(APART)
 	$(BIN)/python -m pytest tests/notebooks
 	$(BIN)/python -m pytest tests/browser

@@ -24,8 +24,7 @@ class Record:
     """A frozen dataclass of plain values that turns into a dictionary and back."""
 
     def to_dict(self) -> dict[str, Any]:
-        kept = [f for f in dataclasses.fields(self) if f.metadata.get("kept", True)]  # type: ignore[arg-type]
-        return {f.name: _plain(getattr(self, f.name)) for f in kept}
+        return {name: _plain(getattr(self, name)) for name in _kept(type(self))}  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -56,12 +55,19 @@ class Document(Record):
 
 
 @cache
+def _kept(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("kept", True))
+
+
+@cache
 def _hints(cls: type) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, Record):
         return Record.to_dict(value)  # only the outermost record carries its head
     if isinstance(value, (tuple, list)):

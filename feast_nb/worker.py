@@ -53,12 +53,13 @@ class Worker:
             said = " ".join(str(problem).split())[:300]
             print(f"feast_nb: {type(problem).__name__}: {said}", file=sys.stderr)
             return _refusal(500, f"{type(problem).__name__}: {said}", "Failure")
-        body = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(body) > LARGEST:
+        # When it was true is no part of what it says: an answer that is the same is not sent again.
+        passing = {k: v for k, v in found.items() if k in ("as_of", "now")}
+        lasting = _json({k: v for k, v in found.items() if k not in passing})
+        if len(lasting) > LARGEST:
             return _refusal(413, "the answer is too large; ask for less of it.", "TooLarge")
-        lasting = {k: v for k, v in found.items() if k not in ("as_of", "now")}
-        text = json.dumps(lasting, ensure_ascii=False, sort_keys=True).encode()
-        etag = hashlib.blake2b(text, digest_size=12).hexdigest()
+        etag = hashlib.blake2b(lasting, digest_size=12).hexdigest()
+        body = _json(passing)[:-1] + (b"," if passing else b"") + lasting[1:]
         state = (found.get("tracking") or {}).get("state", "ready")
         return {"status": 200, "etag": etag, "as_of": found.get("as_of"), "state": state}, body
 
@@ -140,6 +141,10 @@ _ASKED: dict[str, Callable[[Watched, Question], dict[str, Any]]] = {
     "lineage": _lineage,
     "impact": _impact,
 }
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _status(problem: FeastNbError) -> int:

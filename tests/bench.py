@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .bench_panel import panel
 from .bench_past import drawing, painting, past, past_100k
 from .conftest import answers, free_port, wait_for
 
@@ -34,7 +35,7 @@ def main() -> int:
     logging.disable(logging.WARNING)
     failures = 0
     benches = (loading, fingerprinting, retrieving, first_retrieval, a_million_rows, a_thousand,
-               serving, past, drawing, painting, past_100k)  # fmt: skip
+               serving, past, drawing, painting, panel, past_100k)  # fmt: skip
     wanted = sys.argv[1:]
     for bench in benches:
         if bench.__name__ not in wanted and (wanted or bench is past_100k):

@@ -54,7 +54,7 @@ class Answers:
         if task is None:
             task = asyncio.ensure_future(self._asked(key, question))
             self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+            task.add_done_callback(lambda done: self._ended(key, done))
         if kept is None and wait is not None:
             kept = await loop.run_in_executor(None, _read, _place(key), question)
         patience = self._limit if wait is None or kept is None else wait
@@ -64,6 +64,11 @@ class Answers:
         if kept is None:
             raise TimeoutError
         return Answered(kept, refreshing=True)
+
+    def _ended(self, key: str, task: asyncio.Task[Reply]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; where nobody does, it is no trouble
 
     async def _asked(self, key: str, question: dict[str, Any]) -> Reply:
         reply = await self._ask(question, self._limit)

@@ -54,7 +54,7 @@ class Process:
             process = await self._started()
             number = next(self._numbers)
             loop = asyncio.get_running_loop()
-            self._asked = loop.time()
+            self._asked = begin = loop.time()
             reply = self._waiting[number] = loop.create_future()
             try:
                 assert process.stdin is not None
@@ -65,7 +65,7 @@ class Process:
                 if attempt == _TRIES:
                     raise Died from None
             except TimeoutError:
-                if self._heard < self._asked:  # it has not said a word since: it hangs
+                if self._heard < begin:  # it has not said a word since: it hangs
                     self._log.warning("feast_nb: the worker hangs, and is made anew.")
                     self._kill(process)
                 raise

@@ -88,7 +88,8 @@ class Watched:
                 if not tracking.is_made(self._uri):
                     return Tracking("unmade")
                 self._copy = _Copy(self.store, self._uri)
-        return self._copy.look()
+            copy = self._copy
+        return copy.look()
 
     @property
     def off(self) -> str:
@@ -130,7 +131,7 @@ class Watched:
             used = usage.of(past.catalog, past.groups, past.models, days=days, now=int(now * 1000))
             fit = _Fit(self.store, past.catalog, copy.contracts)
             known = overview.of(
-                past.catalog, used, past.models, fit.of, copy.version_url, int(now * 1000)
+                past.catalog, used, past.models, fit.of, _urls(copy.ui), int(now * 1000)
             )
         notes = (*copy.notes, *known.notes)
         return _with(known, tracking=found, as_of=copy.as_of, notes=notes)
@@ -195,6 +196,8 @@ class _Copy(Past):
             self._read_contracts()
         except FeastNbError as problem:
             trouble = str(problem)
+        except Exception as problem:  # a driver's, MLflow's own: the panel shows its first line
+            trouble = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
         finally:
             self._catalog = None
             self._trouble = trouble
@@ -225,6 +228,7 @@ class _Fit:
     ) -> None:
         self._catalog = catalog
         self._contracts = contracts
+        self._gone: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._views = objects.defined(opened)
         self._parts = definitions.parts_of(self._views.values())
 
@@ -232,9 +236,12 @@ class _Fit:
         """The gravest change, and all in words."""
         contract = self._contracts.get(model.contract or "")
         if contract is None or not contract.views:
-            gone = [ref for ref in model.refs if not self._offers(ref)]
-            said = tuple(f"{ref} is gone." for ref in gone)
-            return ("breaks serving" if gone else "unknown"), said
+            if model.refs not in self._gone:  # thousands of versions share a few hundred lists
+                self._gone[model.refs] = tuple(
+                    f"{ref} is gone." for ref in model.refs if not self._offers(ref)
+                )
+            said = self._gone[model.refs]
+            return ("breaks serving" if said else "unknown"), said
         service = self._catalog.services.get(contract.service or "")
         refs = None
         if service is not None:
@@ -255,6 +262,18 @@ class _Fit:
 def be_brief() -> None:
     """Have MLflow's requests give up soon, in a process that has no recorder to see to it."""
     brief.follow(Patches())
+
+
+def _urls(ui: str) -> Callable[[str], str | None]:
+    """The address of `name/3` in MLflow's UI, for thousands of them."""
+    if tracking.web(ui) is None:
+        return lambda _: None
+
+    def url(shown: str) -> str | None:
+        name, _, version = shown.rpartition("/")
+        return tracking.version_url(ui, name, version)
+
+    return url
 
 
 def _with(known: Overview, **more: Any) -> Overview:

@@ -61,7 +61,9 @@ const panel: JupyterFrontEndPlugin<void> = {
     settings: ISettingRegistry | null,
     state: IStateDB | null
   ) => {
+    performance.mark('feast-nb:panel');
     addPanel(app, tracker, { palette, translator, restorer, settings, state });
+    performance.measure('feast-nb:panel', 'feast-nb:panel'); // what it costs
   }
 };
 

@@ -153,12 +153,14 @@ function Head(props: {
       {names.length > 1 ? (
         <select
           aria-label={trans.__('Feature repository')}
-          value={state.repo ?? ''}
+          value={model.chosen}
           onChange={event => model.choose(event.target.value)}
         >
-          {state.repo === null && (
-            <option value="">{trans.__('Choose a repository')}</option>
-          )}
+          <option value="">
+            {state.repo === null
+              ? trans.__('Choose a repository')
+              : trans.__('%1, of the notebook', state.repo)}
+          </option>
           {names.map(({ repo, project }) => (
             <option key={repo} value={repo}>
               {project ? `${project} (${repo})` : repo}

@@ -89,10 +89,12 @@ export function trackingSentence(
       };
     case 'away':
       return {
-        text: trans.__(
-          'The tracking server does not answer (%1).',
-          tracking.said
-        ),
+        text: tracking.said.startsWith('as of')
+          ? trans.__(
+              'The tracking server does not answer. What is shown is %1',
+              tracking.said
+            )
+          : tracking.said,
         ...again
       };
     case 'refused':

@@ -441,7 +441,9 @@ test('a tracking server that is away is said, above what is known', async () => 
   };
   await show();
 
-  expect(host.textContent).toContain('does not answer (as of Monday)');
+  expect(host.textContent).toContain(
+    'does not answer. What is shown is as of Monday'
+  );
   expect(lines()).toContain('hourly');
 });
 

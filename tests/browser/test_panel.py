@@ -97,9 +97,7 @@ def test_a_training_is_followed_from_the_notebook_to_its_lineage(
     tab(panel, "runs")
     # Nothing is clicked and nothing reloaded: the panel looks again by itself.
     row(panel, "run", "first").wait_for(timeout=SLOW)
-    assert (
-        "This notebook" in panel.inner_text().capitalize() or "THIS NOTEBOOK" in panel.inner_text()
-    )
+    assert "THIS NOTEBOOK" in panel.inner_text()
     tab(panel, "models")
     row(panel, "model", "driver_rating").wait_for(timeout=SLOW)
     row(panel, "model", "driver_rating").click()
@@ -112,6 +110,7 @@ def test_a_training_is_followed_from_the_notebook_to_its_lineage(
     page.screenshot(path=SHOTS / "panel-light.png")
     panel.get_by_role("button", name="Show lineage").click()
     page.wait_for_selector(".fnb-main-area canvas[data-painted=yes]", timeout=SLOW)
+    page.screenshot(path=SHOTS / "panel.png")
     theme(page, "JupyterLab Dark")
     page.wait_for_timeout(500)
     page.screenshot(path=SHOTS / "panel-dark.png")

@@ -1,0 +1,158 @@
+"""The benchmarks of the side panel: a real JupyterLab on a large project, and what it costs.
+
+Part of `make bench` (`python -m tests.bench panel`): 500 views of ten features, 10,000 runs, 1,000
+models of five versions.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from . import stores
+from .browser.conftest import NO_NEWS, TOKEN, Lab, _command, _environment, _free_port, _wait
+from .conftest import make_repository
+
+Line = tuple[str, float, float]
+
+SCROLL = """async seconds => {
+  const list = document.querySelector('.fnb-list');
+  let frames = 0;
+  const begin = performance.now();
+  while (performance.now() - begin < seconds * 1000) {
+    list.scrollTop = (list.scrollTop + 400) % (list.scrollHeight - list.clientHeight);
+    await new Promise(requestAnimationFrame);
+    frames += 1;
+  }
+  return frames / seconds;
+}"""
+
+
+def panel() -> list[Line]:
+    """What the panel costs the lab, and how long one waits for it."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        _project(home / "root")
+        with _lab(home) as lab:
+            _seconds(lab)  # reads MLflow for the first time
+            while _ask(lab)[1]["tracking"]["state"] != "ready":
+                time.sleep(1)
+        with _lab(home) as lab:
+            snapshot = _seconds(lab, {"Prefer": "wait=0"})
+            cold = snapshot + _seconds(lab)
+            time.sleep(2.5)
+            warm = _seconds(lab)
+            blocked = _blocked(lab)
+            with sync_playwright() as playwright:
+                path = shutil.which("chromium") or shutil.which("chromium-browser")
+                browser = playwright.chromium.launch(executable_path=path)
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                page.goto(f"{lab.url}/lab?token={TOKEN}&reset")
+                page.wait_for_function("() => window.jupyterapp?.started")
+                page.wait_for_timeout(3000)
+                measure = (
+                    "() => performance.getEntriesByName('feast-nb:panel', 'measure')[0].duration"
+                )
+                activate = page.evaluate(measure) / 1000
+                page.evaluate(
+                    "() => void window.jupyterapp.commands.execute('feast-nb:open-panel')"
+                )
+                page.wait_for_selector(".fnb-panel .fnb-row", timeout=60_000)
+                page.locator(".fnb-search").fill("f")
+                page.wait_for_timeout(500)
+                frames = page.evaluate(SCROLL, 2)
+                browser.close()
+    return [
+        ("activation of the panel in the lab, seconds", activate, 0.03),
+        ("the panel's first content, from the disk, seconds", snapshot, 1.0),
+        ("fresh content, the worker started for it, seconds", cold, 10.0),
+        ("fresh content, warm, seconds", warm, 2.0),
+        ("longest wait for another route of the server meanwhile, seconds", blocked, 0.05),
+        (f"30 frames/s beside scrolling 5,000 features ({frames:.0f})", 30 / frames, 1.0),
+    ]
+
+
+def _project(root: Path) -> None:
+    from datetime import timedelta
+
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+    from feast.types import Float64
+
+    def define(repo: Path) -> list[Any]:
+        driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+        source = FileSource(name="stats", path=str(repo / "stats.parquet"),
+                            timestamp_field="event_timestamp")  # fmt: skip
+        views = [
+            FeatureView(name=view.name, entities=[driver], ttl=timedelta(days=1), source=source,
+                        schema=[Field(name=f, dtype=Float64) for f in view.features], online=False)
+            for view in stores.catalog().views.values()
+        ]  # fmt: skip
+        services = [
+            FeatureService(name=f"service_{n}", features=views[2 * n : 2 * n + 2])
+            for n in range(250)
+        ]
+        return [driver, *views, *services]
+
+    folder = root / "repo"
+    uri = stores.make(root.parent / "mlflow.db", 10_000)
+    make_repository(folder, project=stores.PROJECT, define=define, tracking_uri=uri)
+
+
+@contextmanager
+def _lab(home: Path) -> Iterator[Lab]:
+    news = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True, exist_ok=True)
+    news.write_text(NO_NEWS)
+    lab = Lab(f"http://127.0.0.1:{_free_port()}", home / "root")
+    log = home / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(_command(lab), cwd=lab.root, env=_environment(home),
+                                  stdout=output, stderr=output)  # fmt: skip
+    try:
+        _wait(lab, server, log)
+        yield lab
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+
+
+def _ask(lab: Lab, headers: dict[str, str] | None = None, route: str = "catalog") -> Any:
+    url = f"{lab.url}/feast-nb/api/{route}?token={TOKEN}"
+    with urlopen(Request(url, headers=headers or {}), timeout=120) as answer:
+        return answer.headers, json.loads(answer.read())
+
+
+def _seconds(lab: Lab, headers: dict[str, str] | None = None) -> float:
+    begin = time.perf_counter()
+    _ask(lab, headers)
+    return time.perf_counter() - begin
+
+
+def _blocked(lab: Lab) -> float:
+    """The longest answer of a route that has nothing to do, while all of ours are asked."""
+    routes = ("catalog", "lineage", "operations", "mlflow-runs", "mlflow-feature-usage",
+              "mlflow-feature-models")  # fmt: skip
+    asking = [threading.Thread(target=_ask, args=(lab, None, route)) for route in routes]
+    url, longest = f"{lab.url}/api?token={TOKEN}", 0.0
+    for _ in range(5):
+        urlopen(url).read()
+    for thread in asking:
+        thread.start()
+    while any(thread.is_alive() for thread in asking):
+        begin = time.perf_counter()
+        urlopen(url).read()
+        longest = max(longest, time.perf_counter() - begin)
+        time.sleep(0.01)
+    return longest
