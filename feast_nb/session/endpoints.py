@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import UsageError
 from ..facts import Model, Run
 from ..history import questions
+from ..records import public_uri
 from ..usage import registered
 from .past import Past, find
 
@@ -46,7 +47,7 @@ def runs(
     names = questions.experiments(past.history)
     return {
         "runs": [_run(past, r, models.get(r.id, []), names) for r in shown],
-        "mlflow_uri": past.ui,
+        "mlflow_uri": public_uri(past.ui),
         "next_page_token": f"{shown[-1].started}:{shown[-1].id}" if more else None,
         "as_of": past.as_of,
         "notes": list(past.notes),

@@ -21,8 +21,10 @@ export interface IPanelProps {
   trans: TranslationBundle;
   deeds: IDeeds;
   remedy: (remedy: Remedy) => void;
-  /** The search and the tab that the panel was left with. */
+  /** Hears the tab that is looked at. */
   onTab?: (tab: Tab) => void;
+  /** Hears the object that is looked at; null for the list. */
+  onShow?: (row: IRow | null) => void;
   /** How tall the list is where nothing has been laid out. */
   height?: number;
 }
@@ -57,7 +59,11 @@ export function Panel(props: IPanelProps): React.ReactElement {
   const [, again] = React.useReducer((n: number) => n + 1, 0);
   const [search, setSearch] = React.useState('');
   const [open, setOpen] = React.useState<ReadonlySet<string>>(new Set());
-  const [shown, setShown] = React.useState<IRow | null>(null);
+  const [shown, show] = React.useState<IRow | null>(null);
+  const setShown = (row: IRow | null) => {
+    show(row);
+    props.onShow?.(row);
+  };
   React.useEffect(() => {
     model.stateChanged.connect(again);
     return () => {

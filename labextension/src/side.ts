@@ -15,12 +15,13 @@ import { LabIcon } from '@jupyterlab/ui-components';
 
 import { type IDeeds } from './about';
 import { Api } from './api';
-import { retrievalCell, scoreCell, trainCell, trainOnCell } from './cells';
+import { retrievalCell, scoreCell, trainOnCell } from './cells';
 import { insertBelow } from './insert';
 import { PanelModel, type Tab } from './model';
 import { impactTab, lineageTab } from './objects';
 import { type IKnownVersion, type IRun } from './overview';
 import { FeastPanel } from './panel';
+import { type IRow } from './rows';
 import { LINES, type Remedy } from './sentences';
 
 export const PANEL = 'feast-nb-panel';
@@ -31,6 +32,19 @@ const ICON = new LabIcon({
   svgstr:
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><g class="jp-icon3" fill="#616161"><path d="M4 4h6v4H4zM4 10h6v4H4zM4 16h6v4H4z"/><circle cx="18" cy="12" r="3"/><path d="M10 5.4c4 0 5 2.600 5.600 4.600l-1.500.500C13.600 8.600 12.700 7 10 7zM10 11.200h5v1.600h-5zM10 18.600c4 0 5-2.600 5.600-4.600l-1.500-.500c-.5 1.900-1.400 3.500-4.100 3.500z"/></g></svg>'
 });
+
+/** The kinds of objects that can be drawn, that others depend on, that code names. */
+const DRAWN = [
+  'view',
+  'feature',
+  'service',
+  'model',
+  'source',
+  'entity',
+  'run'
+];
+const CHANGED = ['view', 'feature', 'service', 'source', 'entity'];
+const NAMED = ['view', 'feature', 'service', 'model'];
 
 /** What the lab may offer, and does not everywhere. */
 export interface IOffered {
@@ -51,6 +65,7 @@ export function addPanel(
   const trans = (offered.translator ?? nullTranslator).load('feast_nb');
   const model = new PanelModel(api);
   let mlflow = ''; // the address of MLflow's UI, where the settings name one
+  let seen: IRow | null = null; // the object that the panel shows at a closer look
 
   const run = (command: string, args: Record<string, string> = {}) =>
     void app.commands.execute(`feast-nb:${command}`, args);
@@ -70,7 +85,11 @@ export function addPanel(
     trans,
     deeds,
     remedy: remedy => cure(remedy),
-    onTab: tab => void offered.state?.save(PANEL, { tab })
+    onTab: tab => void offered.state?.save(PANEL, { tab }),
+    onShow: row => {
+      seen = row;
+      app.commands.notifyCommandChanged();
+    }
   });
   panel.id = PANEL;
   panel.title.icon = ICON;
@@ -128,26 +147,33 @@ export function addPanel(
       label: string,
       execute: (args: Record<string, string>) => unknown,
       args: string[] = [],
+      kinds: string[] = [],
       isEnabled: () => boolean = () => true
     ) => {
       const command = `feast-nb:${id}`;
+      // Without arguments it is about the line that was right-clicked, else the object shown.
+      const about = (given: object) => ({
+        ...clicked(app),
+        ...(seen && kinds.includes(seen.kind) ? named(seen.id) : {}),
+        ...(given as Record<string, string>)
+      });
       app.commands.addCommand(command, {
         label,
-        isEnabled,
         describedBy: {
           args: {
             type: 'object',
             properties: Object.fromEntries(
               args.map(name => [name, { type: 'string' }])
-            ),
-            required: args
+            )
           }
         },
-        // From the context menu, the arguments are those of the line that was clicked.
-        execute: given =>
-          execute({ ...clicked(app), ...(given as Record<string, string>) })
+        isEnabled: given => {
+          const known: Record<string, string> = about(given);
+          return isEnabled() && args.every(name => known[name]);
+        },
+        execute: given => execute(about(given))
       });
-      if (!args.length) {
+      if (id !== 'open-mlflow') {
         offered.palette?.addItem({ command, category });
       }
     };
@@ -170,25 +196,29 @@ export function addPanel(
       'show-lineage',
       trans.__('Show Lineage'),
       ({ object }) => show(lineageTab, 'lineage', object),
-      ['object']
+      ['object'],
+      DRAWN
     );
     add(
       'show-impact',
       trans.__('Show Impact'),
       ({ object }) => show(impactTab, 'impact', object),
-      ['object']
+      ['object'],
+      CHANGED
     );
     add(
       'insert-retrieval',
       trans.__('Insert Cell: Retrieve this Service'),
       ({ service }) => insert(retrievalCell(service)),
       ['service'],
+      ['service'],
       someNotebook
     );
     add(
       'insert-train-on',
       trans.__('Insert Cell: Train on this Service'),
-      ({ service }) => insert(service ? trainOnCell(service) : trainCell()),
+      ({ service }) => insert(trainOnCell(service)),
+      ['service'],
       ['service'],
       someNotebook
     );
@@ -197,13 +227,15 @@ export function addPanel(
       trans.__('Insert Cell: Score this Model'),
       ({ model: of }) => insert(scoreCell(of)),
       ['model'],
+      ['model'],
       someNotebook
     );
     add(
       'copy-reference',
       trans.__('Copy Reference'),
       ({ reference }) => Clipboard.copyToSystem(reference),
-      ['reference']
+      ['reference'],
+      NAMED
     );
     add(
       'open-mlflow',
@@ -213,15 +245,12 @@ export function addPanel(
       ['url']
     );
     const menu: [string, string[]][] = [
-      [
-        'show-lineage',
-        ['view', 'feature', 'service', 'model', 'source', 'entity', 'run']
-      ],
-      ['show-impact', ['view', 'feature', 'service', 'source', 'entity']],
+      ['show-lineage', DRAWN],
+      ['show-impact', CHANGED],
       ['insert-retrieval', ['service']],
       ['insert-train-on', ['service']],
       ['insert-score', ['model']],
-      ['copy-reference', ['view', 'feature', 'service', 'model']]
+      ['copy-reference', NAMED]
     ];
     menu.forEach(([id, kinds], rank) =>
       kinds.forEach(kind =>
@@ -276,10 +305,12 @@ function follow(tracker: INotebookTracker, model: PanelModel): void {
 /** What the line that was right-clicked stands for, as arguments of a command. */
 function clicked(app: JupyterFrontEnd): Record<string, string> {
   const node = app.contextMenuHitTest?.(n => n.dataset.fnbId !== undefined);
-  const id = node?.dataset.fnbId;
-  if (!id) {
-    return {};
-  }
+  const id = node?.isConnected ? node.dataset.fnbId : undefined;
+  return id ? named(id) : {};
+}
+
+/** An object as the arguments that the commands take. */
+function named(id: string): Record<string, string> {
   const name = id.replace(/^\w+=/, '');
   return { object: id, reference: name, service: name, model: name };
 }

@@ -653,3 +653,49 @@ async def test_models_say_how_the_registry_has_drifted_from_them(get: Any, here:
     drift, said = await champion()
     assert drift == "breaks serving"
     assert "hourly:trips" in said
+
+
+SERVES = """\
+import asyncio, logging, sys
+from feast_nb.server.process import Process
+
+async def main():
+    process = Process(logging.getLogger(), idle=600)
+    await process.ask({"ask": "catalog", "repo": sys.argv[1]}, 90)
+    print(process.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_the_worker_ends_with_a_server_that_is_killed(here: Path) -> None:
+    command = [sys.executable, "-c", SERVES, str(here / "feature_store.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        worker = int(server.stdout.readline())
+        assert lives(worker)
+        server.kill()
+
+    wait_for(lambda: not lives(worker), 20, "the worker to end")
+
+
+def test_no_address_is_told_with_its_password(here: Path, tmp_path: Path) -> None:
+    """MLflow's, as Feast's endpoint of the same name tells it: `mlflow_uri`."""
+    from feast_nb.session import endpoints
+    from feast_nb.session.past import Past
+    from feast_nb.session.watched import Watched
+
+    yaml = here / "feature_store.yaml"
+    text = yaml.read_text()
+    yaml.write_text(
+        text.replace("auto_log", 'ui_url: "http://me:hunter2@mlflow:5000", auto_log', 1)
+    )
+    watched = Watched(yaml)
+    past = Past(watched.store, f"sqlite:///{here}/mlflow.db")
+    past.refresh()
+    told = json.dumps([endpoints.runs(past), watched.overview().to_dict()])
+
+    assert "http://mlflow:5000" in told
+    assert "hunter2" not in told

@@ -1,0 +1,113 @@
+// The panel's commands, in the least of a lab that they can live in.
+import { type JupyterFrontEnd } from '@jupyterlab/application';
+import { type INotebookTracker } from '@jupyterlab/notebook';
+import { CommandRegistry } from '@lumino/commands';
+import { type MenuSvg } from '@jupyterlab/ui-components';
+import { Signal } from '@lumino/signaling';
+import { beforeEach, expect, test } from 'vitest';
+
+import { type Api } from '../src/api';
+import { addPanel, type IOffered, PANEL } from '../src/side';
+
+const NONE: IOffered = {
+  palette: null,
+  translator: null,
+  restorer: null,
+  settings: null,
+  state: null
+};
+
+let commands: CommandRegistry;
+let added: string[];
+let menu: { command: string; selector: string }[];
+let inserted: string[];
+let hit: HTMLElement | undefined;
+
+function app(): JupyterFrontEnd {
+  return {
+    commands,
+    contextMenu: {
+      addItem: (item: { command: string; selector: string }) => menu.push(item)
+    } as unknown as MenuSvg,
+    contextMenuHitTest: (fits: (node: HTMLElement) => boolean) =>
+      hit && fits(hit) ? hit : undefined,
+    shell: {
+      add: (widget: { id: string }, area: string) =>
+        added.push(`${area} ${widget.id}`),
+      activateById: () => undefined,
+      widgets: () => []
+    }
+  } as unknown as JupyterFrontEnd;
+}
+
+function tracker(notebook: boolean): INotebookTracker {
+  const content = {
+    model: {
+      readOnly: false,
+      sharedModel: {
+        insertCell: (_: number, cell: { source: string }) =>
+          inserted.push(cell.source)
+      }
+    },
+    activeCellIndex: 0,
+    deselectAll: () => undefined,
+    scrollToItem: () => Promise.resolve(),
+    activate: () => undefined
+  };
+  const found = {
+    currentWidget: notebook ? { id: 'n', content } : null
+  } as unknown as INotebookTracker;
+  Object.assign(found, { currentChanged: new Signal(found) });
+  return found;
+}
+
+beforeEach(() => {
+  commands = new CommandRegistry();
+  added = [];
+  menu = [];
+  inserted = [];
+  hit = undefined;
+});
+
+test('the panel stands on the left, and activation waits for nothing', () => {
+  addPanel(app(), tracker(true), NONE, {} as Api);
+
+  expect(added).toEqual([`left ${PANEL}`]);
+});
+
+test('a command of an object is disabled until one is known', () => {
+  addPanel(app(), tracker(true), NONE, {} as Api);
+
+  expect(commands.isEnabled('feast-nb:insert-retrieval')).toBe(false);
+  expect(
+    commands.isEnabled('feast-nb:insert-retrieval', { service: 'activity' })
+  ).toBe(true);
+  expect(commands.isEnabled('feast-nb:open-panel')).toBe(true);
+});
+
+test('a line that is right-clicked is what its menu is about', async () => {
+  addPanel(app(), tracker(true), NONE, {} as Api);
+  hit = document.createElement('div');
+  hit.dataset.fnbId = 'model=driver model';
+  document.body.append(hit);
+  await commands.execute('feast-nb:insert-score');
+
+  expect(inserted).toEqual([
+    'scored = %feast_score "driver model" --entities entity_df'
+  ]);
+  expect(
+    menu.some(
+      item =>
+        item.command === 'feast-nb:insert-score' &&
+        item.selector.includes('model')
+    )
+  ).toBe(true);
+});
+
+test('without a notebook nothing is inserted', () => {
+  addPanel(app(), tracker(false), NONE, {} as Api);
+
+  expect(
+    commands.isEnabled('feast-nb:insert-train-on', { service: 'activity' })
+  ).toBe(false);
+});
