@@ -1,5 +1,6 @@
 // The JupyterLab side of feast_nb: what it adds to the lab.
 import {
+  ILabShell,
   ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
@@ -50,7 +51,8 @@ const panel: JupyterFrontEndPlugin<void> = {
     ITranslator,
     ILayoutRestorer,
     ISettingRegistry,
-    IStateDB
+    IStateDB,
+    ILabShell
   ],
   activate: (
     app: JupyterFrontEnd,
@@ -59,10 +61,18 @@ const panel: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
     restorer: ILayoutRestorer | null,
     settings: ISettingRegistry | null,
-    state: IStateDB | null
+    state: IStateDB | null,
+    lab: ILabShell | null
   ) => {
     performance.mark('feast-nb:panel');
-    addPanel(app, tracker, { palette, translator, restorer, settings, state });
+    addPanel(app, tracker, {
+      palette,
+      translator,
+      restorer,
+      settings,
+      state,
+      lab
+    });
     performance.measure('feast-nb:panel', 'feast-nb:panel'); // what it costs
   }
 };

@@ -1,5 +1,6 @@
 // The side panel in the lab: where it stands, what it follows, and its commands.
 import {
+  type ILabShell,
   type ILayoutRestorer,
   type JupyterFrontEnd
 } from '@jupyterlab/application';
@@ -53,6 +54,7 @@ export interface IOffered {
   restorer: ILayoutRestorer | null;
   settings: ISettingRegistry | null;
   state: IStateDB | null;
+  lab: ILabShell | null;
 }
 
 /** Add the panel and its commands; nothing is read until the panel is seen. */
@@ -265,7 +267,9 @@ export function addPanel(
 
   function show(make: typeof lineageTab, what: string, object: string): void {
     const id = `feast-nb-${what}-${model.state.repo ?? ''}-${object}`;
-    for (const widget of app.shell.widgets('main')) {
+    // Notebook 7 has room for one notebook in its main area, and for others below.
+    const area = offered.lab ? 'main' : 'down';
+    for (const widget of app.shell.widgets(area)) {
       if (widget.id === id) {
         app.shell.activateById(id);
         return;
@@ -274,7 +278,7 @@ export function addPanel(
     const tab = make(api, model.state.repo ?? '', object, trans);
     tab.id = id;
     tab.title.icon = ICON;
-    app.shell.add(tab, 'main', { type: 'Feast' });
+    app.shell.add(tab, area, { type: 'Feast' });
     app.shell.activateById(id);
   }
 }

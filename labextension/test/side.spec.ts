@@ -14,7 +14,8 @@ const NONE: IOffered = {
   translator: null,
   restorer: null,
   settings: null,
-  state: null
+  state: null,
+  lab: null
 };
 
 let commands: CommandRegistry;

@@ -256,6 +256,8 @@ def test_thousands_of_features_scroll(lab_server: Lab, page: Page) -> None:
     panel.get_by_label("Search").fill("x_")
     row(panel, "feature", "x_0").wait_for()
     assert panel.locator(".fnb-row").count() < 100
+    row(panel, "feature", "x_0").drag_to(page.locator(".jp-CodeCell .cm-content"))
+    page.locator(".jp-CodeCell .cm-content", has_text='"view_000:x_0"').wait_for()
     panel.locator("[role=listbox]").focus()
     page.keyboard.press("End")
     row(panel, "feature", "x_9").wait_for()
