@@ -32,6 +32,11 @@ class History:
         self._lock = threading.RLock()
         self._numbers: dict[str, int] = {}
 
+    @classmethod
+    def empty(cls) -> History:
+        """One of which nothing is known, in memory: where there is no tracking server."""
+        return cls(tables.MEMORY)
+
     def close(self) -> None:
         self._db.close()
 

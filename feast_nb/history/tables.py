@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FORMAT = 2
+MEMORY = Path(":memory:")  # the name of none
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -58,19 +59,26 @@ def opened(path: Path) -> tuple[sqlite3.Connection, str | None]:
 
     One of another format, or one that is broken, is made anew: all of it can be read again.
     """
+    if path == MEMORY:
+        return _made(path), None
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     why = None
     with alone(Path(f"{path}.opening"), wait=True):
         if path.exists() and (why := _unusable(path)) is not None:
             remove(path)
-        db = connected(path)
-        with transaction(db):
-            for statement in _TABLES.split(";"):
-                if statement.strip():
-                    db.execute(statement)
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        db = _made(path)
         path.chmod(0o600)  # who trained what on which data is not everybody's
     return db, why
+
+
+def _made(path: Path) -> sqlite3.Connection:
+    db = connected(path)
+    with transaction(db):
+        for statement in _TABLES.split(";"):
+            if statement.strip():
+                db.execute(statement)
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+    return db
 
 
 def remove(path: Path) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ModelError, TrackingError, nearest
-from ..records import Contract
 from .models import registered_names
 from .tracking import at, client, ping, plain_errors, tags_of
-from .writing import download, read_text
+from .writing import text_of
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _of_version(uri: str, named: str, version: Any) -> Found:
                  dict(version.tags or {}))  # fmt: skip
 
 
-def _logged(uri: str, model_id: str) -> Any:
+def logged(uri: str, model_id: str) -> Any:
     """A logged model, or None where it was deleted."""
     from mlflow.exceptions import MlflowException
 
@@ -139,7 +138,7 @@ def _of_run(uri: str, named: str) -> Found:
     api = client(uri)
     run = api.get_run(run_id)
     outputs = getattr(run.outputs, "model_outputs", None) or []
-    models = [m for o in outputs if (m := _logged(uri, o.model_id)) is not None]
+    models = [m for o in outputs if (m := logged(uri, o.model_id)) is not None]
     mine = [m for m in models if m.name == path]
     if not mine:
         known = ", ".join(m.name for m in models) or "none"
@@ -151,72 +150,6 @@ def _range(known: dict[str, Any]) -> str:
     numbers = sorted(int(v) for v in known)
     whole = len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1))
     return f"{numbers[0]}–{numbers[-1]}" if whole else ", ".join(str(n) for n in numbers)
-
-
-def contract_of(uri: str, found: Found) -> Contract | None:
-    """The contract that was kept for a model, from its run or from the logged model itself."""
-    where, text = found.tags.get("feast_nb.contract"), None
-    with plain_errors():
-        if where is None and found.model_id:
-            model = _logged(uri, found.model_id)
-            where = (model.tags or {}).get("feast_nb.contract") if model is not None else None
-        if where is None:
-            return None
-        run_id, _, path = where.removeprefix("runs:/").partition("/")
-        text = _text_of_run(uri, run_id, path)
-        if text is None and found.model_id:  # the run is gone for good: the model has its own
-            model = _logged(uri, found.model_id)
-            text = _text_of_model(uri, model) if model is not None else None
-    return Contract.from_dict(json.loads(text)) if text else None
-
-
-def contracts(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
-    """Kept contracts by their addresses, several read at once; None for what is none of ours.
-
-    Those that cannot be had now are left out.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    addresses = list(addresses)
-    with ThreadPoolExecutor(8) as pool:
-        read = pool.map(lambda address: _contract_at(uri, address), addresses)
-        return {a: found for a, (there, found) in zip(addresses, read, strict=True) if there}
-
-
-def _contract_at(uri: str, address: str) -> tuple[bool, Contract | None]:
-    run_id, _, path = address.removeprefix("runs:/").partition("/")
-    try:
-        with plain_errors():
-            text = _text_of_run(uri, run_id, path)
-    except (TrackingError, OSError):
-        return False, None
-    try:
-        return True, Contract.from_dict(json.loads(text)) if text else None
-    except (ValueError, TypeError, KeyError, AttributeError):  # of a newer shape
-        return True, None
-
-
-def _text_of_run(uri: str, run_id: str, path: str) -> str | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return read_text(uri, run_id, path)
-    except MlflowException as problem:
-        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-
-
-def _text_of_model(uri: str, model: Any) -> str | None:
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        address = f"{model.artifact_location.rstrip('/')}/feast_contract.json"
-        try:
-            return download(uri, address, Path(place)).read_text(encoding="utf-8")
-        except (TrackingError, OSError):
-            return None
 
 
 @dataclass(frozen=True)
@@ -250,7 +183,7 @@ def feasts_own(uri: str, found: Found) -> Left:
     if not found.run_id:
         return Left(version)
     with plain_errors():
-        text = _text_of_run(uri, found.run_id, "feast_features.json")
+        text = text_of(uri, found.run_id, "feast_features.json")
     named = [r for r in tags.get("feast.feature_refs", "").split(",") if r]
     refs = json.loads(text) if text else named
     whole = tags.get("feast.feature_count", "").partition(".")[0]

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..facts import Kind, Run, Version
-from ..records import Contract, Retrievals, canonical, public_uri
+from ..records import Retrievals, canonical, public_uri
+from . import contracts
 from . import tags as index
 from .brief import brief
 from .tracking import client, ping, plain_errors
-from .writing import read_text
+from .writing import text_of
 
 PAGE = 1000
 _MODELS_PAGE = 1000  # MLflow's own limit for registered models
@@ -132,54 +133,28 @@ class Pages:
     def contracts(
         self, wanted: Iterable[Version]
     ) -> dict[str, tuple[tuple[str, ...] | None, str | None]]:
-        """Kept contracts' features and services; several are read at once."""
-        from concurrent.futures import ThreadPoolExecutor
-
+        """Kept contracts' features and services, by their addresses; None for none of ours."""
         addresses = [v.contract for v in wanted if v.contract]
-        with ThreadPoolExecutor(8) as pool:
-            read = list(pool.map(self._contract, addresses))
         self.requests += len(addresses)
-        return {a: found for a, found in zip(addresses, read, strict=True) if found is not None}
-
-    def _contract(self, address: str) -> tuple[tuple[str, ...] | None, str | None] | None:
-        run_id, _, path = address.removeprefix("runs:/").partition("/")
-        there, text = self._artifact(run_id, path)
-        try:
-            contract = Contract.from_dict(json.loads(text)) if text else None
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-        ):  # of a newer shape, or no contract at all
-            contract = None
-        if contract is None:
-            return (None, None) if there else None
-        return canonical(contract.features, contract.views), contract.service
+        return {
+            address: (canonical(c.features, c.views), c.service) if c else (None, None)
+            for address, c in contracts.several(self._uri, addresses).items()
+        }
 
     def whole(self, run: Run) -> Run:
         """A run of ours whose references are too many for a tag, with all of them."""
         self.requests += 1
-        _, text = self._artifact(run.id, "feast/retrievals.json")
-        try:
-            kept = Retrievals.from_dict(json.loads(text)).retrievals if text else ()
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return run
-        counted, _ = index.counting(kept)
-        refs = index.union(canonical(r.refs, r.views) for r in counted)
-        return replace(run, refs=refs, cut=False) if refs else run
-
-    def _artifact(self, run_id: str, path: str) -> tuple[bool, str | None]:
-        """Whether the store answered, and a text among a run's files, where it is there."""
         from mlflow.exceptions import MlflowException
 
         try:
             with brief():
-                return True, read_text(self._uri, run_id, path)
-        except MlflowException as problem:
-            return problem.error_code == "RESOURCE_DOES_NOT_EXIST", None
-        except OSError:
-            return False, None
+                text = text_of(self._uri, run.id, "feast/retrievals.json")
+            kept = Retrievals.from_dict(json.loads(text)).retrievals if text else ()
+        except (MlflowException, OSError, ValueError, TypeError, KeyError, AttributeError):
+            return run  # the store of files is away, or it is of another shape
+        counted, _ = index.counting(kept)
+        refs = index.union(canonical(r.refs, r.views) for r in counted)
+        return replace(run, refs=refs, cut=False) if refs else run
 
     def _pages(self, page: Callable[[str | None], Any]) -> Iterator[list[Any]]:
         token = None

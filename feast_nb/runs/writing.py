@@ -99,3 +99,15 @@ def read_text(uri: str, run_id: str, artifact: str) -> str | None:
         with quiet():
             local = api.download_artifacts(run_id, artifact, place)
         return Path(local).read_text(encoding="utf-8")
+
+
+def text_of(uri: str, run_id: str, artifact: str) -> str | None:
+    """The same; None where the run is gone, too."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read_text(uri, run_id, artifact)
+    except MlflowException as problem:
+        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None

@@ -91,12 +91,13 @@ def _place(key: str) -> Path:
 
 def _lasts(question: dict[str, Any]) -> bool:
     """Whether it is what a panel shows first."""
-    return question["ask"] in _ON_DISK and not question.get("object")
+    part = question.get("object") or question.get("page_token")
+    return question["ask"] in _ON_DISK and not part
 
 
 def _write(path: Path, question: dict[str, Any], reply: Reply) -> None:
     """Keep an answer for the next start; without a disk to keep it on there is none."""
-    if not _lasts(question) or question.get("page_token"):
+    if not _lasts(question):
         return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

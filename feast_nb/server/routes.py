@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 from logging import Logger
@@ -172,6 +173,4 @@ class Asked(_Route):
 
 
 def _digest(body: bytes) -> str:
-    import hashlib
-
     return hashlib.blake2b(body, digest_size=12).hexdigest()

@@ -46,7 +46,7 @@ class Loading:
 
     def note(self, known: tuple[str, Found] | None) -> None:
         """Remember what the open run loaded, and tag it with the run the model was trained in."""
-        from ..runs import lookup, writing
+        from ..runs import contracts, lookup, writing
 
         run = self._recorder.run_of_call()
         if run is None or known is None:
@@ -55,7 +55,7 @@ class Loading:
         if not found.name and found.run_id:  # a version's tags are Feast's to write
             tags = {"feast.training_run_id": found.run_id}
             writing.write(run.tracking_uri, run.id, tags, {})
-        contract = lookup.contract_of(uri, found)
+        contract = contracts.of(uri, found)
         if contract is not None:
             refs, service = contract.features or contract.refs, contract.service
         else:

@@ -24,45 +24,57 @@ from ..runs import tracking
 class Past:
     """What is known of a store's past; `notes` says what the reader of an answer must know.
 
+    Without an address (`uri`) nothing is known of runs and models: only the registry is asked.
     `settle` is called before MLflow is read: what this process has yet to write goes first.
     `show` hears how many runs were read and which part of them that is; without it, a bar shows it.
     """
 
-    def __init__(self, store: Any, uri: str, settle: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        uri: str | None,
+        settle: Callable[[], None] = lambda: None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.store = store
         self.uri = uri
         self.project: str = store.project
         self._settle = settle
-        self._registry = tracking.registry_uri(uri)
-        named = (public_uri(uri) or "", public_uri(self._registry), self.project)
-        self.history = History(tables.path_of(cache_folder() / "history", *named))
-        self.notes: tuple[str, ...] = ()
+        self._registry = tracking.registry_uri(uri) if uri else None
+        self.history = self._opened(uri) if uri else History.empty()
+        self.notes = notes
         self.show: Callable[[int, float], None] | None = None
         self._catalog: Catalog | None = None
+
+    def _opened(self, uri: str) -> History:
+        named = (public_uri(uri) or "", public_uri(self._registry), self.project)
+        return History(tables.path_of(cache_folder() / "history", *named))
 
     def refresh(self, anew: bool = False) -> None:
         """Bring the copy up to date; with the server away the copy answers, and says as of when.
 
         Raises `TrackingError` where there is no copy yet.
         """
-        self.notes, self._catalog = (), None
+        self._catalog = None
+        if self.uri is None:
+            return
+        self.notes = ()
         if why := self.history.why:
             self.notes = (f"the local history {why}; it was read anew.",)
             self.history.why = None
         self._settle()
         try:
-            self._read_or_rebuild(anew)
+            self._read_or_rebuild(self.uri, anew)
         except TrackingError as problem:
             as_of = self.history.as_of
             if as_of is None:
                 raise
             self.notes += (f"as of {_ago(as_of)}: {problem}",)
-            return
 
-    def _read_or_rebuild(self, anew: bool) -> None:
+    def _read_or_rebuild(self, uri: str, anew: bool) -> None:
         """A copy that turns out to be damaged is made anew: all of it can be read again."""
         try:
-            self._read(anew)
+            self._read(uri, anew)
         except sqlite3.OperationalError as problem:  # no room, no right to write, in use for long
             raise TrackingError(
                 f"the local history {self.history.path} cannot be written ({problem}); make room, "
@@ -73,12 +85,12 @@ class Past:
             tables.remove(self.history.path)
             self.history = History(self.history.path)
             self.notes += (f"the local history was broken ({problem}); it was read anew.",)
-            self._read(anew)
+            self._read(uri, anew)
 
-    def _read(self, anew: bool) -> None:
+    def _read(self, uri: str, anew: bool) -> None:
         from ..runs.reading import Pages
 
-        pages = Pages(self.uri, self._registry, self.project)
+        pages = Pages(uri, self._registry, self.project)
         if self.show is not None:
             self.history.refresh(pages, anew, self.show)
             return
@@ -128,7 +140,7 @@ class Past:
         """The address of MLflow's UI: as set, else the tracking server's own."""
         settings = settings_of(self.store)
         base = (settings.get_ui_url() if settings else None) or os.environ.get("MLFLOW_UI_URL")
-        return str(base or self.uri)
+        return str(base or self.uri or "")
 
 
 def find(named: str, known: lineage.Past, history: History) -> list[tuple[str, str]]:

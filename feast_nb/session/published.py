@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FeastNbError
+from ..features.store import settings_of, sqlite_file
 from ..places import runtime_folder
 from ..records import public_uri
 
@@ -52,8 +53,6 @@ class Published:
 
 def of_kernel() -> Published | None:
     """The one of this kernel; None in a terminal or a script, which no panel looks at."""
-    import sys
-
     if "ipykernel" not in sys.modules:
         return None
     from ipykernel.connect import get_connection_file
@@ -66,11 +65,17 @@ def of_kernel() -> Published | None:
 
 
 def _address(session: Session) -> str | None:
-    try:
-        uri = session.runs.uri
-    except FeastNbError:
+    """The tracking server as it is known without MLflow: this runs after a cell, on its time."""
+    settings = settings_of(session.store)
+    if settings is None:
         return None
-    return uri if public_uri(uri) == uri else None
+    uri: str | None = settings.get_tracking_uri()
+    if uri is None and (mlflow := sys.modules.get("mlflow")) is not None:
+        uri = str(mlflow.get_tracking_uri())
+    if not uri or public_uri(uri) != uri:
+        return None
+    file = sqlite_file(uri)  # others work in other folders
+    return uri if file is None else uri.replace(str(file), str(Path.cwd() / file), 1)
 
 
 def _run(session: Session) -> dict[str, str | None] | None:

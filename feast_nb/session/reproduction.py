@@ -13,7 +13,7 @@ from ..answers import Reproduction
 from ..errors import FeastNbError, FeatureError, ModelError
 from ..features import catalog, definitions, losses, sources
 from ..records import Contract, EntityFrame, Retrieval, Source, Span
-from ..runs import lookup, tracking, writing
+from ..runs import contracts, lookup, tracking, writing
 from . import delivery, resolution
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
         raise ModelError(f"{named} is no run of {session.store.project}, and {problem}") from None
     if found.run_id is None:
         raise ModelError(f"{found.shown} was logged outside any run: nothing was recorded.")
-    return found.run_id, lookup.contract_of(uri, found)
+    return found.run_id, contracts.of(uri, found)
 
 
 def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:

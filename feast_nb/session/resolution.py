@@ -10,7 +10,7 @@ from ..answers import Change, Resolution
 from ..errors import Drift, FeatureError, ModelError
 from ..features import catalog, definitions
 from ..records import Contract, Input
-from ..runs import lookup
+from ..runs import contracts, lookup
 
 if TYPE_CHECKING:
     from . import Session
@@ -64,7 +64,7 @@ def contract_of(session: Session, found: lookup.Found) -> tuple[Contract, Any, t
     Without one of ours it is put together from what Feast's integration and MLflow left. Raises
     `ModelError` where those say nothing of features.
     """
-    kept = lookup.contract_of(session.runs.uri, found)
+    kept = contracts.of(session.runs.uri, found)
     if kept is not None and (kept.features or kept.refs):
         return kept, "contract", (*_disagreement(session, found, kept), *kept.cautions)
     left = lookup.feasts_own(session.runs.uri, found)

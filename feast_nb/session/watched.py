@@ -21,7 +21,7 @@ from ..lineage import Impact, Lineage
 from ..overview import Overview, Tracking
 from ..patches import Patches
 from ..records import Contract
-from ..runs import brief, lookup, tracking
+from ..runs import brief, contracts, databases, tracking
 from . import asked
 from .past import Past, stretch_of
 
@@ -37,15 +37,14 @@ _SAID = {
     "unmade": "the tracking database has not all tables of this MLflow yet: the first run makes "
     "them.",
 }
-_LINES = "mlflow:\n  enabled: true\n  tracking_uri: sqlite:///mlflow.db"
 
 
 class Watched:
     """A feature repository and its tracking server, looked at by a panel.
 
     Nothing of it writes, nothing that is not there yet is made by looking, and no code of the
-    repository is run. `tracking_uri` is a notebook's,
-    for repositories that leave it to the environment. Raises `RepositoryError` for a
+    repository is run. `tracking_uri` is a notebook's, for repositories that leave it to the
+    environment. Raises `RepositoryError` for a
     `feature_store.yaml` that Feast cannot use.
     """
 
@@ -54,7 +53,7 @@ class Watched:
         self._given = tracking_uri
         self._lock = threading.RLock()
         self._written: tuple[int, int] | None = None
-        self._off = Tracking("disabled", _LINES)
+        self._off = Tracking("disabled")
         self._uri: str | None = None
         self._copy: _Copy | None = None
         self.store: Any = None
@@ -62,7 +61,7 @@ class Watched:
 
     def _open(self) -> None:
         written = _written(self._yaml)
-        self._off, self._uri, self._copy = Tracking("disabled", _LINES), None, None
+        self._off, self._uri, self._copy = Tracking("disabled"), None, None
         if not store.is_applied(self._yaml):
             self.store, self._off = None, Tracking("unapplied")
             return
@@ -85,7 +84,7 @@ class Watched:
             if self._uri is None:
                 return self._off
             if self._copy is None:
-                if not tracking.is_made(self._uri):
+                if not databases.is_made(self._uri):
                     return Tracking("unmade")
                 self._copy = _Copy(self.store, self._uri)
             copy = self._copy
@@ -139,11 +138,18 @@ class Watched:
     def lineage(self, named: str | None, up: int | None, down: int | None) -> Lineage:
         """The graph of the project, or of what an object comes from and what comes of it."""
         names = [named] if named else []
-        return self.asked(lambda past: asked.drawn(past, names, up=up, down=down))
+        return self._drawn(lambda past: asked.drawn(past, names, up=up, down=down))
 
     def impact(self, named: str) -> Impact:
         """Everything that depends on an object."""
-        return self.asked(lambda past: asked.impact(past, named))
+        return self._drawn(lambda past: asked.impact(past, named))
+
+    def _drawn(self, ask: Callable[[Past], _T]) -> _T:
+        """As `asked`; of the registry alone, and with the reason, where MLflow has said nothing."""
+        found = self.look()
+        if self.store is None or (self._copy and self._copy.history.as_of is not None):
+            return self.asked(ask)
+        return ask(Past(self.store, None, notes=(_SAID.get(found.state) or found.said,)))
 
     def operations(self, most: int) -> Operations:
         """What was applied and materialized, newest first."""
@@ -155,6 +161,7 @@ class _Copy(Past):
 
     def __init__(self, opened: Any, uri: str) -> None:
         super().__init__(opened, uri)
+        self._server = uri
         self.contracts: dict[str, Contract | None] = {}
         self._reader = Past(opened, uri)
         self._reader.show = self._shown
@@ -214,7 +221,7 @@ class _Copy(Past):
         wanted |= dict.fromkeys(m.contract for m in latest.values() if m.contract)
         missing = [a for a in list(wanted)[:_CONTRACTS] if a not in self.contracts]
         if missing:
-            self.contracts |= lookup.contracts(self.uri, missing)
+            self.contracts |= contracts.several(self._server, missing)
 
     def _shown(self, count: int, share: float) -> None:
         self._share = share
@@ -223,18 +230,16 @@ class _Copy(Past):
 class _Fit:
     """How today's registry differs from what model versions were trained on."""
 
-    def __init__(
-        self, opened: Any, catalog: Catalog, contracts: dict[str, Contract | None]
-    ) -> None:
+    def __init__(self, opened: Any, catalog: Catalog, kept: dict[str, Contract | None]) -> None:
         self._catalog = catalog
-        self._contracts = contracts
+        self._kept = kept
         self._gone: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._views = objects.defined(opened)
         self._parts = definitions.parts_of(self._views.values())
 
     def of(self, model: Model) -> tuple[str, tuple[str, ...]]:
         """The gravest change, and all in words."""
-        contract = self._contracts.get(model.contract or "")
+        contract = self._kept.get(model.contract or "")
         if contract is None or not contract.views:
             if model.refs not in self._gone:  # thousands of versions share a few hundred lists
                 self._gone[model.refs] = tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -109,6 +110,55 @@ async def test_a_server_that_has_not_imported_feast_or_mlflow(here: Path, tmp_pa
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert said.stdout.strip() == "[]"
+
+
+async def test_what_a_kernel_publishes_after_a_cell_imports_no_mlflow(
+    here: Path, tmp_path: Path
+) -> None:
+    """It is written on the cell's own time; MLflow's import takes a second."""
+    code = (
+        "import json, sys\n"
+        "import feast_nb\n"
+        "from feast_nb.session.published import Published\n"
+        "told = Published('k')\n"
+        f"told.tell(feast_nb.open({str(here)!r}), None)\n"
+        "print(json.dumps(['mlflow' in sys.modules, json.loads(told._path.read_text())]))\n"
+    )
+    env = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    )
+    imported, told = json.loads(said.stdout.splitlines()[-1])
+
+    assert not imported
+    assert told["tracking_uri"] == f"sqlite:///{here / 'mlflow.db'}"
+
+
+async def test_a_notebooks_own_database_is_published_whole(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the repository names no server, and the notebook one beside itself."""
+    yaml = here / "feature_store.yaml"
+    yaml.write_text(re.sub(r"tracking_uri: [^,}\n]*", "auto_log: true", yaml.read_text()))
+    code = (
+        "import json, os\n"
+        "import feast_nb\n"
+        "from feast_nb.session.published import Published\n"
+        "told = Published('k')\n"
+        f"told.tell(feast_nb.open({str(here)!r}), None)\n"
+        "print(json.loads(told._path.read_text())['tracking_uri'])\n"
+    )
+    env = {
+        **os.environ,
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "MLFLOW_TRACKING_URI": "sqlite:///mine.db",
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env,
+        cwd=tmp_path,
+    )  # fmt: skip
+
+    assert said.stdout.splitlines()[-1] == f"sqlite:///{tmp_path / 'mine.db'}"
 
 
 async def test_nobody_is_answered_without_a_token(
@@ -294,7 +344,13 @@ async def test_mlflow_that_is_switched_off_and_on(get: Any, here: Path) -> None:
     assert (runs["runs"], used["feature_usage"], models["feature_models"]) == ([], {}, {})
     assert used["mlflow_enabled"] is False
     assert "enabled: true" in runs["reason"]
-    assert (await get("lineage"))[0] == 503
+    for route in ("lineage", "impact"):  # the registry's part is drawn
+        status, _, said = await get(route, object="view=hourly")
+        assert status == 200
+        assert "MLflow is not enabled" in said["notes"][0]
+    assert {n["kind"] for n in (await get("lineage"))[2]["nodes"]} == {
+        "source", "entity", "view", "service",
+    }  # fmt: skip
 
     yaml.write_text(text)
     await asyncio.sleep(2.1)
