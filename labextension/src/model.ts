@@ -10,6 +10,7 @@ import {
   type IRun,
   type IRuns
 } from './overview';
+import { pick } from './place';
 
 export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
 
@@ -259,7 +260,12 @@ export class PanelModel {
     state.kernel =
       found.kernels.find(k => front !== null && k.kernel === front.kernel) ??
       null;
-    const repo = this.pick(names);
+    const repo = pick(names, {
+      chosen: this.chosen,
+      told: state.kernel?.repo ?? null,
+      front: front?.path ?? null,
+      before: state.repo
+    });
     if (repo !== state.repo) {
       state.overview = state.runs = state.operations = null;
       state.mine = [];
@@ -280,29 +286,6 @@ export class PanelModel {
     return false;
   }
 
-  private pick(names: string[]): string | null {
-    if (this.chosen && names.includes(this.chosen)) {
-      return this.chosen;
-    }
-    const told = this.state.kernel?.repo;
-    if (told != null) {
-      return told;
-    }
-    const path = this.front?.path;
-    const above = names
-      .filter(n => path !== undefined && holds(n, path))
-      .sort((a, b) => b.length - a.length);
-    if (above.length) {
-      return above[0];
-    }
-    if (names.length === 1) {
-      return names[0];
-    }
-    // Without a notebook in front, what was looked at is looked at on.
-    const before = this.state.repo;
-    return before !== null && names.includes(before) ? before : null;
-  }
-
   private refuse(problem: unknown): void {
     const { state } = this;
     state.refreshing = false;
@@ -315,9 +298,4 @@ export class PanelModel {
       state.reason = 'refused';
     }
   }
-}
-
-/** Whether a path lies in a folder; `.` is the server's root. */
-function holds(folder: string, path: string): boolean {
-  return folder === '.' || path.startsWith(`${folder}/`);
 }

@@ -5,7 +5,7 @@ import { Widget } from '@lumino/widgets';
 
 import { type Api } from './api';
 import { type IDependent, type IImpact } from './overview';
-import { count, element, moment } from './page';
+import { element, head, moment } from './page';
 import { type ILineage, unreadable } from './records';
 import { LineageView } from './view';
 
@@ -63,45 +63,36 @@ class Asking extends Widget {
   }
 }
 
-/** The lineage of an object, as a tab of the main area. */
-export function lineageTab(
+/** What a tab of the main area can show about an object. */
+export type Shown = 'lineage' | 'impact';
+
+/** Its lineage, or everything that depends on it, as a tab of the main area. */
+export function objectTab(
   api: Api,
+  shown: Shown,
   repo: string,
   object: string,
   trans: TranslationBundle
 ): MainAreaWidget {
+  const draw = {
+    lineage: (host: HTMLElement, record: ILineage) =>
+      new LineageView(host, record),
+    impact: (host: HTMLElement, record: IImpact) =>
+      showImpact(host, record, trans)
+  }[shown] as (host: HTMLElement, record: never) => unknown;
   const content = new Asking(
     trans,
-    signal => api.get('lineage', { repo, object }, undefined, signal),
-    (host, record: ILineage) => new LineageView(host, record)
+    signal => api.get(shown, { repo, object }, undefined, signal),
+    draw
   );
-  return tab(content, trans.__('Lineage of %1', named(object)));
-}
-
-/** Everything that depends on an object, as a tab of the main area. */
-export function impactTab(
-  api: Api,
-  repo: string,
-  object: string,
-  trans: TranslationBundle
-): MainAreaWidget {
-  const content = new Asking(
-    trans,
-    signal => api.get('impact', { repo, object }, undefined, signal),
-    (host, record: IImpact) => showImpact(host, record, trans)
-  );
-  return tab(content, trans.__('Impact of %1', named(object)));
-}
-
-function tab(content: Widget, label: string): MainAreaWidget {
+  const name = object.replace(/^\w+=/, '').slice(0, 60);
   const widget = new MainAreaWidget({ content });
-  widget.title.label = label;
+  widget.title.label =
+    shown === 'lineage'
+      ? trans.__('Lineage of %1', name)
+      : trans.__('Impact of %1', name);
   widget.title.closable = true;
   return widget;
-}
-
-function named(object: string): string {
-  return object.replace(/^\w+=/, '').slice(0, 60);
 }
 
 function showImpact(
@@ -110,26 +101,17 @@ function showImpact(
   trans: TranslationBundle
 ): void {
   host.className = 'fnb-usage fnb-impact';
-  const head = element('div', 'fnb-head');
-  const title = element('b', '');
-  title.textContent = trans.__('If %1 changes', record.object);
-  const about = element('div', 'fnb-quiet');
-  about.textContent = [
-    count(record.models.length, 'model version'),
-    count(record.services.length, 'service'),
-    count(record.runs, 'training run'),
-    count(record.predictions, 'prediction run'),
-    record.since ? `since ${moment(record.since)} UTC` : ''
+  const about = [
+    trans._n('%1 model version', '%1 model versions', record.models.length),
+    trans._n('%1 service', '%1 services', record.services.length),
+    trans._n('%1 training run', '%1 training runs', record.runs),
+    trans._n('%1 prediction run', '%1 prediction runs', record.predictions),
+    record.since ? trans.__('since %1 UTC', moment(record.since)) : ''
   ]
     .filter(Boolean)
     .join(' · ');
-  head.append(title, about);
-  for (const note of record.notes) {
-    const line = element('div', 'fnb-note');
-    line.textContent = note;
-    head.append(line);
-  }
-  host.append(head);
+  const title = trans.__('If %1 changes', record.object);
+  host.append(head(title, about, record.notes));
   for (const [caption, of] of [
     [trans.__('Models; those with an alias first'), record.models],
     [trans.__('Views that compute from it'), record.views],

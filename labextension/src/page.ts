@@ -16,3 +16,67 @@ export function count(number: number, thing: string): string {
 export function moment(text: string): string {
   return text.slice(0, 16).replace('T', ' ');
 }
+
+/** What the lab's translations offer; an output outside of the lab has English. */
+export interface IWords {
+  __(text: string, ...given: unknown[]): string;
+}
+
+export const ENGLISH: IWords = {
+  __: (text, ...given) =>
+    text.replace(/%(\d)/g, (_, place: string) => String(given[+place - 1]))
+};
+
+/** How long ago an ISO time was. */
+export function ago(
+  text: string,
+  now: string | null,
+  words: IWords = ENGLISH
+): string {
+  const passed = (Date.parse(now ?? '') - Date.parse(text)) / 1000;
+  for (const [length, said] of [
+    [31_536_000, (n: number) => words.__('%1 y ago', n)],
+    [86_400, (n: number) => words.__('%1 d ago', n)],
+    [3_600, (n: number) => words.__('%1 h ago', n)],
+    [60, (n: number) => words.__('%1 min ago', n)]
+  ] as const) {
+    if (passed >= length) {
+      return said(Math.floor(passed / length));
+    }
+  }
+  return Number.isNaN(passed) ? moment(text) : words.__('just now');
+}
+
+/** `1–3, 5` of the versions 1, 2, 3 and 5. */
+export function spans(numbers: number[]): string {
+  const found: number[][] = [];
+  for (const value of [...numbers].sort((a, b) => a - b)) {
+    const last = found[found.length - 1];
+    if (last && last[last.length - 1] === value - 1) {
+      last[1] = value;
+    } else {
+      found.push([value]);
+    }
+  }
+  return found.map(span => span.join('–')).join(', ');
+}
+
+/** The head of an output: what it is of, quiet words beside that, and its notes. */
+export function head(
+  title: string,
+  about: string,
+  notes: readonly string[]
+): HTMLElement {
+  const made = element('div', 'fnb-head');
+  const name = element('b', '');
+  name.textContent = title;
+  const quiet = element('span', 'fnb-quiet');
+  quiet.textContent = about;
+  made.append(name, ' ', quiet);
+  for (const note of notes) {
+    const line = element('div', 'fnb-note');
+    line.textContent = note;
+    made.append(line);
+  }
+  return made;
+}

@@ -3,9 +3,11 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { About, type IDeeds } from './about';
+import { About } from './about';
 import { RowList } from './list';
 import { type PanelModel, type Tab } from './model';
+import { ago } from './page';
+import { type IDeeds } from './parts';
 import { type IRow, rowsOf } from './rows';
 import {
   emptiness,
@@ -14,7 +16,6 @@ import {
   type Remedy,
   trackingSentence
 } from './sentences';
-import { ago } from './table';
 
 export interface IPanelProps {
   model: PanelModel;
@@ -72,7 +73,7 @@ export function Panel(props: IPanelProps): React.ReactElement {
   }, [model]);
 
   const { state } = model;
-  const rows = rowsOf(state, state.tab, search, open);
+  const rows = rowsOf(state, state.tab, search, open, trans);
   const sentence = emptiness(state, trans);
   const toggle = (row: IRow) => {
     const name = row.id.replace(/^view=/, '');
@@ -152,7 +153,7 @@ function Head(props: {
   const age = state.refreshing
     ? trans.__('reading…')
     : state.asOf
-      ? ago(state.asOf, now)
+      ? ago(state.asOf, now, trans)
       : '';
   return (
     <header className="fnb-top">

@@ -1,4 +1,6 @@
 // What a tab lists, line by line: pure, so that ten thousand lines are no more than an array.
+import { type TranslationBundle } from '@jupyterlab/translation';
+
 import { type IState, type Tab } from './model';
 import {
   type IKnownModel,
@@ -6,8 +8,7 @@ import {
   type IOperation,
   type IRun
 } from './overview';
-import { moment } from './page';
-import { ago, spans } from './table';
+import { ago, moment, spans } from './page';
 
 export type Mark = 'unused' | 'stale' | 'gone' | 'running' | 'failed' | 'drift';
 
@@ -38,23 +39,24 @@ export function rowsOf(
   state: IState,
   tab: Tab,
   search: string,
-  open: ReadonlySet<string>
+  open: ReadonlySet<string>,
+  trans: TranslationBundle
 ): IRow[] {
   const wanted = search.trim().toLowerCase();
   switch (tab) {
     case 'features':
-      return features(state, wanted, open);
+      return features(state, wanted, open, trans);
     case 'services':
-      return services(state).filter(row => fits(row, wanted));
+      return services(state, trans).filter(row => fits(row, wanted));
     case 'models':
       return (state.overview?.models ?? [])
-        .map(model)
+        .map(of => model(of, trans))
         .filter(row => fits(row, wanted));
     case 'runs':
-      return runs(state, wanted);
+      return runs(state, wanted, trans);
     case 'operations':
       return (state.operations?.operations ?? [])
-        .map(operation)
+        .map((of, place) => operation(of, place, trans))
         .filter(row => fits(row, wanted));
   }
 }
@@ -62,7 +64,8 @@ export function rowsOf(
 function features(
   state: IState,
   wanted: string,
-  open: ReadonlySet<string>
+  open: ReadonlySet<string>,
+  trans: TranslationBundle
 ): IRow[] {
   const { overview } = state;
   if (!overview) {
@@ -72,7 +75,7 @@ function features(
   const known = overview.as_of !== null;
   const rows: IRow[] = [];
   for (const view of overview.views) {
-    const row = viewRow(view, known);
+    const row = viewRow(view, known, trans);
     const text = [view.description, view.owner, ...Object.values(view.tags)];
     const own = !wanted || has([view.name, ...text], wanted);
     const inner = view.features.filter(
@@ -87,9 +90,9 @@ function features(
       for (const f of inner) {
         const marks: IRow['marks'] = [];
         if (f.gone) {
-          marks.push(['gone', 'gone']);
+          marks.push(['gone', trans.__('gone')]);
         } else if (known && !f.training && !f.prediction && !f.models) {
-          marks.push(['unused', 'unused']);
+          marks.push(['unused', trans.__('unused')]);
         }
         rows.push({
           id: `${view.name}:${f.name}`,
@@ -104,8 +107,8 @@ function features(
     }
   }
   const others: [string, IRow['kind'], Record<string, string>][] = [
-    ['Entities', 'entity', overview.entities],
-    ['Sources', 'source', overview.sources]
+    [trans.__('Entities'), 'entity', overview.entities],
+    [trans.__('Sources'), 'source', overview.sources]
   ];
   for (const [title, kind, of] of others) {
     const names = Object.keys(of).filter(name => has([name], wanted));
@@ -119,20 +122,24 @@ function features(
   return rows;
 }
 
-function viewRow(view: IKnownView, known: boolean): IRow {
+function viewRow(
+  view: IKnownView,
+  known: boolean,
+  trans: TranslationBundle
+): IRow {
   const marks: IRow['marks'] = [];
   if (view.gone) {
-    marks.push(['gone', 'gone']);
+    marks.push(['gone', trans.__('gone')]);
   } else if (
     known &&
     !view.training &&
     !view.prediction &&
     !view.models.length
   ) {
-    marks.push(['unused', 'unused']);
+    marks.push(['unused', trans.__('unused')]);
   }
   if (view.stale) {
-    marks.push(['stale', 'stale']);
+    marks.push(['stale', trans.__('stale')]);
   }
   const kind = view.kind === 'batch' ? '' : view.kind.replace('_', '-');
   const count = view.training ? `${view.training.toLocaleString('en')}×` : '';
@@ -145,7 +152,7 @@ function viewRow(view: IKnownView, known: boolean): IRow {
   return { ...row, marks };
 }
 
-function services(state: IState): IRow[] {
+function services(state: IState, trans: TranslationBundle): IRow[] {
   return (state.overview?.services ?? []).map(service => {
     const row = plain(
       'service',
@@ -157,21 +164,19 @@ function services(state: IState): IRow[] {
     return {
       ...row,
       badges: [...new Set(badges)].slice(0, 3),
-      marks: service.gone ? [['gone', 'gone']] : []
+      marks: service.gone ? [['gone', trans.__('gone')]] : []
     };
   });
 }
 
-function model(of: IKnownModel): IRow {
+function model(of: IKnownModel, trans: TranslationBundle): IRow {
   const aliases = of.versions.flatMap(v => v.aliases);
   // What is served counts; of a model without an alias its newest version.
   const served = of.versions.filter(v => v.aliases.length);
   const drifts = (served.length ? served : of.versions.slice(0, 1)).map(
     v => v.drift
   );
-  const grave = ['breaks serving', 'needs retraining'].find(d =>
-    drifts.includes(d)
-  );
+  const grave = GRAVE.find(drift => drifts.includes(drift));
   return {
     ...plain(
       'model',
@@ -180,28 +185,33 @@ function model(of: IKnownModel): IRow {
       spans(of.versions.map(v => v.version))
     ),
     badges: aliases.slice(0, 3),
-    marks: grave ? [['drift', grave]] : []
+    marks: grave ? [['drift', drifted(grave, trans) ?? grave]] : []
   };
 }
 
-function runs(state: IState, wanted: string): IRow[] {
+function runs(state: IState, wanted: string, trans: TranslationBundle): IRow[] {
   const now = new Date().toISOString();
-  const mine = state.mine.map(of => run(of, now));
+  const mine = state.mine.map(of => run(of, now, trans));
   const open = state.kernel?.run;
   if (open && !state.mine.some(r => r.run_id === open.id)) {
     mine.unshift({
-      ...plain('run', `run=${open.id}`, open.name, 'open in this notebook'),
-      marks: [['running', 'running']]
+      ...plain(
+        'run',
+        `run=${open.id}`,
+        open.name,
+        trans.__('open in this notebook')
+      ),
+      marks: [['running', trans.__('running')]]
     });
   }
   const known = new Set(mine.map(row => row.id));
   const others = (state.runs?.runs ?? [])
-    .map(of => run(of, now))
+    .map(of => run(of, now, trans))
     .filter(row => !known.has(row.id));
   const rows: IRow[] = [];
   for (const [title, of] of [
-    ['This notebook', mine],
-    ['Recent', others]
+    [trans.__('This notebook'), mine],
+    [trans.__('Recent'), others]
   ] as const) {
     const found = of.filter(row => fits(row, wanted));
     if (found.length) {
@@ -211,14 +221,14 @@ function runs(state: IState, wanted: string): IRow[] {
   return rows;
 }
 
-function run(of: IRun, now: string): IRow {
+function run(of: IRun, now: string, trans: TranslationBundle): IRow {
   const marks: IRow['marks'] = [];
   if (of.status === 'RUNNING') {
-    marks.push(['running', 'running']);
+    marks.push(['running', trans.__('running')]);
   } else if (of.status !== 'FINISHED') {
     marks.push(['failed', of.status.toLowerCase()]);
   }
-  const started = ago(new Date(of.start_time).toISOString(), now);
+  const started = ago(new Date(of.start_time).toISOString(), now, trans);
   const what = of.predicts ?? of.feature_service ?? of.counts_as;
   return {
     ...plain('run', `run=${of.run_id}`, of.run_name, `${what} · ${started}`),
@@ -229,7 +239,11 @@ function run(of: IRun, now: string): IRow {
   };
 }
 
-function operation(of: IOperation, place: number): IRow {
+function operation(
+  of: IOperation,
+  place: number,
+  trans: TranslationBundle
+): IRow {
   const changed = [...of.created, ...of.updated, ...of.deleted, ...of.changed];
   const names = of.views.length ? of.views : changed;
   const row = plain(
@@ -240,8 +254,38 @@ function operation(of: IOperation, place: number): IRow {
   );
   return {
     ...row,
-    marks: of.status === 'FAILED' ? [['failed', 'failed']] : []
+    marks: of.status === 'FAILED' ? [['failed', trans.__('failed')]] : []
   };
+}
+
+const GRAVE = ['breaks serving', 'needs retraining']; // the worst first
+
+/** What the registry's changes mean for a model; null where they mean nothing. */
+export function drifted(
+  drift: string,
+  trans: TranslationBundle
+): string | null {
+  return (
+    {
+      'breaks serving': trans.__('breaks serving'),
+      'needs retraining': trans.__('needs retraining')
+    }[drift] ?? null
+  );
+}
+
+/** An object's kind, as it stands above it. */
+export function kindOf(kind: IRow['kind'], trans: TranslationBundle): string {
+  return {
+    heading: '',
+    view: trans.__('view'),
+    feature: trans.__('feature'),
+    source: trans.__('source'),
+    entity: trans.__('entity'),
+    service: trans.__('service'),
+    model: trans.__('model'),
+    run: trans.__('run'),
+    operation: trans.__('operation')
+  }[kind];
 }
 
 function plain(

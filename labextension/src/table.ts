@@ -1,5 +1,5 @@
 // The use of features as a table that sorts by any of its columns.
-import { count, element, moment } from './page';
+import { ago, count, element, head, moment, spans } from './page';
 import { type IFeatureUsage, type IModelUse, type IUsage } from './records';
 
 interface IColumn {
@@ -51,19 +51,10 @@ const AT_ONCE = 100;
 /** Fill an element with a usage's tables: of views, and of features. */
 export function showUsage(host: HTMLElement, usage: IUsage): void {
   host.classList.add('fnb-usage');
-  const head = element('div', 'fnb-head');
-  const title = element('b', '');
-  title.textContent = usage.named ?? usage.project;
-  const about = element('span', 'fnb-quiet');
   const runs = `${count(usage.training, 'training run')} · ${count(usage.prediction, 'prediction run')}`;
-  about.textContent = ` ${runs}${usage.as_of ? ` · as of ${moment(usage.as_of)} UTC` : ''}`;
-  head.append(title, about);
-  for (const note of usage.notes) {
-    const line = element('div', 'fnb-note');
-    line.textContent = note;
-    head.append(line);
-  }
-  host.replaceChildren(head);
+  const asOf = usage.as_of ? ` · as of ${moment(usage.as_of)} UTC` : '';
+  const top = head(usage.named ?? usage.project, runs + asOf, usage.notes);
+  host.replaceChildren(top);
   if (usage.trend.some(Boolean)) {
     host.append(trend(usage));
   }
@@ -291,34 +282,4 @@ function model(use: IModelUse): string {
     .map(([alias, version]) => `${alias} → ${version}`)
     .join(', ');
   return `${use.name}/${spans(use.versions)}${aliases ? ` (${aliases})` : ''}`;
-}
-
-/** `1–3, 7`. */
-export function spans(numbers: number[]): string {
-  const found: number[][] = [];
-  for (const value of [...numbers].sort((a, b) => a - b)) {
-    const last = found[found.length - 1];
-    if (last && last[last.length - 1] === value - 1) {
-      last[1] = value;
-    } else {
-      found.push([value]);
-    }
-  }
-  return found.map(span => span.join('–')).join(', ');
-}
-
-/** How long before `now` a moment was. */
-export function ago(text: string, now: string | null): string {
-  const passed = (Date.parse(now ?? '') - Date.parse(text)) / 1000;
-  for (const [length, unit] of [
-    [31_536_000, 'y'],
-    [86_400, 'd'],
-    [3_600, 'h'],
-    [60, 'min']
-  ] as const) {
-    if (passed >= length) {
-      return `${Math.floor(passed / length)} ${unit} ago`;
-    }
-  }
-  return Number.isNaN(passed) ? moment(text) : 'just now';
 }

@@ -1,8 +1,9 @@
 // The drawing as people use it: pan, zoom, search, the details of what is clicked, export.
 import { details } from './details';
-import { draw, type ILook, type IWindow, subtitle, toSvg } from './draw';
+import { draw, type ILook, type IWindow, subtitle } from './draw';
 import { BOX, Graph } from './graph';
-import { count, element, moment } from './page';
+import { count, element, head, moment } from './page';
+import { save } from './save';
 import { type ILineage, type INode } from './records';
 
 const TALLEST = 460;
@@ -44,7 +45,10 @@ export class LineageView {
     this.aside.hidden = true;
     const main = element('div', 'fnb-main');
     main.append(this.canvas, this.aside);
-    host.replaceChildren(this.head(record), this.toolbar(), main, this.said);
+    const asOf = record.as_of ? ` · as of ${moment(record.as_of)} UTC` : '';
+    const about = count(record.nodes.length, 'object') + asOf;
+    const top = head(record.title, about, record.notes);
+    host.replaceChildren(top, this.toolbar(), main, this.said);
     this.prepareCanvas(record);
     this.fit();
   }
@@ -61,22 +65,6 @@ export class LineageView {
   }
 
   // ------------------------------------------------------------- what is there
-
-  private head(record: ILineage): HTMLElement {
-    const head = element('div', 'fnb-head');
-    const title = element('b', '');
-    title.textContent = record.title;
-    const about = element('span', 'fnb-quiet');
-    const asOf = record.as_of ? ` · as of ${moment(record.as_of)} UTC` : '';
-    about.textContent = ` ${count(record.nodes.length, 'object')}${asOf}`;
-    head.append(title, about);
-    for (const note of record.notes) {
-      const line = element('div', 'fnb-note');
-      line.textContent = note;
-      head.append(line);
-    }
-    return head;
-  }
 
   private toolbar(): HTMLElement {
     const bar = element('div', 'fnb-toolbar');
@@ -98,8 +86,8 @@ export class LineageView {
       button('+', 'Zoom in', () => this.zoom(1.25)),
       button('−', 'Zoom out', () => this.zoom(0.8)),
       button('Fit', 'Show all of it', () => this.fit()),
-      button('SVG', 'Save as SVG', () => this.save('svg')),
-      button('PNG', 'Save as PNG', () => this.save('png'))
+      button('SVG', 'Save as SVG', () => save(this.graph, 'svg')),
+      button('PNG', 'Save as PNG', () => save(this.graph, 'png'))
     );
     return bar;
   }
@@ -362,43 +350,6 @@ export class LineageView {
       this.reveal();
     }
   }
-
-  // ------------------------------------------------------------------ exporting
-
-  private save(kind: 'svg' | 'png'): void {
-    const svg = toSvg(this.graph, '#777777');
-    const address = URL.createObjectURL(
-      new Blob([svg], { type: 'image/svg+xml' })
-    );
-    if (kind === 'svg') {
-      download(address, 'lineage.svg');
-      return;
-    }
-    const image = new Image();
-    image.onload = () => {
-      const canvas = document.createElement('canvas');
-      const scale = Math.min(2, 8000 / Math.max(image.width, image.height));
-      canvas.width = image.width * scale;
-      canvas.height = image.height * scale;
-      const context = canvas.getContext('2d');
-      context?.drawImage(image, 0, 0, canvas.width, canvas.height);
-      canvas.toBlob(blob => {
-        if (blob) {
-          download(URL.createObjectURL(blob), 'lineage.png');
-        }
-        URL.revokeObjectURL(address);
-      });
-    };
-    image.src = address;
-  }
-}
-
-function download(address: string, name: string): void {
-  const link = document.createElement('a');
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 function button(text: string, label: string, pressed: () => void): HTMLElement {

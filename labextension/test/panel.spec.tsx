@@ -5,7 +5,7 @@ import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import catalog from '../../tests/data/catalog.json';
-import { type IDeeds } from '../src/about';
+import { type IDeeds } from '../src/parts';
 import { Api, Refused } from '../src/api';
 import { PanelModel } from '../src/model';
 import { type IOverview, type IRun } from '../src/overview';
@@ -105,12 +105,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-async function show(): Promise<void> {
+async function show(trans = nullTranslator.load('feast_nb')): Promise<void> {
   act(() =>
     root.render(
       <Panel
         model={model}
-        trans={nullTranslator.load('feast_nb')}
+        trans={trans}
         deeds={deeds}
         remedy={(remedy: Remedy) => done.push(remedy)}
         height={2800}
@@ -512,4 +512,41 @@ test('a refusal carries its reason and one line', async () => {
     reason: 'FeatureError',
     message: 'no view'
   });
+});
+
+/** Words of the panel's own, in a language that marks them. */
+const MARKED = {
+  __: (text: string, ...given: unknown[]) =>
+    `«${nullTranslator.load('feast_nb').__(text, ...given)}»`,
+  _n: (one: string, many: string, n: number, ...given: unknown[]) =>
+    `«${nullTranslator.load('feast_nb')._n(one, many, n, ...given)}»`
+} as unknown as ReturnType<typeof nullTranslator.load>;
+
+test('whatever the panel says itself can be translated', async () => {
+  await show(MARKED);
+  const own =
+    'dt, caption, .fnb-button, .fnb-flag, .fnb-kind, .fnb-tabs button, .fnb-row-heading .fnb-name, .fnb-sentence p, .fnb-age';
+  const bare = new Set<string>();
+  const look = () => {
+    for (const node of host.querySelectorAll(own)) {
+      const text = node.textContent ?? '';
+      const metric = text === 'rmse';
+      if (/[a-z]/i.test(text) && !text.startsWith('«') && !metric) {
+        bare.add(text);
+      }
+    }
+  };
+  for (const tab of ['features', 'services', 'models', 'runs', 'operations']) {
+    await pick(tab);
+    look();
+    for (const name of lines().filter(n => !n.startsWith('«'))) {
+      await click(line(name));
+      look();
+      await click(host.querySelector('.fnb-object .fnb-button'));
+    }
+  }
+
+  expect([...bare]).toEqual([]);
+  await pick('runs');
+  expect(line('run a').textContent).toMatch(/«\d+ h ago»|«\d+ d ago»/);
 });

@@ -7,7 +7,8 @@ import { Signal } from '@lumino/signaling';
 import { beforeEach, expect, test } from 'vitest';
 
 import { type Api } from '../src/api';
-import { addPanel, type IOffered, PANEL } from '../src/side';
+import { type IOffered, PANEL } from '../src/lab';
+import { addPanel } from '../src/side';
 
 const NONE: IOffered = {
   palette: null,
@@ -18,9 +19,15 @@ const NONE: IOffered = {
   lab: null
 };
 
+interface IItem {
+  command: string;
+  selector: string;
+  args: Record<string, string>;
+}
+
 let commands: CommandRegistry;
 let added: string[];
-let menu: { command: string; selector: string }[];
+let menu: IItem[];
 let inserted: string[];
 let hit: HTMLElement | undefined;
 
@@ -28,7 +35,7 @@ function app(): JupyterFrontEnd {
   return {
     commands,
     contextMenu: {
-      addItem: (item: { command: string; selector: string }) => menu.push(item)
+      addItem: (item: IItem) => menu.push(item)
     } as unknown as MenuSvg,
     contextMenuHitTest: (fits: (node: HTMLElement) => boolean) =>
       hit && fits(hit) ? hit : undefined,
@@ -91,18 +98,22 @@ test('a line that is right-clicked is what its menu is about', async () => {
   hit = document.createElement('div');
   hit.dataset.fnbId = 'model=driver model';
   document.body.append(hit);
-  await commands.execute('feast-nb:insert-score');
+  const item = menu.find(i => i.command === 'feast-nb:insert-score');
+  await commands.execute('feast-nb:insert-score', item?.args);
 
   expect(inserted).toEqual([
     'scored = %feast_score "driver model" --entities entity_df'
   ]);
-  expect(
-    menu.some(
-      item =>
-        item.command === 'feast-nb:insert-score' &&
-        item.selector.includes('model')
-    )
-  ).toBe(true);
+  expect(item?.selector).toContain('model');
+});
+
+test('the palette knows nothing of a line that was right-clicked before', () => {
+  addPanel(app(), tracker(true), NONE, {} as Api);
+  hit = document.createElement('div');
+  hit.dataset.fnbId = 'service=activity';
+  document.body.append(hit);
+
+  expect(commands.isEnabled('feast-nb:insert-retrieval')).toBe(false);
 });
 
 test('without a notebook nothing is inserted', () => {

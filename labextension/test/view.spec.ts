@@ -10,7 +10,8 @@ import goldenLineage from '../../tests/data/lineage.json';
 import goldenUsage from '../../tests/data/usage.json';
 import { addRenderer, MIME } from '../src/mime';
 import { type ILineage, type IUsage } from '../src/records';
-import { ago, showUsage, spans } from '../src/table';
+import { ago, spans } from '../src/page';
+import { showUsage } from '../src/table';
 import { details } from '../src/details';
 import { LineageView } from '../src/view';
 
