@@ -39,7 +39,7 @@ def refs_of(service: int) -> tuple[str, ...]:
     return tuple(f"view_{v}:f{i}" for v in views for i in range(FEATURES))
 
 
-def make(path: Path, runs: int) -> str:
+def make(path: Path, runs: int, models: int = MODELS, versions: int = VERSIONS) -> str:
     """A SQLite store of that many Feast-tagged runs, and its address."""
     import mlflow
 
@@ -52,10 +52,10 @@ def make(path: Path, runs: int) -> str:
         _fill(db, "tags", _tags(runs))
         _fill(db, "latest_metrics", _metrics(runs))
         _fill(db, "params", _params(runs))
-        _fill(db, "registered_models", _models())
-        _fill(db, "model_versions", _versions(runs))
-        _fill(db, "model_version_tags", _version_tags())
-        _fill(db, "registered_model_aliases", _aliases())
+        _fill(db, "registered_models", _models(models))
+        _fill(db, "model_versions", _versions(runs, models, versions))
+        _fill(db, "model_version_tags", _version_tags(models, versions))
+        _fill(db, "registered_model_aliases", _aliases(models))
     db.close()
     return uri
 
@@ -129,16 +129,16 @@ def _params(runs: int) -> Iterator[dict[str, Any]]:
             yield {"key": key, "value": str(n % 17), "run_uuid": run_id(n)}
 
 
-def _models() -> Iterator[dict[str, Any]]:
-    for m in range(MODELS):
+def _models(models: int) -> Iterator[dict[str, Any]]:
+    for m in range(models):
         yield {"name": f"model_{m}", "creation_time": NOW, "last_updated_time": NOW,
                "description": "", "workspace": "default"}  # fmt: skip
 
 
-def _versions(runs: int) -> Iterator[dict[str, Any]]:
-    for m in range(MODELS):
-        for v in range(1, VERSIONS + 1):
-            n = (m * VERSIONS + v) * 7 % runs
+def _versions(runs: int, models: int, versions: int) -> Iterator[dict[str, Any]]:
+    for m in range(models):
+        for v in range(1, versions + 1):
+            n = (m * versions + v) * 7 % runs
             yield {
                 "name": f"model_{m}", "version": v, "creation_time": NOW + v,
                 "last_updated_time": NOW + v, "description": "", "user_id": "",
@@ -148,15 +148,15 @@ def _versions(runs: int) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _version_tags() -> Iterator[dict[str, Any]]:
-    for m in range(MODELS):
-        for v in range(1, VERSIONS + 1):
+def _version_tags(models: int, versions: int) -> Iterator[dict[str, Any]]:
+    for m in range(models):
+        for v in range(1, versions + 1):
             yield {"name": f"model_{m}", "version": v, "key": "feast_nb.kept", "value": "yes",
                    "workspace": "default"}  # fmt: skip
 
 
-def _aliases() -> Iterator[dict[str, Any]]:
-    for m in range(MODELS):
+def _aliases(models: int) -> Iterator[dict[str, Any]]:
+    for m in range(models):
         yield {"name": f"model_{m}", "alias": "champion", "version": 3, "workspace": "default"}
 
 

@@ -52,8 +52,7 @@ const SOON = 1000; // milliseconds until a newer answer is asked for
 const PAGE = 50;
 
 export class PanelModel {
-  /** Seconds between two looks, while the panel can be seen. */
-  interval = 10;
+  private interval = 10;
   /** The repository that the settings name. */
   chosen = '';
 
@@ -117,6 +116,14 @@ export class PanelModel {
     this.state.tab = tab;
     this.changed.emit();
     if (tab === 'operations' && this.visible) {
+      this.refresh();
+    }
+  }
+
+  /** Seconds between two looks, while the panel can be seen. */
+  setInterval(seconds: number): void {
+    if (seconds !== this.interval) {
+      this.interval = seconds;
       this.refresh();
     }
   }

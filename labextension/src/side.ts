@@ -83,7 +83,7 @@ export function addPanel(
   void offered.settings?.load(SETTINGS).then(settings => {
     const read = () => {
       const of = settings.composite;
-      model.interval = Math.max(2, Number(of.refreshInterval) || 10);
+      model.setInterval(Math.max(2, Number(of.refreshInterval) || 10));
       mlflow = String((of.mlflowUrl as string | undefined) ?? '').replace(
         /\/+$/,
         ''

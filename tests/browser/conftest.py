@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
@@ -36,22 +37,23 @@ class Lab(NamedTuple):
 @pytest.fixture(scope="session")
 def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab from the Python under test, apart from the user's own settings."""
-    home = tmp_path_factory.mktemp("lab")
-    root = home / "root"
-    root.mkdir()
-    news = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text(NO_NEWS)
+    with served(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
+
+@contextmanager
+def served(home: Path, app: str = "jupyterlab") -> Iterator[Lab]:
+    """JupyterLab or Notebook (`notebook`) on the folder `root` of a home of its own."""
+    root = home / "root"
+    root.mkdir(exist_ok=True)
+    news = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True, exist_ok=True)
+    news.write_text(NO_NEWS)
     lab = Lab(f"http://127.0.0.1:{_free_port()}", root)
     log = home / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            _command(lab),
-            cwd=root,
-            env=_environment(home),
-            stdout=output,
-            stderr=output,
+            _command(lab, app), cwd=root, env=_environment(home), stdout=output, stderr=output
         )
     try:
         _wait(lab, server, log)
@@ -93,10 +95,11 @@ def page(browser: Browser) -> Iterator[Page]:
     assert not seen, f"the browser's console has errors: {seen}"
 
 
-def _command(lab: Lab) -> list[str]:
+def _command(lab: Lab, app: str) -> list[str]:
+    name = {"jupyterlab": "LabApp", "notebook": "JupyterNotebookApp"}[app]
     port = lab.url.rpartition(":")[2]
     return [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *(sys.executable, "-m", app, "--no-browser", "--allow-root"),
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         # Another port than the one waited for would be a silent half minute.
@@ -104,7 +107,7 @@ def _command(lab: Lab) -> list[str]:
         f"--ServerApp.root_dir={lab.root}",
         f"--IdentityProvider.token={TOKEN}",
         # window.jupyterapp, through which tests execute commands
-        "--LabApp.expose_app_in_browser=True",
+        f"--{name}.expose_app_in_browser=True",
     ]
 
 
