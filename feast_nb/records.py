@@ -65,12 +65,17 @@ def _hints(cls: type) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, Record):
         return Record.to_dict(value)  # only the outermost record carries its head
     if isinstance(value, (tuple, list)):
+        if _PLAIN.issuperset(map(type, value)):  # thousands of lists are of names and numbers
+            return list(value)
         return [_plain(v) for v in value]
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
