@@ -19,6 +19,21 @@ def endpoint(store: Any, path: str) -> Any:
     return next(r.endpoint for r in app.routes if getattr(r, "path", "") == path)
 
 
+def small(api: Any) -> None:
+    """Three runs and two models: few enough for Feast's endpoints to be complete."""
+    experiment = api.create_experiment("drivers")
+    runs = [
+        record(api, experiment, refs, **tags)
+        for refs, tags in (
+            ("hourly:trips,hourly:conv_rate", {"feast.feature_service": "activity"}),
+            ("hourly:trips,profile:age", {}),
+            ("profile:age", {}),
+        )
+    ]
+    register(api, "m", runs[0])
+    register(api, "n", runs[1])
+
+
 def record(api: Any, experiment: str, refs: str, **tags: str) -> str:
     """A run as Feast's integration tags it."""
     count = str(len(refs.split(",")))
@@ -150,17 +165,7 @@ def test_8_5_which_models_use_a_feature_is_a_question(asked, api) -> None:
 
 def test_where_feasts_endpoints_are_complete_the_numbers_are_the_same(alone, asked, api) -> None:
     """A small store, field by field: runs, uses of views, models of features."""
-    experiment = api.create_experiment("drivers")
-    runs = [
-        record(api, experiment, refs, **tags)
-        for refs, tags in (
-            ("hourly:trips,hourly:conv_rate", {"feast.feature_service": "activity"}),
-            ("hourly:trips,profile:age", {}),
-            ("profile:age", {}),
-        )
-    ]
-    register(api, "m", runs[0])
-    register(api, "n", runs[1])
+    small(api)
     listed = {r["run_id"]: r for r in endpoint(alone, "/api/mlflow-runs")(max_results=50)["runs"]}
     ours = {r.id: r for r in asked.recent(most=50).runs}
     assert set(ours) == set(listed)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
+from ..conftest import answers, free_port, wait_for
 from .test_8_history import api as api
-from .test_8_history import endpoint, record, register
+from .test_8_history import endpoint, record, register, small
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -138,20 +142,27 @@ async def test_8_4_every_version_of_every_model_by_feature(alone, api, panel) ->
     )  # fmt: skip
 
 
-async def test_where_feast_is_complete_the_fields_are_the_same(alone, api, panel) -> None:
-    """A small store on the real `feast ui` functions, field by field."""
-    experiment = api.create_experiment("drivers")
-    runs = [
-        record(api, experiment, refs, **tags)
-        for refs, tags in (
-            ("hourly:trips,hourly:conv_rate", {"feast.feature_service": "activity"}),
-            ("hourly:trips,profile:age", {}),
-            ("profile:age", {}),
-        )
-    ]
-    register(api, "m", runs[0])
-    register(api, "n", runs[1])
-    listed = endpoint(alone, "/api/mlflow-runs")(max_results=50)
+@pytest.fixture
+def ui(alone: Any) -> Iterator[Any]:
+    """`feast ui` on the repository, as a process of its own: ask a path of it."""
+    port = free_port()
+    program = [sys.executable, "-m", "feast.cli.cli", "-c", str(alone.repo_path), "ui",
+               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(program, start_new_session=True, **quiet)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: answers(f"{base}/health"), 90, "feast ui")
+        yield lambda path: json.loads(urlopen(base + path, timeout=60).read())
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+async def test_where_feast_is_complete_the_fields_are_the_same(ui, api, panel) -> None:
+    """A small store beside a running `feast ui`, field by field."""
+    small(api)
+    listed = ui("/api/mlflow-runs?max_results=50")
     ours = await panel("mlflow-runs")
     assert set(listed) <= set(ours)
     assert ours["mlflow_uri"] == listed["mlflow_uri"]
@@ -167,7 +178,7 @@ async def test_where_feast_is_complete_the_fields_are_the_same(alone, api, panel
             for field in ("model_name", "version", "stage"):
                 assert one[field] == str(other[field]), field
 
-    used = endpoint(alone, "/api/mlflow-feature-usage")()
+    used = ui("/api/mlflow-feature-usage")
     mine = await panel("mlflow-feature-usage")
     assert set(used) <= set(mine)
     assert mine["mlflow_enabled"] == used["mlflow_enabled"]
@@ -180,7 +191,7 @@ async def test_where_feast_is_complete_the_fields_are_the_same(alone, api, panel
         for view, use in used["feature_usage"].items()
     }
 
-    models = endpoint(alone, "/api/mlflow-feature-models")()["feature_models"]
+    models = ui("/api/mlflow-feature-models")["feature_models"]
     mine = (await panel("mlflow-feature-models"))["feature_models"]
     fields = ("model_name", "version", "stage")
     assert {r: [tuple(str(m[f]) for f in fields) for m in of] for r, of in mine.items()} == {

@@ -648,6 +648,13 @@ def test_a_store_made_anew_at_the_same_address_is_another_one(
     assert history.rows("SELECT count(*) FROM runs") == [(2,)]
 
 
+def imported(server: Any) -> None:
+    """An old run in an experiment that was not there before."""
+    late = server.create_experiment("imported")
+    run = server.create_run(late, start_time=1_000_000, tags=tags())
+    server.set_terminated(run.info.run_id, end_time=1_000_001)
+
+
 def test_an_experiment_that_comes_late_with_old_runs(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -655,9 +662,7 @@ def test_an_experiment_that_comes_late_with_old_runs(
     monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     made(server, 2)
     history.refresh(pages(uri))
-    late = server.create_experiment("imported")
-    run = server.create_run(late, start_time=1_000_000, tags=tags())
-    server.set_terminated(run.info.run_id, end_time=1_000_001)
+    imported(server)
     history.refresh(pages(uri))
 
     assert history.rows("SELECT count(*) FROM runs") == [(3,)]
@@ -771,9 +776,7 @@ def test_an_experiment_is_known_only_when_its_runs_are(
     monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     made(server, 2)
     history.refresh(pages(uri))
-    late = server.create_experiment("imported")
-    run = server.create_run(late, start_time=1_000_000, tags=tags())
-    server.set_terminated(run.info.run_id, end_time=1_000_001)
+    imported(server)
     with pytest.raises(TrackingError):
         history.refresh(fails(uri, None, "p"))
     history.refresh(pages(uri))
