@@ -6,7 +6,8 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from .records import Contract, Document, Record
+from .documents import Document, Record
+from .records import Contract
 
 _PARTS = {"ttl": "TTL", "query": "source's query", "code": "code", "entities": "join key",
           "location": "source's place", "schema": "schema", "view": "view"}  # fmt: skip

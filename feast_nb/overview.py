@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from .documents import Document, Record
 from .facts import Catalog, Model, View
-from .records import Document, Record
 from .usage import FeatureUsage, ModelUse, Usage, iso, uses
 
 TrackingState = Literal["ready", "away", "reading", "unmade", "refused", "disabled", "unapplied"]

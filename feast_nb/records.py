@@ -1,100 +1,19 @@
 """What happened, as plain facts: retrievals, the runs they belong to, the models made of them.
 
 Every record is frozen and turns into a dictionary and back: the same dictionary is the MLflow
-artifact, the notebook output and, later, the panel's answer.
+artifact, the notebook output and the panel's answer.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import types
-import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-SCHEMA_VERSION = "1.0"
+from .documents import Document, Record
 
 LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
-
-
-class Record:
-    """A frozen dataclass of plain values that turns into a dictionary and back."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: _plain(getattr(self, name)) for name in _kept(type(self))}  # type: ignore[arg-type]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The record that `data` describes; fields of a newer minor version are passed over."""
-        hints = _hints(cls)  # type: ignore[arg-type]
-        return cls(**{k: _shaped(v, hints[k]) for k, v in data.items() if k in hints})
-
-
-class Document(Record):
-    """An outermost record: it says its kind and the version of its shape."""
-
-    kind: ClassVar[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        head = {"schema_version": SCHEMA_VERSION, "kind": self.kind}
-        return {**head, **super().to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """As for a record; raises `ValueError` for a shape of a newer major version."""
-        version = str(data.get("schema_version", SCHEMA_VERSION))
-        if int(version.split(".")[0]) > int(SCHEMA_VERSION.split(".")[0]):
-            raise ValueError(
-                f"this {cls.kind} was written in shape {version}, newer than "
-                f"{SCHEMA_VERSION}; upgrade feast-nb to read it."
-            )
-        return super().from_dict(data)
-
-
-@cache
-def _kept(cls: type) -> tuple[str, ...]:
-    return tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("kept", True))
-
-
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, Record):
-        return Record.to_dict(value)  # only the outermost record carries its head
-    if isinstance(value, (tuple, list)):
-        if _PLAIN.issuperset(map(type, value)):  # thousands of lists are of names and numbers
-            return list(value)
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return value
-
-
-def _shaped(value: Any, hint: Any) -> Any:
-    if value is None:
-        return None
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _shaped(value, next(a for a in args if a is not type(None)))
-    if origin is tuple:
-        return tuple(_shaped(v, args[0]) for v in value)
-    if origin is dict:
-        return {k: _shaped(v, args[1]) for k, v in value.items()}
-    if isinstance(hint, type) and issubclass(hint, Record):
-        return hint.from_dict(value)
-    return value
 
 
 def public_uri(uri: str | None) -> str | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from .documents import Document, Record
 from .facts import Catalog, Group, Model
-from .records import Document, Record
 
 
 @dataclass(frozen=True)

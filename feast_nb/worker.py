@@ -24,7 +24,7 @@ from .errors import FeastNbError, FeatureError, TrackingError, UsageError
 from .session.watched import Watched, be_brief
 
 if TYPE_CHECKING:
-    from .records import Document
+    from .documents import Document
 
 LARGEST = 64_000_000  # bytes of an answer
 _AT_ONCE = 8

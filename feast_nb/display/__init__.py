@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..records import Document
+from ..documents import Document
 
 MIME = "application/vnd.feast-nb.v1+json"
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..documents import Document
 from ..records import (
     Contract,
-    Document,
     ModelVersion,
     Origin,
     Repository,

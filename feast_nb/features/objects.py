@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .. import records
 from ..facts import Catalog, Service, View
-from . import definitions
+from . import hashes
 
 _DUMMY = "__dummy"  # Feast's own entity of views without one
 
@@ -43,7 +43,7 @@ def defined(store: Any) -> dict[str, records.View]:
             name=view.spec.name,
             view=view.spec.name,
             kind=_kind_of(view.spec),
-            hashes=definitions.hashes_of(view.spec, keys),
+            hashes=hashes.of(view.spec, keys),
             reads=tuple(_reads(view.spec)),
         )
         for view in _views(proto, store.project)

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from ..documents import Document, Record
 from ..facts import Catalog, Group, Model, Run
-from ..records import Document, Record
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import TrackingError
 from ..records import Contract
 from .lookup import Found, logged
-from .tracking import plain_errors
+from .reach import plain_errors
 from .writing import download, text_of
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import ModelError, TrackingError, nearest
 from .models import registered_names
-from .tracking import at, client, ping, plain_errors, tags_of
+from .reach import ping, plain_errors
+from .tracking import at, client, tags_of
 from .writing import text_of
 
 

@@ -15,7 +15,8 @@ from ..errors import ModelError, nearest
 from ..records import ModelVersion
 from .flavors import FLAVORS
 from .quiet import quiet
-from .tracking import at, client, ping, plain_errors
+from .reach import ping, plain_errors
+from .tracking import at, client
 
 _OF_TENSORS = ("tensorflow", "keras", "pytorch")
 

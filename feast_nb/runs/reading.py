@@ -12,7 +12,8 @@ from ..records import Retrievals, canonical, public_uri
 from . import contracts
 from . import tags as index
 from .brief import brief
-from .tracking import client, ping, plain_errors
+from .reach import ping, plain_errors
+from .tracking import client
 from .writing import text_of
 
 PAGE = 1000

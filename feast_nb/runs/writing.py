@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import GoneError
 from .quiet import quiet
-from .tracking import client, ping, plain_errors
+from .reach import ping, plain_errors
+from .tracking import client
 
 
 def write(

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, origin
-from ..features import definitions
+from ..features import hashes
 from ..outbox import Entry, Parcel
 from ..records import Contract, Origin, Retrieval, Retrievals, Write, canonical
-from ..runs import datasets, models, tags, tracking, writing
+from ..runs import datasets, models, reach, tags, tracking, writing
 
 RETRIEVALS = "feast/retrievals.json"
 CELLS = "feast/cells.ipynb"
@@ -96,7 +96,7 @@ class Delivery:
 
     def deliver(self, parcel: Parcel) -> None:
         """Write what is new to MLflow; raises soon where the server is away or refuses."""
-        with tracking.sending():
+        with reach.sending():
             self._deliver(parcel)
 
     def _deliver(self, parcel: Parcel) -> None:
@@ -262,7 +262,7 @@ def _merged(run_id: str, before: Retrievals | None, book: Book) -> Retrievals:
     writes = {w.id: w for w in (before.writes if before else ())} | book.writes
     in_order = sorted(retrievals.values(), key=lambda r: r.at or "")
     views = [v for r in in_order for v in (*r.views, *r.behind)]
-    known = (before.definitions if before else {}) | definitions.parts_of(views)
+    known = (before.definitions if before else {}) | hashes.parts_of(views)
     return Retrievals(run_id, tuple(in_order), tuple(writes.values()), known)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import contract, frames
-from ..features import definitions
+from ..features import hashes
 from ..features.store import sqlite_file
 from ..recording import RunRef
 from ..records import LinkedBy, Retrieval
@@ -149,7 +149,7 @@ class Logged:
             linked_by=by if retrievals else None,
             cell=self._recorder.cells.current,
         )
-        parts = definitions.parts_of(built.views)
+        parts = hashes.parts_of(built.views)
         inputs = contract.declared(built.inputs, built.views, parts)
         built = replace(built, inputs=inputs, definitions=parts)
         self._recorder.recording.modelled(seen.run, built)

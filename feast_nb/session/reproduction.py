@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .. import comparison, drift, fingerprint
 from ..answers import Reproduction
 from ..errors import FeastNbError, FeatureError, ModelError
-from ..features import catalog, definitions, losses, sources
+from ..features import catalog, definitions, hashes, losses, sources
 from ..records import Contract, EntityFrame, Retrieval, Source, Span
-from ..runs import contracts, lookup, tracking, writing
+from ..runs import contracts, lookup, reach, tracking, writing
 from . import delivery, resolution
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def _rows(retrieval: Retrieval) -> str:
 def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
     """The run that a run's name or id, or a model's name, means."""
     uri = session.runs.uri
-    tracking.ping(uri)
+    reach.ping(uri)
     if "/" not in named and "@" not in named:
-        with tracking.plain_errors():
+        with reach.plain_errors():
             run_id = lookup.run_named(uri, session.store.project, named)
         if run_id is not None:
             return run_id, None
@@ -232,8 +232,8 @@ def _redefined(session: Session, retrieval: Retrieval, known: Mapping[str, Any])
     """Which definition is not what it was then; `known` is what its hashes stood for."""
     views = catalog.all_views(session.store)
     keys = definitions.keys_of_entities(session.store)
-    records = definitions.view_records({v.name: v for v in views}, keys)
-    parts = definitions.parts_of(records)
+    records = hashes.view_records({v.name: v for v in views}, keys)
+    parts = hashes.parts_of(records)
     then = Contract("", None, retrieval.project, refs=retrieval.refs,
                     views=(*retrieval.behind, *retrieval.views),
                     definitions=dict(known))  # fmt: skip

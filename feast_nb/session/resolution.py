@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import drift
 from ..answers import Change, Resolution
 from ..errors import Drift, FeatureError, ModelError
-from ..features import catalog, definitions
+from ..features import catalog, definitions, hashes
 from ..records import Contract, Input
 from ..runs import contracts, lookup
 
@@ -139,9 +139,9 @@ def changes(session: Session, contract: Contract, service: Any) -> tuple[Change,
     """
     views = catalog.all_views(session.store)
     keys = definitions.keys_of_entities(session.store)
-    records = definitions.view_records({v.name: v for v in views}, keys)
+    records = hashes.view_records({v.name: v for v in views}, keys)
     refs = definitions.service_refs(service) if service is not None else None
-    parts = definitions.parts_of(records)
+    parts = hashes.parts_of(records)
     if not contract.views:  # logged without us: all that can be seen is what is gone
         there = {v.name: [f.name for f in v.features] for v in views}
         for part in service.feature_view_projections if service is not None else ():

@@ -14,7 +14,7 @@ from .. import drift, overview, usage
 from ..answers import Operations
 from ..errors import FeastNbError, TrackingError
 from ..facts import Catalog, Model
-from ..features import definitions, objects, store
+from ..features import hashes, objects, store
 from ..features.store import settings_of
 from ..history import questions
 from ..lineage import Impact, Lineage
@@ -235,7 +235,7 @@ class _Fit:
         self._kept = kept
         self._gone: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._views = objects.defined(opened)
-        self._parts = definitions.parts_of(self._views.values())
+        self._parts = hashes.parts_of(self._views.values())
 
     def of(self, model: Model) -> tuple[str, tuple[str, ...]]:
         """The gravest change, and all in words."""

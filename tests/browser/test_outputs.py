@@ -11,8 +11,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import Locator, Page
 
 from feast_nb.display import MIME, bundle
+from feast_nb.documents import Document
 from feast_nb.lineage import Lineage, Node, layout
-from feast_nb.records import Document
 
 from .. import past
 from .conftest import Lab

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from feast_nb.errors import FeatureError
-from feast_nb.features import catalog, definitions, sources
+from feast_nb.features import catalog, definitions, hashes, sources
 
 from ..conftest import define, make_repository
 
@@ -64,7 +64,7 @@ def on_demand(
 
 def changed(one: Any, other: Any) -> set[str]:
     """The parts in which two definitions differ."""
-    mine, theirs = (definitions.hashes_of(v.to_proto().spec) for v in (one, other))
+    mine, theirs = (hashes.of(v.to_proto().spec) for v in (one, other))
     assert set(mine) == set(theirs) == PARTS
     return {part for part in PARTS if mine[part] != theirs[part]}
 
@@ -195,7 +195,7 @@ def view_of(source: Any) -> Any:
 
 def test_hashes_are_those_ever_stored() -> None:
     """A change of these numbers makes every stored contract look redefined."""
-    assert definitions.hashes_of(view().to_proto().spec) == GOLDEN
+    assert hashes.of(view().to_proto().spec) == GOLDEN
 
 
 GOLDEN = {
@@ -278,7 +278,7 @@ def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
     service = store.get_feature_service("renamed")
     refs = definitions.refs_of(store, service)
     views = definitions.views_of(store, service, refs)
-    (record,) = definitions.view_records(views)
+    (record,) = hashes.view_records(views)
 
     assert refs == ("recent:trips",)
     assert (record.name, record.view, record.kind) == ("recent", "hourly", "batch")
@@ -293,7 +293,7 @@ def test_views_are_in_first_seen_order_and_each_once(store) -> None:
 
 def test_an_on_demand_view_says_so(store) -> None:
     refs = ("doubled:twice",)
-    (record,) = definitions.view_records(definitions.views_of(store, list(refs), refs))
+    (record,) = hashes.view_records(definitions.views_of(store, list(refs), refs))
 
     assert record.kind == "on_demand"
 
@@ -406,18 +406,16 @@ def test_reading_a_definition_runs_none_of_its_code(make: Callable[[], Any], mon
     spec = make().to_proto().spec
     monkeypatch.setattr(dill, "loads", lambda *_: pytest.fail("stored code was loaded"))
 
-    assert definitions.hashes_of(spec)
+    assert hashes.of(spec)
 
 
 def test_what_a_hash_stands_for_can_be_shown_without_secrets(store) -> None:
-    records = definitions.view_records(
-        definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
-    )
-    parts = definitions.parts_of(records)
+    records = hashes.view_records(definitions.views_of(store, ["hourly:trips"], ["hourly:trips"]))
+    parts = hashes.parts_of(records)
     (hourly,) = records
 
     assert parts[hourly.hashes["ttl"]] == 3 * 86400
     assert ["trips", 4, 0, ""] in parts[hourly.hashes["schema"]]
-    assert definitions._public({"uri": ["postgresql://me:hunter2@host/db"]}) == {
+    assert hashes._public({"uri": ["postgresql://me:hunter2@host/db"]}) == {
         "uri": ["postgresql://host/db"]
     }

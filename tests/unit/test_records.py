@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feast_nb import records
+from feast_nb import documents, records
 from feast_nb.records import (
     Cell,
     Contract,
@@ -120,7 +120,7 @@ def dictionaries(value: Any) -> list[dict[str, Any]]:
 def test_only_the_outermost_record_carries_its_kind_and_version() -> None:
     outer, *inner = dictionaries(nested().to_dict())
 
-    assert outer["schema_version"] == records.SCHEMA_VERSION
+    assert outer["schema_version"] == documents.SCHEMA_VERSION
     assert outer["kind"] == "training"
     assert not any("schema_version" in part for part in inner)
     assert {part["kind"] for part in inner if "kind" in part} == {"historical", "dataframe"}
