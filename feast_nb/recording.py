@@ -8,8 +8,7 @@ as it likes.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from uuid import uuid4
 
 from . import archive, fingerprint, frames
 from .copies import NO_RUN, Copies, Copy
+from .ledger import Ledger
 from .outbox import Outbox
 from .records import Cell, Contract, EntityFrame, LinkedBy, Loss, Result, Retrieval, Seconds, Write
 
@@ -78,23 +78,15 @@ class Recording:
         archives: Callable[[str], bool] = lambda run_id: True,
     ) -> None:
         self.outbox = outbox
-        self.retrievals: dict[str, Retrieval] = {}
-        self.contracts: dict[str, Contract] = {}
-        self._made: dict[str, dict[str, None]] = {}
-        self._used: dict[str, dict[str, LinkedBy]] = {}
-        self._users: dict[str, set[str]] = {}
-        self._written: dict[str, list[Write]] = {}
-        self._same: dict[tuple[Any, ...], str] = {}
+        self.ledger = Ledger()
         self._uris: dict[str, str] = {}
-        self._moved: dict[tuple[str, str], EntityFrame] = {}
-        self._moved_results: dict[tuple[str, str], Result] = {}
         self._copies = Copies(spool, self._put_file)
         self._archives = archives
         self._run_of_call = run_of_call
         self._cell = cell
         self.spool = spool
         self._warn = warn
-        self._lock = threading.RLock()
+        self._lock = self.ledger.lock
         self._background = archive.Background(warn)
 
     # ------------------------------------------------------------------ what happens
@@ -122,7 +114,7 @@ class Recording:
             at=_now(),
         )
         with self._lock:  # the background may be completing the same record
-            if retrieval.kind == "online" and (same := self._same_call(retrieval)):
+            if retrieval.kind == "online" and (same := self.ledger.same_call(retrieval)):
                 retrieval = replace(same, count=same.count + 1, last=retrieval.at)
             if run:
                 self._uris[run.id] = run.tracking_uri
@@ -141,7 +133,7 @@ class Recording:
         """Keep what came back: an Arrow table, a pandas frame (copied here), or how to get one."""
         self._adopt_run(pending.id)
         self._update(pending.id, state="ran", run_seconds=seconds, kept=kept)
-        if self.retrievals[pending.id].count > 1:
+        if self.ledger.retrievals[pending.id].count > 1:
             self._send(pending.id)
             return
         held = result.copy() if frames.is_pandas(result) else result
@@ -178,8 +170,7 @@ class Recording:
         made = replace(
             write, id=f"w-{uuid4().hex[:12]}", cell=self._cell(), run_id=run.id, at=_now()
         )
-        with self._lock:
-            self._written.setdefault(run.id, []).append(made)
+        self.ledger.wrote(run.id, made)
         self.put(run, {"kind": "write", "write": made.to_dict()}, soon=frame is None)
         if frame is not None:
             self._later(self._hash_write, run, made, frame)
@@ -187,7 +178,7 @@ class Recording:
     def modelled(self, run: RunRef, contract: Contract) -> None:
         """Keep the contract of a model that was logged."""
         with self._lock:
-            self.contracts[contract.model_id] = contract
+            self.ledger.contracts[contract.model_id] = contract
             self._uris[run.id] = run.tracking_uri
         self.put(run, {"kind": "contract", "contract": contract.to_dict()})
 
@@ -200,19 +191,14 @@ class Recording:
         too, as a copy that says how it was linked, so that a match is never read as a fact.
         """
         with self._lock:
-            known = self._used.setdefault(run.id, {})
-            before = known.get(id)
-            if frames.surer(by, before):
-                known[id] = by
+            new, tell = self.ledger.link(run.id, id, by)
             self._uris[run.id] = run.tracking_uri
-            original = self.retrievals[id]
+            original = self.ledger.retrievals[id]
             if original.run_id == run.id:
                 return original
-            new = run.id not in self._users.setdefault(id, set())
-            self._users[id].add(run.id)
-            linked = self._copy_for(run.id, id)
-            if not new and known[id] == before:
-                return linked  # every cell that reads the frame says it again
+            linked = self.ledger.copy_for(run.id, id)
+        if not tell:
+            return linked  # every cell that reads the frame says it again
         entry: dict[str, Any] = {"kind": "retrieval", "retrieval": linked.to_dict()}
         if inherited_from:
             entry["inherited_from"] = inherited_from
@@ -228,56 +214,6 @@ class Recording:
     def put(self, run: RunRef, entry: dict[str, Any], soon: bool = True) -> None:
         """Send an entry of another kind (tags, metrics, the end of a run) on its way."""
         self.outbox.put(run.id, run.tracking_uri, entry, soon)
-
-    # ------------------------------------------------------------------ what is known
-
-    def of_run(self, run_id: str) -> list[Retrieval]:
-        """The retrievals of a run: those linked to it, then those made in it, in order."""
-        with self._lock:
-            made = self._made.get(run_id, {})
-            linked = [i for i in self.retrievals if i in self._used.get(run_id, {})]
-            linked = [i for i in linked if i not in made]
-            return [
-                *(self._copy_for(run_id, i) for i in linked),
-                *(self.retrievals[i] for i in made),
-            ]
-
-    def contracts_of(self, run_id: str) -> list[Contract]:
-        """The contracts of the models that a run logged."""
-        return [c for c in list(self.contracts.values()) if c.run_id == run_id]
-
-    def written_in(self, run_id: str) -> list[Write]:
-        """What a run wrote, in order."""
-        return list(self._written.get(run_id, ()))
-
-    def link_of(self, run_id: str, id: str) -> LinkedBy | None:
-        """How it is known that a run uses a retrieval, if it is."""
-        return self._used.get(run_id, {}).get(id)
-
-    def sources_of(
-        self,
-        run_id: str,
-        names: Sequence[str] | None,
-        width: int | None,
-        used: Mapping[str, Any] | None = None,
-    ) -> tuple[Retrieval, ...]:
-        """The retrievals a model was trained on: of its run, or an older one that covers more.
-
-        `used` are those whose frames the cell reads. Of equals the run's own is taken, and of
-        those the latest.
-        """
-        own = self.of_run(run_id)
-        if not names:
-            return frames.of_model(names, width, own, used)
-        ids = {r.id for r in own}
-        with self._lock:
-            older = [r for r in self.retrievals.values() if r.id not in ids]
-        mine = frames.of_model(names, width, own, used)
-        best = frames.of_model(names, width, [*older, *own], used)[:1]
-        if not best or best[0].id in ids:
-            return mine
-        left = [n for n in names if n not in best[0].columns()]
-        return (*best, *(frames.of_model(left, None, own, used) if left else ()))
 
     def held(self) -> AbstractContextManager[None]:
         """A time in which Feast works for the cell: nothing is begun in the background."""
@@ -298,7 +234,7 @@ class Recording:
         self._background.later(task, *args)
 
     def _look(self, id: str, look: Callable[[Retrieval], Retrieval]) -> None:
-        before = self.retrievals[id]
+        before = self.ledger.retrievals[id]
         found = look(before)
         changed = {
             f: getattr(found, f) for f in _LOOKED_UP if getattr(found, f) != getattr(before, f)
@@ -307,7 +243,7 @@ class Recording:
             self._set(id, **changed)
 
     def _hash_entity(self, id: str, frame: Any, keep: bool, max_rows: int) -> None:
-        stamp = self.retrievals[id].entity.timestamp
+        stamp = self.ledger.retrievals[id].entity.timestamp
         if stamp is not None and stamp.column in frame.columns:
             stamp = archive.span(frame, stamp.column)
         digest = fingerprint.of(frame).digest
@@ -316,7 +252,7 @@ class Recording:
 
     def _hash_engine(self, id: str, engine: Engine, keep: bool, max_rows: int) -> None:
         """As for a pandas frame: the engine adds up the rows, and writes the copy."""
-        entity = self.retrievals[id].entity
+        entity = self.ledger.retrievals[id].entity
         sums = fingerprint.Sums()
         for part in engine.sums():
             sums.add_sums(*part)
@@ -332,7 +268,7 @@ class Recording:
     def _kept_by_engine(
         self, id: str, digest: str, engine: Engine, keep: bool, max_rows: int, rows: int
     ) -> dict[str, Any]:
-        run_id = self.retrievals[id].run_id
+        run_id = self.ledger.retrievals[id].run_id
         reason = _not_kept(keep, rows, max_rows) or engine.why_not()
         if reason or run_id is None:
             return {"reason": reason or NO_RUN}
@@ -351,43 +287,47 @@ class Recording:
         """Keep a copy of an entity frame; returns where it is kept, or why it is not."""
         if reason := _not_kept(keep, len(frame), max_rows):
             return {"reason": reason}
-        run_id = self.retrievals[id].run_id
+        run_id = self.ledger.retrievals[id].run_id
         name = self._name_of(run_id, id)
         write = partial(archive.write, frame)
         return _as_fields(self._copies.keep("entity", id, run_id, digest, name, write))
 
     def _name_of(self, run_id: str | None, id: str) -> str:
         """The first entity frame takes the name by which Feast's tools find it."""
-        first = run_id is not None and self._is_first(run_id, id)
+        first = (
+            run_id is not None
+            and not self._copies.has("entity", run_id)
+            and self.ledger.is_of_tags(run_id, id)
+        )
         return "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
 
     def _take_along(self, run: RunRef, id: str) -> None:
         """A run uses what was retrieved when none was open: it keeps the frames too."""
-        retrieval = self.retrievals[id]
+        retrieval = self.ledger.retrievals[id]
         entity, result = retrieval.entity, retrieval.result
+        moved: dict[str, Any] = {}
         if entity.fingerprint is not None:
             name = self._name_of(run.id, id)
             copy = self._copies.take_along("entity", id, run.id, entity.fingerprint, name)
             if copy is not None:
-                self._moved[run.id, id] = replace(entity, **_as_fields(copy))
+                moved["entity"] = replace(entity, **_as_fields(copy))
         if result is not None and result.fingerprint is not None:
             name = f"feast/results/{id}.parquet"
             copy = self._copies.take_along("result", id, run.id, result.fingerprint, name)
             if copy is not None:
-                self._moved_results[run.id, id] = replace(result, artifact=copy.artifact)
-        if (run.id, id) not in self._moved and (run.id, id) not in self._moved_results:
+                moved["result"] = replace(result, artifact=copy.artifact)
+        if not moved:
             return
         with self._lock:
             if retrieval.run_id == run.id:
-                moved = {"entity": self._moved.pop((run.id, id), entity),
-                         "result": self._moved_results.pop((run.id, id), result)}  # fmt: skip
                 self._set(id, **moved)
             else:
+                self.ledger.move(run.id, id, moved.get("entity"), moved.get("result"))
                 self._put_all(id, soon=True)
 
     def _hash_result(self, pending: Pending, held: Any) -> None:
         try:
-            before = self.retrievals[pending.id]
+            before = self.ledger.retrievals[pending.id]
             table = held() if callable(held) else held
             if isinstance(table, Result):
                 self._set(pending.id, result=table)
@@ -407,7 +347,8 @@ class Recording:
         """Keep a training frame's values: only by them a later one can be compared in detail."""
         if _not_kept(pending.keep, result.rows, pending.max_rows) or not result.fingerprint:
             return
-        run_id, name = self.retrievals[pending.id].run_id, f"feast/results/{pending.id}.parquet"
+        run_id = self.ledger.retrievals[pending.id].run_id
+        name = f"feast/results/{pending.id}.parquet"
         write = partial(archive.write, table)
         copy = self._copies.keep("result", pending.id, run_id, result.fingerprint, name, write)
         if copy.artifact is not None:  # else the fingerprint still tells whether another differs
@@ -415,7 +356,7 @@ class Recording:
 
     def _entity_rows(self, pending: Pending, table: Any) -> None:
         """What a query or a date range really asked for: the result without its features."""
-        retrieval = self.retrievals[pending.id]
+        retrieval = self.ledger.retrievals[pending.id]
         given = {*retrieval.columns(), *retrieval.beside}
         names = [c.name for c in retrieval.result.columns] if retrieval.result else []
         entity = [n for n in names if n not in given]
@@ -433,9 +374,7 @@ class Recording:
             columns=archive.columns_of(frame, {}),
             fingerprint=fingerprint.of(frame).digest,
         )
-        with self._lock:
-            mine = self._written[run.id]
-            mine[mine.index(write)] = done
+        self.ledger.completed(run.id, write, done)
         self.put(run, {"kind": "write", "write": done.to_dict()})
 
     def _explained(self, pending: Pending, held: Any) -> tuple[Loss, ...]:
@@ -446,95 +385,48 @@ class Recording:
             self._warn(f"rows were dropped, and why could not be found out ({problem}).")
             return ()
 
-    def _is_first(self, run_id: str, id: str) -> bool:
-        """Whether a frame takes the name that Feast's tools look for: that of the tags does."""
-        if self._copies.has("entity", run_id):
-            return False
-        for other in self._made.get(run_id, {}):
-            if other == id:
-                return True
-            before = self.retrievals[other]
-            if before.kind == "historical" and before.entity.kind not in ("dataframe", "spark"):
-                return False
-        return True
-
     # ------------------------------------------------------------------ keeping
-
-    def _same_call(self, new: Retrieval) -> Retrieval | None:
-        """An online call of this run and cell that asked for the same features of as many keys."""
-        cell = new.cell.number if new.cell else None
-        key = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
-               new.entity)  # fmt: skip
-        with self._lock:
-            old = self.retrievals.get(self._same.get(key, ""))
-            if old is not None and old.state == "ran":
-                return old
-            self._same[key] = new.id
-        return None
-
-    def _copy_for(self, run_id: str, id: str) -> Retrieval:
-        """A retrieval as a run that did not make it has it."""
-        original = self.retrievals[id]
-        entity, result = original.entity, original.result
-        moved = self._moved.get((run_id, id))
-        if moved is not None:
-            entity = moved
-        elif entity.artifact:  # the copy is another run's
-            where = f"runs:/{original.run_id}/{entity.artifact}"
-            entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
-        if result is not None and (run_id, id) in self._moved_results:
-            result = self._moved_results[run_id, id]
-        elif result is not None and result.artifact:
-            result = replace(result, artifact=f"runs:/{original.run_id}/{result.artifact}")
-        return replace(original, run_id=run_id, linked_by=self._used[run_id][id], entity=entity,
-                       result=result, origin=original.run_id)  # fmt: skip
 
     def _adopt_run(self, id: str) -> None:
         """A job made outside any run belongs to the run in which it runs."""
-        if self.retrievals[id].run_id is None and (run := self._run_of_call()):
+        if self.ledger.retrievals[id].run_id is None and (run := self._run_of_call()):
             self._uris[run.id] = run.tracking_uri
             self._set(id, run_id=run.id)
             if self._archives(run.id):
                 self._later(self._take_along, run, id)
 
     def _update(self, id: str, state: str, run_seconds: float, kept: str | None = None) -> None:
-        before = self.retrievals[id]
+        before = self.ledger.retrievals[id]
         seconds = Seconds(before.seconds.submit, round(run_seconds, 6))
         self._set(id, state=state, seconds=seconds, error=None, kept=kept or before.kept)
 
     def _set_entity(self, id: str, **changes: Any) -> None:
         with self._lock:
-            entity: EntityFrame = replace(self.retrievals[id].entity, **changes)
+            entity: EntityFrame = replace(self.ledger.retrievals[id].entity, **changes)
             self._set(id, entity=entity)
 
     def _set(self, id: str, **changes: Any) -> None:
         with self._lock:
-            self._keep(replace(self.retrievals[id], **changes))
+            self._keep(replace(self.ledger.retrievals[id], **changes))
 
     def _keep(self, retrieval: Retrieval) -> None:
         """Write a retrieval to disk for each run that it belongs to; `_send` sends it."""
         with self._lock:
-            self.retrievals[retrieval.id] = retrieval
-            if retrieval.run_id:
-                self._made.setdefault(retrieval.run_id, {})[retrieval.id] = None
+            self.ledger.keep(retrieval)
             self._put_all(retrieval.id, soon=False)
 
     def _send(self, id: str) -> None:
         """What is known of a retrieval is complete: MLflow may have it."""
         with self._lock:
-            for run_id in self._runs_of(id):
+            for run_id in self.ledger.runs_of(id):
                 self.outbox.hurry(run_id)
 
     def _put_all(self, id: str, soon: bool) -> None:
-        retrieval = self.retrievals[id]
-        for run_id in self._runs_of(id):
-            mine = retrieval if run_id == retrieval.run_id else self._copy_for(run_id, id)
+        retrieval = self.ledger.retrievals[id]
+        for run_id in self.ledger.runs_of(id):
+            mine = retrieval if run_id == retrieval.run_id else self.ledger.copy_for(run_id, id)
             entry = {"kind": "retrieval", "retrieval": mine.to_dict()}
             self.put(RunRef(run_id, self._uris[run_id]), entry, soon)
-
-    def _runs_of(self, id: str) -> list[str]:
-        own = self.retrievals[id].run_id
-        return [*([own] if own else []), *sorted(self._users.get(id, set()) - {own})]
 
 
 def _as_fields(copy: Copy) -> dict[str, Any]:

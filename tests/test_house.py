@@ -42,7 +42,8 @@ HOUSE: dict[str, tuple[set[str], set[str]]] = {
     "features": ({"records", "facts", "errors", "patches"}, {"feast", *DATA}),
     "runs": ({"records", "facts", "errors", "patches"}, {"mlflow", *DATA}),
     "copies": (set(), set()),
-    "recording": ({"records", "frames", "fingerprint", "archive", "copies", "outbox"}, DATA),
+    "ledger": ({"records", "frames"}, set()),
+    "recording": ({"records", "frames", "fingerprint", "archive", "copies", "ledger", "outbox"}, DATA),
     "outbox": ({"records"}, set()),
     "session": (
         {"errors", "records", "patches", "fingerprint", "frames", "archive", "code", "notebook",

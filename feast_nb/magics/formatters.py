@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-_OURS = ("feast_nb.records", "Document")
+_OURS = ("feast_nb.documents", "Document")
 
 
 class Formatters:
@@ -67,7 +67,7 @@ def _job(job: Any) -> str:
 
 
 _SHOWN = {
-    ("feast_nb.records", "Document"): _bundle,
+    ("feast_nb.documents", "Document"): _bundle,
     ("feast.feature_store", "FeatureStore"): _text(_store),
     ("feast.mlflow_integration.client", "FeastMlflowClient"): _text(_client),
     ("feast.online_response", "OnlineResponse"): _text(_online),

@@ -132,7 +132,7 @@ class Session:
             variable=variable,
             flavor=flavor,
             at_hand=at_hand,
-            retrievals=recording.of_run(run.id),
+            retrievals=recording.ledger.of_run(run.id),
         )
         if register:
             logged = models.register(self.recorder, run, logged, register, aliases)
@@ -303,7 +303,9 @@ class Session:
             return self.runs.innermost.ref
         inputs = models.inputs_of(model)
         used = self.recorder.reading.now
-        for source in self.recorder.recording.sources_of("", inputs.names, inputs.width, used):
+        for source in self.recorder.recording.ledger.sources_of(
+            "", inputs.names, inputs.width, used
+        ):
             if source.run_id:
                 return RunRef(source.run_id, self.runs.uri)
         if self.runs.last is not None:

@@ -76,10 +76,10 @@ class Logged:
         self._recorder.reading.link(run)
         self._inherit(run)
         recording = self._recorder.recording
-        found = recording.of_run(run_id)
+        found = recording.ledger.of_run(run_id)
         if found or self._recorder.interactive:
             recording.settle()
-            used = [r.cell for r in found] + [c.cell for c in recording.contracts_of(run_id)]
+            used = [r.cell for r in found] + [c.cell for c in recording.ledger.contracts_of(run_id)]
             self._recorder.origins.ends(run, used)
             recording.put(run, {"kind": "ended", "status": status})
         self._recorder.flush(run_id, final=True)
@@ -87,8 +87,8 @@ class Logged:
     def _inherit(self, run: RunRef) -> None:
         """A nested run that retrieved nothing itself worked on what its parent retrieved."""
         recording, outer = self._recorder.recording, self._recorder.parents.get(run.id)
-        while outer is not None and not recording.of_run(run.id):
-            for retrieval in recording.of_run(outer):
+        while outer is not None and not recording.ledger.of_run(run.id):
+            for retrieval in recording.ledger.of_run(outer):
                 if retrieval.kind == "historical":
                     recording.link(run, retrieval.id, "parent", outer)
             outer = self._recorder.parents.get(outer)
@@ -106,10 +106,10 @@ class Logged:
         recording.settle(_PATIENCE)  # a contract says how each input was in training
         names = found.names or (tuple(signature) if signature else None)
         used = self._recorder.reading.now
-        mine = recording.sources_of(run.id, names, found.width, used)
+        mine = recording.ledger.sources_of(run.id, names, found.width, used)
         if not mine:
             self._inherit(run)
-            mine = recording.sources_of(run.id, names, found.width, used)
+            mine = recording.ledger.sources_of(run.id, names, found.width, used)
         self.ids.append(str(info.model_id))
         if not mine and run.id not in self._recorder.wishes:
             return
@@ -131,7 +131,9 @@ class Logged:
 
     def _least_sure(self, run: RunRef, retrievals: Sequence[Retrieval]) -> LinkedBy:
         """How it is known what a model was trained on: no surer than the weakest of its links."""
-        known = [self._recorder.recording.link_of(run.id, r.id) or "columns" for r in retrievals]
+        known = [
+            self._recorder.recording.ledger.link_of(run.id, r.id) or "columns" for r in retrievals
+        ]
         return max(known, key=frames.SUREST.index, default="columns")
 
     def link(self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy) -> None:
@@ -160,13 +162,13 @@ class Logged:
             model_id = str(version.source).removeprefix("models:/")
         if model_id is None:
             return
-        if model_id in self._recorder.recording.contracts:
+        if model_id in self._recorder.recording.ledger.contracts:
             self._tag(version, model_id, tracking_uri)
         else:  # `log_model(registered_model_name=…)` registers before it has logged
             self._early.setdefault(model_id, []).append(version)
 
     def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
-        run_id = self._recorder.recording.contracts[model_id].run_id
+        run_id = self._recorder.recording.ledger.contracts[model_id].run_id
         entry = {"name": version.name, "version": str(version.version), "model_id": model_id}
         run = RunRef(str(run_id), tracking_uri)
         self._recorder.recording.put(run, {"kind": "version", **entry})

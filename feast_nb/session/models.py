@@ -163,12 +163,12 @@ def log(
         ) from problem
     finally:
         recorder.models.guessing = False
-    contract = recorder.recording.contracts.get(logged.model_id)
+    contract = recorder.recording.ledger.contracts.get(logged.model_id)
     if declared and retrievals:
         recorder.models.link(logged.model_id, retrievals, "declared")
     elif contract is not None and not contract.retrievals and retrievals:
         recorder.models.link(logged.model_id, retrievals, "name")
-    contract = recorder.recording.contracts.get(logged.model_id)
+    contract = recorder.recording.ledger.contracts.get(logged.model_id)
     return replace(logged, variable=variable, contract=contract)
 
 

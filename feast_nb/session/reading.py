@@ -30,7 +30,7 @@ class Reading:
 
     def of(self, value: Any) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it."""
-        known = self._recorder.recording.retrievals
+        known = self._recorder.recording.ledger.retrievals
         return {id: by for id, by in self._kin.of(value).items() if id in known}
 
     def of_names(self, names: set[str], namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
@@ -45,7 +45,7 @@ class Reading:
             for id, by in mine.items():
                 if frames.surer(by, found.get(id)):
                     found[id] = by
-        retrievals = list(self._recorder.recording.retrievals.values())
+        retrievals = list(self._recorder.recording.ledger.retrievals.values())
         for frame in strangers:
             match = frames.of_shape(frame, retrievals)
             if match is not None:
@@ -66,7 +66,7 @@ class Reading:
     def now(self) -> dict[str, LinkedBy]:
         """What the running cell reads, as its variables are now; nothing outside a notebook."""
         cells = self._recorder.cells
-        if not cells.namespace or not self._recorder.recording.retrievals:
+        if not cells.namespace or not self._recorder.recording.ledger.retrievals:
             return {}
         space = cells.namespace
         names = {
@@ -81,13 +81,13 @@ class Reading:
         if not self._recorder.records(run):
             return
         found, recording = self.now, self._recorder.recording
-        for id in (i for i in list(recording.retrievals) if i in found):
+        for id in (i for i in list(recording.ledger.retrievals) if i in found):
             recording.link(run, id, found[id], self._recorder.inherited_from(run, id))
 
     def learn(self) -> None:
         """After a cell: what it made from frames of retrievals came from these too."""
         cells = self._recorder.cells
-        if self._recorder.recording.retrievals:
+        if self._recorder.recording.ledger.retrievals:
             self.learn_from(cells.code, cells.namespace)
 
     def learn_from(self, source: str, namespace: Mapping[str, Any]) -> None:

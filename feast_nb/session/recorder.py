@@ -186,7 +186,7 @@ class Recorder:
 
     def inherited_from(self, run: RunRef, id: str) -> str | None:
         """The outer run of a nested one that made a retrieval, if one did."""
-        made_in = self.recording.retrievals[id].run_id
+        made_in = self.recording.ledger.retrievals[id].run_id
         outer = self.parents.get(run.id)
         while outer is not None and outer != made_in:
             outer = self.parents.get(outer)

@@ -151,8 +151,8 @@ class Runs:
             record = replace(record, warnings=(str(problem),), status=status or record.status)
         return replace(
             record,
-            retrievals=tuple(self._recorder.recording.of_run(opened.ref.id)),
-            writes=tuple(self._recorder.recording.written_in(opened.ref.id)),
+            retrievals=tuple(self._recorder.recording.ledger.of_run(opened.ref.id)),
+            writes=tuple(self._recorder.recording.ledger.written_in(opened.ref.id)),
             pending=self._recorder.outbox.pending(opened.ref.id),
             url=self.url(record),
         )

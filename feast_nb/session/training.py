@@ -110,7 +110,7 @@ class Training:
         )
         self._wish_before = recorder.wishes.get(self._run.ref.id)
         recorder.wishes[self._run.ref.id] = Wish(plan.archive, plan.archive_rows)
-        self._first = len(recorder.recording.retrievals)
+        self._first = len(recorder.recording.ledger.retrievals)
         self._logged_before = len(recorder.models.ids)
         for frame in plan.sources:
             for id in self._session.recorder.reading.of(frame):
@@ -150,8 +150,8 @@ class Training:
     def retrievals(self) -> list[Retrieval]:
         """What this training retrieved, then what the frames it used came from."""
         recording = self._session.recorder.recording
-        new = {r.id for r in list(recording.retrievals.values())[self._first :]}
-        found = recording.of_run(self.run.ref.id)
+        new = {r.id for r in list(recording.ledger.retrievals.values())[self._first :]}
+        found = recording.ledger.of_run(self.run.ref.id)
         mine = [r for r in found if r.id in new and r.linked_by is None]
         return [*mine, *(r for r in found if r.id in self._linked)]
 
@@ -171,7 +171,7 @@ class Training:
     def _link(self, id: str, by: LinkedBy) -> None:
         recorder, run = self._session.recorder, self.run.ref
         recorder.recording.link(run, id, by, recorder.inherited_from(run, id))
-        if recorder.recording.retrievals[id].run_id != run.id:
+        if recorder.recording.ledger.retrievals[id].run_id != run.id:
             self._linked.add(id)
 
     def choose(
@@ -241,7 +241,7 @@ class Training:
         recorder.recording.settle()
         if self.has_logged:
             for model_id in recorder.models.ids[self._logged_before :]:
-                contract = recorder.recording.contracts.get(model_id)
+                contract = recorder.recording.ledger.contracts.get(model_id)
                 flavor = contract.flavor if contract else None
                 self.made.append(
                     ModelVersion(

@@ -47,7 +47,7 @@ class Scene:
     def settled(self, id: str) -> Retrieval:
         self.gate.set()
         assert self.recording.settle(5)
-        return self.recording.retrievals[id]
+        return self.recording.ledger.retrievals[id]
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def online(scene: Scene, rows: int = 1, **fields: Any) -> str:
 
 def test_a_job_that_was_made_is_submitted(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    kept = scene.recording.retrievals[id]
+    kept = scene.recording.ledger.retrievals[id]
 
     assert (kept.state, kept.run_id, kept.cell) == ("submitted", "run", Cell(3))
     assert kept.at
@@ -419,7 +419,7 @@ def test_identical_online_calls_are_one_record_with_a_count(scene) -> None:
     assert kept.at is not None
     assert kept.last is not None
     assert kept.last >= kept.at
-    assert len(scene.recording.retrievals) == 1
+    assert len(scene.recording.ledger.retrievals) == 1
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_another_online_call_is_another_record(scene, change: dict[str, Any]) ->
     first, second = online(scene), online(scene, **change)
 
     assert first != second
-    assert {r.count for r in scene.recording.retrievals.values()} == {1}
+    assert {r.count for r in scene.recording.ledger.retrievals.values()} == {1}
 
 
 def test_the_same_online_call_in_another_cell_or_run_is_another_record(scene) -> None:
@@ -475,7 +475,7 @@ def test_a_job_made_outside_any_run_is_of_the_run_it_runs_in(scene) -> None:
     scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
 
     assert scene.settled(id).run_id == "run"
-    assert scene.recording.of_run("run") == [scene.settled(id)]
+    assert scene.recording.ledger.of_run("run") == [scene.settled(id)]
 
 
 def test_a_job_made_outside_any_run_that_fails_in_one_is_of_that_run(scene) -> None:
@@ -513,7 +513,7 @@ def test_retrievals_of_a_run_are_in_order_with_linked_ones_first(scene) -> None:
     first, second = (scene.recording.submitted(draft(), entities()) for _ in range(2))
     scene.recording.link(RUN, elsewhere, "attrs")
 
-    assert [r.id for r in scene.recording.of_run("run")] == [elsewhere, first, second]
+    assert [r.id for r in scene.recording.ledger.of_run("run")] == [elsewhere, first, second]
 
 
 def test_a_link_leaves_the_original_untouched(scene) -> None:
@@ -523,9 +523,9 @@ def test_a_link_leaves_the_original_untouched(scene) -> None:
     linked = scene.recording.link(OTHER, id, "name")
 
     assert (linked.run_id, linked.linked_by) == ("other", "name")
-    assert scene.recording.retrievals[id] == original
-    assert scene.recording.of_run("run") == [original]
-    assert scene.recording.of_run("other") == [linked]
+    assert scene.recording.ledger.retrievals[id] == original
+    assert scene.recording.ledger.of_run("run") == [original]
+    assert scene.recording.ledger.of_run("other") == [linked]
     assert scene.sent[-1] == (*OTHER, {"kind": "retrieval", "retrieval": linked.to_dict()})
 
 
@@ -545,7 +545,7 @@ def test_a_contract_is_kept_and_sent(scene) -> None:
 
     scene.recording.modelled(RUN, contract)
 
-    assert scene.recording.contracts == {"m-1": contract}
+    assert scene.recording.ledger.contracts == {"m-1": contract}
     assert scene.sent == [(*RUN, {"kind": "contract", "contract": contract.to_dict()})]
 
 
@@ -570,7 +570,7 @@ def test_many_threads_may_retrieve_at_once(scene) -> None:
     for thread in threads:
         thread.join()
     scene.recording.settle(10)
-    kept = list(scene.recording.retrievals.values())
+    kept = list(scene.recording.ledger.retrievals.values())
 
     assert len(kept) == 40
     assert all(r.result and r.entity.fingerprint and r.entity.artifact for r in kept)
@@ -601,6 +601,6 @@ def test_rolled_up_calls_of_many_threads_are_all_counted(scene) -> None:
     for thread in threads:
         thread.join()
 
-    (kept,) = scene.recording.of_run("run")
+    (kept,) = scene.recording.ledger.of_run("run")
     assert kept.count == 201
     assert scene.settled(kept.id).result is not None
