@@ -10,6 +10,8 @@ from typing import Any
 from . import frames
 from .records import Contract, EntityFrame, LinkedBy, Result, Retrieval, Write
 
+_FRAMES = ("dataframe", "spark")
+
 
 class Ledger:
     """What is known, for all threads: whoever reads and then writes holds the `lock` meanwhile."""
@@ -81,7 +83,7 @@ class Ledger:
             ]
 
     def copy_for(self, run_id: str, id: str) -> Retrieval:
-        """A retrieval as a run that did not make it has it."""
+        """A retrieval as a run that did not make it has it; the `lock` is held."""
         original = self.retrievals[id]
         entity, result = original.entity, original.result
         moved_entity, moved_result = self._moved.get((run_id, id), (None, None))
@@ -99,8 +101,9 @@ class Ledger:
 
     def runs_of(self, id: str) -> list[str]:
         """The runs that a retrieval belongs to: its own, then those that use it."""
-        own = self.retrievals[id].run_id
-        return [*([own] if own else []), *sorted(self._users.get(id, set()) - {own})]
+        with self.lock:
+            own = self.retrievals[id].run_id
+            return [*([own] if own else []), *sorted(self._users.get(id, set()) - {own})]
 
     def same_call(self, new: Retrieval) -> Retrieval | None:
         """An online call of this run and cell that asked for the same features of as many keys."""
@@ -116,12 +119,13 @@ class Ledger:
 
     def is_of_tags(self, run_id: str, id: str) -> bool:
         """Whether a frame is the one of the run's tags: none before it was a query or a range."""
-        for other in self._made.get(run_id, {}):
-            if other == id:
-                return True
-            before = self.retrievals[other]
-            if before.kind == "historical" and before.entity.kind not in ("dataframe", "spark"):
-                return False
+        with self.lock:
+            for other in self._made.get(run_id, {}):
+                if other == id:
+                    return True
+                before = self.retrievals[other]
+                if before.kind == "historical" and before.entity.kind not in _FRAMES:
+                    return False
         return True
 
     def contracts_of(self, run_id: str) -> list[Contract]:

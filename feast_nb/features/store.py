@@ -101,7 +101,17 @@ def mend_paths(store: Any) -> None:
     base = Path(store.config.repo_path or store.repo_path or Path.cwd()).resolve()
     if (file := sqlite_file(uri)) is not None and not file.is_absolute():
         (base / file).parent.mkdir(parents=True, exist_ok=True)
-        settings.tracking_uri = uri.replace(f":///{file}", f":///{base / file}", 1)
+        settings.tracking_uri = anchored(uri, base)
+
+
+def anchored(uri: str, base: Path) -> str:
+    """A SQLite URI whose relative file is one from a folder on; another as it is."""
+    file = sqlite_file(uri)
+    if file is None or file.is_absolute():
+        return uri
+    scheme, _, rest = uri.partition(":///")
+    _, mark, query = rest.partition("?")
+    return f"{scheme}:///{base / file}{mark}{query}"
 
 
 def sqlite_file(uri: str) -> Path | None:

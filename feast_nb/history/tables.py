@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FORMAT = 2
-MEMORY = Path(":memory:")  # the name of none
+MEMORY = Path(":memory:")  # no file: it is in memory
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import TrackingError
 from ..records import Contract
 from .lookup import Found, logged
-from .reach import plain_errors
+from .reach import ping, plain_errors
 from .writing import download, text_of
 
 
@@ -32,14 +32,18 @@ def of(uri: str, found: Found) -> Contract | None:
 def several(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
     """Contracts by their addresses, several read at once; None for what is none of ours.
 
-    Those that cannot be had now are left out.
+    Those that cannot be had now are left out. Raises `TrackingError` where the server goes away.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    addresses = list(addresses)
+    addresses = list(dict.fromkeys(addresses))
     with ThreadPoolExecutor(8) as pool:
-        read = pool.map(lambda address: _at(uri, address), addresses)
-        return {a: found for a, (there, found) in zip(addresses, read, strict=True) if there}
+        try:
+            read = list(pool.map(lambda address: _at(uri, address), addresses))
+        except TrackingError:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return {a: found for a, (there, found) in zip(addresses, read, strict=True) if there}
 
 
 def _at(uri: str, address: str) -> tuple[bool, Contract | None]:
@@ -48,6 +52,7 @@ def _at(uri: str, address: str) -> tuple[bool, Contract | None]:
         with plain_errors():
             text = text_of(uri, *_place(address))
     except (TrackingError, OSError):
+        ping(uri)
         return False, None
     try:
         return True, Contract.from_dict(json.loads(text)) if text else None

@@ -1,4 +1,4 @@
-"""MLflow runs: start, end, write, read, each by its id and the address of its server."""
+"""MLflow runs: start, resume, end, read, each by its id and the address of its server."""
 
 from __future__ import annotations
 

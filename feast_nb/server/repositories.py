@@ -89,6 +89,7 @@ def tracking_uri(settings: Settings, yaml: Path) -> str | None:
     """The tracking server that notebooks on a repository use, where they agree."""
     repo = _named(settings, yaml.parent)
     told = {k["tracking_uri"] for k in kernels(settings) if k["repo"] == repo}
+    told.discard(None)  # a kernel that has not come to MLflow yet
     return told.pop() if len(told) == 1 else None
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..features.store import settings_of, sqlite_file
+from ..features.store import anchored, settings_of
 from ..places import runtime_folder
 from ..records import public_uri
 
@@ -70,12 +70,13 @@ def _address(session: Session) -> str | None:
     if settings is None:
         return None
     uri: str | None = settings.get_tracking_uri()
-    if uri is None and (mlflow := sys.modules.get("mlflow")) is not None:
-        uri = str(mlflow.get_tracking_uri())
+    # Another thread may be at importing it: then it has no such function yet.
+    default = getattr(sys.modules.get("mlflow"), "get_tracking_uri", None)
+    if uri is None and default is not None:
+        uri = default()
     if not uri or public_uri(uri) != uri:
         return None
-    file = sqlite_file(uri)  # others work in other folders
-    return uri if file is None else uri.replace(str(file), str(Path.cwd() / file), 1)
+    return anchored(uri, Path.cwd())  # others work in other folders
 
 
 def _run(session: Session) -> dict[str, str | None] | None:

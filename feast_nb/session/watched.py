@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -44,8 +45,7 @@ class Watched:
 
     Nothing of it writes, nothing that is not there yet is made by looking, and no code of the
     repository is run. `tracking_uri` is a notebook's, for repositories that leave it to the
-    environment. Raises `RepositoryError` for a
-    `feature_store.yaml` that Feast cannot use.
+    environment. Raises `RepositoryError` for a `feature_store.yaml` that Feast cannot use.
     """
 
     def __init__(self, yaml: Path, tracking_uri: str | None = None) -> None:
@@ -145,11 +145,15 @@ class Watched:
         return self._drawn(lambda past: asked.impact(past, named))
 
     def _drawn(self, ask: Callable[[Past], _T]) -> _T:
-        """As `asked`; of the registry alone, and with the reason, where MLflow has said nothing."""
+        """As `asked`; of the registry alone, and with the reason, where there is no MLflow."""
         found = self.look()
-        if self.store is None or (self._copy and self._copy.history.as_of is not None):
-            return self.asked(ask)
-        return ask(Past(self.store, None, notes=(_SAID.get(found.state) or found.said,)))
+        with self._lock:
+            opened = self.store
+            if opened is None or found.state not in ("disabled", "unmade"):
+                return self.asked(ask)
+            past = Past(opened, None, notes=(_SAID[found.state],))
+            with contextlib.closing(past.history):
+                return ask(past)
 
     def operations(self, most: int) -> Operations:
         """What was applied and materialized, newest first."""

@@ -6,7 +6,7 @@ import { Feature, Service, View } from './defined';
 import { Model, Operation, Run } from './made';
 import { type IState } from './model';
 import { Buttons, drawn, Facts, type IDeeds } from './parts';
-import { type IRow, kindOf } from './rows';
+import { type IRow, kindOf, nameOf } from './rows';
 
 interface IAboutProps {
   row: IRow;
@@ -43,7 +43,7 @@ export function About(props: IAboutProps): React.ReactElement {
 
 function body({ row, state, deeds, trans }: IAboutProps): React.ReactNode {
   const known = state.overview;
-  const name = row.id.replace(/^\w+=/, '');
+  const name = nameOf(row.id);
   switch (row.kind) {
     case 'view': {
       const view = known?.views.find(v => v.name === name);

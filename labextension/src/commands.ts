@@ -51,7 +51,7 @@ export function addCommands(
   add(
     'feast-nb:insert-train',
     trans.__('Insert Cell: Train a Model on Features'),
-    trans.__('Insert a %%feast_train cell to fill in'),
+    trans.__('Insert a %1 cell to fill in', '%%feast_train'),
     trainCell
   );
   add(

@@ -1,6 +1,6 @@
 // The panel's commands: what can be done with an object, from its buttons, the palette, a menu.
 import { type JupyterFrontEnd } from '@jupyterlab/application';
-import { Clipboard } from '@jupyterlab/apputils';
+import { Clipboard, type MainAreaWidget } from '@jupyterlab/apputils';
 import { type INotebookTracker } from '@jupyterlab/notebook';
 import { type TranslationBundle } from '@jupyterlab/translation';
 import { SplitPanel, type Widget } from '@lumino/widgets';
@@ -10,8 +10,8 @@ import { retrievalCell, scoreCell, trainOnCell } from './cells';
 import { insertBelow } from './insert';
 import { ICON, type IOffered, PANEL } from './lab';
 import { type PanelModel } from './model';
-import { objectTab, type Shown } from './objects';
-import { type IRow } from './rows';
+import { Asking, objectTab, type Shown } from './objects';
+import { type IRow, nameOf } from './rows';
 
 /** The kinds of objects that can be drawn, that others depend on, that code names. */
 const DRAWN = [
@@ -35,6 +35,8 @@ interface IOfPanel {
   trans: TranslationBundle;
   /** The object that the panel shows at a closer look. */
   seen: () => IRow | null;
+  /** The object whose line was right-clicked last; '' for none. */
+  clicked: () => string;
 }
 
 interface IDeed {
@@ -157,7 +159,7 @@ function addCommand(
     const { clicked, ...args } = given as Record<string, string>;
     const shown = panel.seen();
     if (clicked) {
-      return underPointer(app);
+      return named(panel.clicked());
     }
     return {
       ...(shown && kinds.includes(shown.kind) ? named(shown.id) : {}),
@@ -196,6 +198,10 @@ function show({ app, offered, panel }: IPlace, what: Shown, object: string) {
   const area = offered.lab ? 'main' : 'down';
   for (const widget of app.shell.widgets(area)) {
     if (widget.id === id) {
+      const { content } = widget as MainAreaWidget;
+      if (content instanceof Asking) {
+        content.renew();
+      }
       app.shell.activateById(id);
       return;
     }
@@ -223,15 +229,8 @@ function raise(widget: Widget): void {
   }
 }
 
-/** What the line that was right-clicked stands for, as arguments of a command. */
-function underPointer(app: JupyterFrontEnd): Record<string, string> {
-  const node = app.contextMenuHitTest?.(n => n.dataset.fnbId !== undefined);
-  const id = node?.isConnected ? node.dataset.fnbId : undefined;
-  return id ? named(id) : {};
-}
-
 /** An object as the arguments that the commands take. */
 function named(id: string): Record<string, string> {
-  const name = id.replace(/^\w+=/, '');
+  const name = nameOf(id);
   return { object: id, reference: name, service: name, model: name };
 }

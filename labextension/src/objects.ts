@@ -7,22 +7,30 @@ import { type Api } from './api';
 import { type IDependent, type IImpact } from './overview';
 import { element, head, moment } from './page';
 import { type ILineage, unreadable } from './records';
+import { nameOf } from './rows';
 import { LineageView } from './view';
 
 /** A tab that asks the server for one answer, and says so where there is none. */
-class Asking extends Widget {
+export class Asking extends Widget {
   private readonly asking = new AbortController();
   private view: LineageView | null = null;
 
+  private drawn: unknown = null;
+
   constructor(
     trans: TranslationBundle,
-    ask: (signal: AbortSignal) => Promise<{ value: unknown }>,
+    private readonly ask: (signal: AbortSignal) => Promise<{ value: unknown }>,
     private readonly draw: (host: HTMLElement, value: never) => unknown
   ) {
     super();
     this.addClass('fnb-main-area');
     this.say(trans.__('This is being read…'));
-    void ask(this.asking.signal).then(
+    this.renew();
+  }
+
+  /** Ask again; an answer that has not changed leaves the drawing as it was put. */
+  renew(): void {
+    void this.ask(this.asking.signal).then(
       ({ value }) => this.fill(value),
       (problem: unknown) => {
         if (!this.asking.signal.aborted) {
@@ -41,15 +49,17 @@ class Asking extends Widget {
   }
 
   private fill(value: unknown): void {
-    if (this.isDisposed) {
+    if (this.isDisposed || value === this.drawn) {
       return;
     }
+    this.drawn = value;
     const why = unreadable(value);
     if (why !== null) {
       this.say(why);
       return;
     }
     const host = document.createElement('div');
+    this.view?.dispose();
     this.node.replaceChildren(host);
     const made = this.draw(host, value as never);
     this.view = made instanceof LineageView ? made : null;
@@ -73,7 +83,7 @@ export function objectTab(
   repo: string,
   object: string,
   trans: TranslationBundle
-): MainAreaWidget {
+): MainAreaWidget<Asking> {
   const draw = {
     lineage: (host: HTMLElement, record: ILineage) =>
       new LineageView(host, record),
@@ -85,7 +95,7 @@ export function objectTab(
     signal => api.get(shown, { repo, object }, undefined, signal),
     draw
   );
-  const name = object.replace(/^\w+=/, '').slice(0, 60);
+  const name = nameOf(object).slice(0, 60);
   const widget = new MainAreaWidget({ content });
   widget.title.label =
     shown === 'lineage'
@@ -101,11 +111,15 @@ function showImpact(
   trans: TranslationBundle
 ): void {
   host.className = 'fnb-usage fnb-impact';
+  // Without MLflow no number of runs or models is known: not even none.
+  const known = record.as_of !== null;
   const about = [
-    trans._n('%1 model version', '%1 model versions', record.models.length),
+    known &&
+      trans._n('%1 model version', '%1 model versions', record.models.length),
     trans._n('%1 service', '%1 services', record.services.length),
-    trans._n('%1 training run', '%1 training runs', record.runs),
-    trans._n('%1 prediction run', '%1 prediction runs', record.predictions),
+    known && trans._n('%1 training run', '%1 training runs', record.runs),
+    known &&
+      trans._n('%1 prediction run', '%1 prediction runs', record.predictions),
     record.since ? trans.__('since %1 UTC', moment(record.since)) : ''
   ]
     .filter(Boolean)

@@ -18,11 +18,11 @@ export function moment(text: string): string {
 }
 
 /** What the lab's translations offer; an output outside of the lab has English. */
-export interface IWords {
+interface IWords {
   __(text: string, ...given: unknown[]): string;
 }
 
-export const ENGLISH: IWords = {
+const ENGLISH: IWords = {
   __: (text, ...given) =>
     text.replace(/%(\d)/g, (_, place: string) => String(given[+place - 1]))
 };

@@ -8,7 +8,7 @@ import { RowList } from './list';
 import { type PanelModel, type Tab } from './model';
 import { ago } from './page';
 import { type IDeeds } from './parts';
-import { type IRow, rowsOf } from './rows';
+import { type IRow, nameOf, rowsOf } from './rows';
 import {
   emptiness,
   emptyTab,
@@ -76,7 +76,7 @@ export function Panel(props: IPanelProps): React.ReactElement {
   const rows = rowsOf(state, state.tab, search, open, trans);
   const sentence = emptiness(state, trans);
   const toggle = (row: IRow) => {
-    const name = row.id.replace(/^view=/, '');
+    const name = nameOf(row.id);
     const next = new Set(open);
     if (!next.delete(name)) {
       next.add(name);

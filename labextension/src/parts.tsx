@@ -35,8 +35,8 @@ export function Facts(props: { of: [string, Value][] }): React.ReactElement {
     <dl className="fnb-facts">
       {props.of
         .filter(([, value]) => value)
-        .map(([name, value]) => (
-          <React.Fragment key={name}>
+        .map(([name, value], place) => (
+          <React.Fragment key={place}>
             <dt>{name}</dt>
             <dd>{value}</dd>
           </React.Fragment>

@@ -177,6 +177,7 @@ function model(of: IKnownModel, trans: TranslationBundle): IRow {
     v => v.drift
   );
   const grave = GRAVE.find(drift => drifts.includes(drift));
+  const said = grave && drifted(grave, trans);
   return {
     ...plain(
       'model',
@@ -185,7 +186,7 @@ function model(of: IKnownModel, trans: TranslationBundle): IRow {
       spans(of.versions.map(v => v.version))
     ),
     badges: aliases.slice(0, 3),
-    marks: grave ? [['drift', drifted(grave, trans) ?? grave]] : []
+    marks: said ? [['drift', said]] : []
   };
 }
 
@@ -271,6 +272,11 @@ export function drifted(
       'needs retraining': trans.__('needs retraining')
     }[drift] ?? null
   );
+}
+
+/** An object's name without its kind. */
+export function nameOf(id: string): string {
+  return id.replace(/^\w+=/, '');
 }
 
 /** An object's kind, as it stands above it. */

@@ -3,7 +3,7 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 
 import { type IState } from './model';
 
-export type Remedy = 'refresh' | 'choose' | 'copy-lines' | 'settings' | 'train';
+export type Remedy = 'refresh' | 'choose' | 'copy-lines' | 'train';
 
 export interface ISentence {
   text: string;
@@ -141,7 +141,8 @@ export function emptyTab(
     case 'models':
       return {
         text: trans.__(
-          'No model of this project is registered yet. %%feast_train … --register NAME does.'
+          'No model of this project is registered yet. %1 … --register NAME does.',
+          '%%feast_train'
         ),
         remedy: 'train',
         button: trans.__('Insert a training cell')

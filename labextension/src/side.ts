@@ -79,26 +79,46 @@ export function addPanel(
   };
 
   follow(tracker, model);
-  addDeeds(app, tracker, offered, { api, model, trans, seen: () => seen });
+  let clicked = '';
+  // A line may stand for another object by the time that something is picked from the menu.
+  panel.node.addEventListener(
+    'contextmenu',
+    event => {
+      const line = (event.target as Element).closest<HTMLElement>(
+        '[data-fnb-id]'
+      );
+      clicked = line?.dataset.fnbId ?? '';
+    },
+    true
+  );
+  addDeeds(app, tracker, offered, {
+    ...{ api, model, trans },
+    seen: () => seen,
+    clicked: () => clicked
+  });
   void offered.settings?.load(SETTINGS).then(settings => {
+    let kept = ''; // the repository that the settings name
     const read = () => {
       const of = settings.composite;
-      model.setInterval(Math.max(2, Number(of.refreshInterval) || 10));
+      const seconds = Number(of.refreshInterval) || 10;
+      model.setInterval(Math.min(3600, Math.max(2, seconds)));
       mlflow = String((of.mlflowUrl as string | undefined) ?? '').replace(
         /\/+$/,
         ''
       );
       const repository = (of.repository as string | undefined) ?? '';
-      if (repository !== model.chosen) {
+      if (repository !== kept) {
+        kept = repository;
         model.choose(repository);
       }
     };
     read();
     settings.changed.connect(read);
     model.stateChanged.connect(() => {
-      // What was chosen by hand is remembered.
-      if (model.chosen !== ((settings.composite.repository as string) ?? '')) {
-        void settings.set('repository', model.chosen);
+      // What was chosen by hand is remembered, where settings can be written.
+      if (model.chosen !== kept) {
+        kept = model.chosen;
+        settings.set('repository', kept).catch(() => undefined);
       }
     });
   });

@@ -550,3 +550,24 @@ test('whatever the panel says itself can be translated', async () => {
   await pick('runs');
   expect(line('run a').textContent).toMatch(/«\d+ h ago»|«\d+ d ago»/);
 });
+
+test('a magic is named as it is typed, in an empty tab', async () => {
+  server.answers.catalog = { ...OVERVIEW, models: [] };
+  await show();
+  await pick('models');
+
+  expect(host.textContent).toContain(' %%feast_train …');
+});
+
+test('metrics named as facts are both shown, after a refresh too', async () => {
+  server.answers['mlflow-runs'] = {
+    runs: [run('a', { metrics: { rows: 7, took: 2 } })]
+  };
+  await show();
+  await pick('runs');
+  await click(line('run a'));
+  await settle(11_000);
+  const names = [...host.querySelectorAll('dt')].map(n => n.textContent);
+
+  expect(names.filter(n => n === 'rows' || n === 'took')).toHaveLength(4);
+});

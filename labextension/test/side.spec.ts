@@ -29,7 +29,6 @@ let commands: CommandRegistry;
 let added: string[];
 let menu: IItem[];
 let inserted: string[];
-let hit: HTMLElement | undefined;
 
 function app(): JupyterFrontEnd {
   return {
@@ -37,8 +36,6 @@ function app(): JupyterFrontEnd {
     contextMenu: {
       addItem: (item: IItem) => menu.push(item)
     } as unknown as MenuSvg,
-    contextMenuHitTest: (fits: (node: HTMLElement) => boolean) =>
-      hit && fits(hit) ? hit : undefined,
     shell: {
       add: (widget: { id: string }, area: string) =>
         added.push(`${area} ${widget.id}`),
@@ -74,8 +71,17 @@ beforeEach(() => {
   added = [];
   menu = [];
   inserted = [];
-  hit = undefined;
 });
+
+/** A line of the panel, after a right click on it. */
+function rightClicked(id: string): HTMLElement {
+  const panel = addPanel(app(), tracker(true), NONE, {} as Api);
+  const line = document.createElement('div');
+  line.dataset.fnbId = id;
+  panel.node.append(line);
+  line.dispatchEvent(new MouseEvent('contextmenu', { bubbles: true }));
+  return line;
+}
 
 test('the panel stands on the left, and activation waits for nothing', () => {
   addPanel(app(), tracker(true), NONE, {} as Api);
@@ -94,10 +100,8 @@ test('a command of an object is disabled until one is known', () => {
 });
 
 test('a line that is right-clicked is what its menu is about', async () => {
-  addPanel(app(), tracker(true), NONE, {} as Api);
-  hit = document.createElement('div');
-  hit.dataset.fnbId = 'model=driver model';
-  document.body.append(hit);
+  const line = rightClicked('model=driver model');
+  line.dataset.fnbId = 'model=another'; // a refresh, while the menu is open
   const item = menu.find(i => i.command === 'feast-nb:insert-score');
   await commands.execute('feast-nb:insert-score', item?.args);
 
@@ -108,10 +112,7 @@ test('a line that is right-clicked is what its menu is about', async () => {
 });
 
 test('the palette knows nothing of a line that was right-clicked before', () => {
-  addPanel(app(), tracker(true), NONE, {} as Api);
-  hit = document.createElement('div');
-  hit.dataset.fnbId = 'service=activity';
-  document.body.append(hit);
+  rightClicked('service=activity');
 
   expect(commands.isEnabled('feast-nb:insert-retrieval')).toBe(false);
 });

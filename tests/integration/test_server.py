@@ -289,6 +289,23 @@ async def test_lineage_and_impact_of_an_object(get: Any, here: Path) -> None:
     assert next(m["name"] for m in touched["models"]) == "m/1"
 
 
+async def test_a_kernel_that_has_not_come_to_mlflow_hides_no_other_ones_server(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feast_nb.places import runtime_folder
+    from feast_nb.server import repositories
+    from feast_nb.server.settings import Settings
+
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    runtime_folder().mkdir(parents=True)
+    yaml = here / "feature_store.yaml"
+    for kernel, uri in (("one", "http://127.0.0.1:5000"), ("two", None)):
+        told = {"kernel": kernel, "pid": os.getpid(), "repository": str(yaml), "tracking_uri": uri}
+        (runtime_folder() / f"feast-nb-{kernel}.json").write_text(json.dumps(told))
+
+    assert repositories.tracking_uri(Settings(root=here.parent), yaml) == "http://127.0.0.1:5000"
+
+
 REFUSALS: tuple[tuple[str, dict[str, str], int, str], ...] = (
     ("lineage", {"object": "view=hourl"}, 404, "did you mean hourly?"),
     ("impact", {}, 400, "name an object"),
@@ -545,6 +562,19 @@ async def test_a_tracking_server_that_is_down_is_answered_from_the_copy(
         assert "as of" in found["tracking"]["said"]
         assert {v["name"]: v["training"] for v in found["views"]}["hourly"] == 1
     silent.close()
+
+
+async def test_what_depends_on_a_view_is_not_guessed_while_mlflow_is_away(
+    get: Any, jp_root_dir: Path
+) -> None:
+    """Nothing depends on it, as far as the registry knows: that would be no answer."""
+    from ..conftest import make_repository
+
+    make_repository(jp_root_dir / "repo", tracking_uri=f"http://127.0.0.1:{free_port()}")
+    for route in ("impact", "lineage"):
+        status, _, said = await get(route, object="view=hourly")
+        assert status == 503
+        assert "cannot be reached" in said["message"]
 
 
 @pytest.mark.slow

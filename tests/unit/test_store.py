@@ -21,6 +21,21 @@ def repository(folder: Path) -> Path:
 # ---------------------------------------------------------------------- find
 
 
+@pytest.mark.parametrize(
+    ("uri", "meant"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:////repo/mlflow.db"),
+        ("sqlite:///./mlflow.db?timeout=9", "sqlite:////repo/mlflow.db?timeout=9"),
+        ("sqlite:///sqlite", "sqlite:////repo/sqlite"),
+        ("sqlite+pysqlite:///a//b.db", "sqlite+pysqlite:////repo/a/b.db"),
+        ("sqlite:////there.db", "sqlite:////there.db"),
+        ("http://host:5000", "http://host:5000"),
+    ],
+)
+def test_a_relative_database_is_taken_from_a_folder(uri: str, meant: str) -> None:
+    assert store.anchored(uri, Path("/repo")) == meant
+
+
 def test_the_nearest_repository_upward_is_meant(tmp_path: Path) -> None:
     repository(tmp_path)
     near = repository(tmp_path / "a")
