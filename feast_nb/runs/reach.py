@@ -47,21 +47,6 @@ def ping(uri: str | None) -> None:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """MLflow's refusals as one line of ours, with MLflow's error as the cause, and soon."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with brief():
-            yield
-    except MlflowException as problem:
-        if (away := _away(problem)) is not None:
-            raise away from problem
-        text = " ".join(str(problem).split())
-        raise TrackingError(f"MLflow refuses: {text[:300]}") from problem
-
-
-@contextmanager
 def sending() -> Iterator[None]:
     """Requests of the background: they give up soon, and say so as `ping` does."""
     from mlflow.exceptions import MlflowException
@@ -73,6 +58,19 @@ def sending() -> Iterator[None]:
         if (away := _away(problem)) is not None:
             raise away from problem
         raise
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """The same, with MLflow's refusals as one line of ours and its error as the cause."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with sending():
+            yield
+    except MlflowException as problem:
+        text = " ".join(str(problem).split())
+        raise TrackingError(f"MLflow refuses: {text[:300]}") from problem
 
 
 def _away(problem: Exception) -> TrackingError | None:

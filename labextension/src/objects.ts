@@ -65,7 +65,11 @@ export class Asking extends Widget {
     this.view = made instanceof LineageView ? made : null;
   }
 
+  /** A sentence in the place of the drawing: the same answer is drawn again after it. */
   private say(text: string): void {
+    this.view?.dispose();
+    this.view = null;
+    this.drawn = null;
     const said = element('p', 'fnb-sentence');
     said.setAttribute('role', 'status');
     said.textContent = text;

@@ -8,6 +8,7 @@ import catalog from '../../tests/data/catalog.json';
 import { type IDeeds } from '../src/parts';
 import { Api, Refused } from '../src/api';
 import { PanelModel } from '../src/model';
+import { objectTab } from '../src/objects';
 import { type IOverview, type IRun } from '../src/overview';
 import { Panel } from '../src/panel';
 import { type Remedy } from '../src/sentences';
@@ -570,4 +571,34 @@ test('metrics named as facts are both shown, after a refresh too', async () => {
   const names = [...host.querySelectorAll('dt')].map(n => n.textContent);
 
   expect(names.filter(n => n === 'rows' || n === 'took')).toHaveLength(4);
+});
+
+test('a tab that could not ask again draws the same answer once it can', async () => {
+  const record = { schema_version: '1.0', project: 'rides', as_of: null };
+  const lists = { models: [], views: [], services: [], notebooks: [] };
+  const numbers = { runs: 0, predictions: 0 };
+  const of = { object: 'view=hourly', notes: [] };
+  const value = { ...record, ...lists, ...numbers, ...of };
+  server.answers['impact view=hourly'] = value;
+  const trans = nullTranslator.load('feast_nb');
+  const { content } = objectTab(
+    server.api,
+    'impact',
+    'team/repo',
+    'view=hourly',
+    trans
+  );
+  await settle();
+  expect(content.node.textContent).toContain('If view=hourly changes');
+  expect(content.node.textContent).not.toContain('0 model');
+
+  server.answers['impact view=hourly'] = new Refused(503, '', 'it is away');
+  content.renew();
+  await settle();
+  expect(content.node.textContent).toBe('it is away');
+
+  server.answers['impact view=hourly'] = value;
+  content.renew();
+  await settle();
+  expect(content.node.textContent).toContain('If view=hourly changes');
 });

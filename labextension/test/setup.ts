@@ -13,6 +13,8 @@ const lacking = {
   matchMedia: (query: string) => ({
     matches: false,
     media: query,
+    addListener: () => undefined,
+    removeListener: () => undefined,
     addEventListener: () => undefined,
     removeEventListener: () => undefined
   })
