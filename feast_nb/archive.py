@@ -6,14 +6,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
-from . import fingerprint, frames
+from . import fingerprint, frames, threads
 from .records import Column, Result, Span
 
 _PAUSE, _LONGEST = 0.05, 2.0  # seconds without a new task before work begins, and at most
+_POLL = 0.5  # seconds between two looks whether the thread lacks a module
 _PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
 
 
@@ -56,26 +58,32 @@ class Background:
             self._queue.append((task, args))
             if self._thread is None or not self._thread.is_alive():
                 self._closing = False
-                self._thread = Thread(target=self._run, name="feast_nb hash", daemon=True)
-                self._thread.start()
+                _load()
+                self._thread = threads.start(self._run, "hash")
             elif not self._busy and len(self._queue) == 1:
                 self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
         """Wait for everything asked for so far, at most `seconds`; whether all is done."""
         deadline = time.monotonic() + seconds
-        with self._changed:
-            self._hurried = True
-            self._changed.notify_all()
-            try:
-                while self._queue or self._busy:
+        self._hurried = True
+        self._wake()
+        try:
+            while True:
+                threads.load_wanted()
+                with self._changed:
+                    if not (self._queue or self._busy):
+                        return True
                     left = deadline - time.monotonic()
                     if left <= 0:
                         return False
-                    self._changed.wait(left)
-            finally:
-                self._hurried = False
-        return True
+                    self._changed.wait(min(left, _POLL))
+        finally:
+            self._hurried = False
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         with self._changed:
@@ -86,7 +94,7 @@ class Background:
         while (work := self._next()) is not None:
             task, args = work
             try:
-                task(*args)
+                threads.do(partial(task, *args), self._wake, lambda: self._closing)
             except Exception as problem:  # the background thread's door: it warns
                 self._warn(f"a frame could not be hashed ({type(problem).__name__}: {problem}).")
             del work, task, args  # a frame is let go of as soon as it is hashed
@@ -106,6 +114,14 @@ class Background:
                     return self._queue.popleft()
                 self._changed.wait(max(ready - now, 0.001) if self._queue else None)
             return None
+
+
+def _load() -> None:
+    """Load, in the user's thread, what hashes and copies are made with: Feast has most of it."""
+    import pandas  # noqa: F401
+    import pyarrow.compute
+    import pyarrow.dataset
+    import pyarrow.parquet  # noqa: F401
 
 
 def copied(frame: Any) -> Any:

@@ -28,7 +28,7 @@ class Patches:
 
     def __init__(self) -> None:
         self.active = False
-        self._waiting: dict[str, OnImport] = {}
+        self._waiting: dict[str, list[OnImport]] = {}
         self._undo: list[Callable[[], None]] = []
         self._finder: _Finder | None = None
 
@@ -38,7 +38,7 @@ class Patches:
         if (module := sys.modules.get(name)) is not None:
             act(module)
             return
-        self._waiting[name] = act
+        self._waiting.setdefault(name, []).append(act)
         if self._finder is None:
             self._finder = _Finder(self._waiting)
             sys.meta_path.insert(0, self._finder)
@@ -78,7 +78,7 @@ class Patches:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, waiting: dict[str, OnImport]) -> None:
+    def __init__(self, waiting: dict[str, list[OnImport]]) -> None:
         self._waiting = waiting
 
     def find_spec(
@@ -103,8 +103,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             load(module)
-            act = self._waiting.pop(name, None)
-            if act is not None:
+            for act in self._waiting.pop(name, ()):
                 with door(f"following the import of {name}"):
                     act(module)
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from . import archive, fingerprint, frames
 from .copies import NO_RUN, Copies, Copy
+from .entries import ContractEntry, FileEntry, OutboxEntry, RetrievalEntry, WriteEntry
 from .ledger import Ledger
 from .outbox import Outbox
 from .records import Cell, Contract, EntityFrame, LinkedBy, Loss, Result, Retrieval, Seconds, Write
@@ -171,7 +172,7 @@ class Recording:
             write, id=f"w-{uuid4().hex[:12]}", cell=self._cell(), run_id=run.id, at=_now()
         )
         self.ledger.wrote(run.id, made)
-        self.put(run, {"kind": "write", "write": made.to_dict()}, soon=frame is None)
+        self.put(run, WriteEntry(made), soon=frame is None)
         if frame is not None:
             self._later(self._hash_write, run, made, frame)
 
@@ -180,7 +181,7 @@ class Recording:
         with self._lock:
             self.ledger.contracts[contract.model_id] = contract
             self._uris[run.id] = run.tracking_uri
-        self.put(run, {"kind": "contract", "contract": contract.to_dict()})
+        self.put(run, ContractEntry(contract))
 
     def link(
         self, run: RunRef, id: str, by: LinkedBy, inherited_from: str | None = None
@@ -199,19 +200,15 @@ class Recording:
             linked = self.ledger.copy_for(run.id, id)
         if not tell:
             return linked  # every cell that reads the frame says it again
-        entry: dict[str, Any] = {"kind": "retrieval", "retrieval": linked.to_dict()}
-        if inherited_from:
-            entry["inherited_from"] = inherited_from
-        self.put(run, entry)
+        self.put(run, RetrievalEntry(linked, inherited_from))
         if new and original.run_id is None and self._archives(run.id):
             self._later(self._take_along, run, id)
         return linked
 
     def _put_file(self, run_id: str, path: Path, artifact: str) -> None:
-        entry = {"kind": "file", "path": str(path), "artifact": artifact}
-        self.put(RunRef(run_id, self._uris[run_id]), entry, soon=False)
+        self.put(RunRef(run_id, self._uris[run_id]), FileEntry(str(path), artifact), soon=False)
 
-    def put(self, run: RunRef, entry: dict[str, Any], soon: bool = True) -> None:
+    def put(self, run: RunRef, entry: OutboxEntry, soon: bool = True) -> None:
         """Send an entry of another kind (tags, metrics, the end of a run) on its way."""
         self.outbox.put(run.id, run.tracking_uri, entry, soon)
 
@@ -375,7 +372,7 @@ class Recording:
             fingerprint=fingerprint.of(frame).digest,
         )
         self.ledger.completed(run.id, write, done)
-        self.put(run, {"kind": "write", "write": done.to_dict()})
+        self.put(run, WriteEntry(done))
 
     def _explained(self, pending: Pending, held: Any) -> tuple[Loss, ...]:
         assert pending.explain is not None
@@ -425,8 +422,7 @@ class Recording:
         retrieval = self.ledger.retrievals[id]
         for run_id in self.ledger.runs_of(id):
             mine = retrieval if run_id == retrieval.run_id else self.ledger.copy_for(run_id, id)
-            entry = {"kind": "retrieval", "retrieval": mine.to_dict()}
-            self.put(RunRef(run_id, self._uris[run_id]), entry, soon)
+            self.put(RunRef(run_id, self._uris[run_id]), RetrievalEntry(mine), soon)
 
 
 def _as_fields(copy: Copy) -> dict[str, Any]:

@@ -7,9 +7,13 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from .. import threads
 from ..facts import Reader, Run
+
+_POLL = 0.5  # seconds between two looks whether a thread lacks a module
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,11 @@ class Part:
 
 def read_parts(reader: Reader, parts: Sequence[Part]) -> Iterator[tuple[int, list[Run], int]]:
     """Part number, page and the start time up to which the part is read now, as they come."""
-    waiting: queue.SimpleQueue[tuple[int, Part]] = queue.SimpleQueue()
+    at = list(parts)
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number, part in enumerate(parts):
         if part.low < part.end:
-            waiting.put((number, part))
+            waiting.put(number)
     came: queue.Queue[Any] = queue.Queue(maxsize=2 * reader.at_once)
     stopped = threading.Event()
 
@@ -43,25 +48,34 @@ def read_parts(reader: Reader, parts: Sequence[Part]) -> Iterator[tuple[int, lis
                 came.put(thing, timeout=0.2)
                 return
 
+    def read_part(number: int) -> None:
+        """Read a part from where it has come to; it may be begun anew."""
+        for page in reader.runs(_between(at[number])):
+            low = page[-1].started if page else at[number].low
+            give((number, page, low))
+            at[number] = at[number].read_to(low)
+        give((number, [], at[number].end))
+
     def read() -> None:
         try:
             while not stopped.is_set():
-                number, part = waiting.get_nowait()
-                for page in reader.runs(_between(part)):
-                    give((number, page, page[-1].started if page else part.low))
-                give((number, [], part.end))
+                number = waiting.get_nowait()
+                threads.do(partial(read_part, number), lambda: None, stopped.is_set)
         except queue.Empty:
             give(None)
         except BaseException as problem:  # handed on to the thread that asked
             give(problem)
 
-    threads = [threading.Thread(target=read, daemon=True) for _ in range(reader.at_once)]
-    for thread in threads:
-        thread.start()
+    for _ in range(reader.at_once):
+        threads.start(read, "history")
     try:
         ended = 0
         while ended < reader.at_once:
-            thing = came.get()
+            threads.load_wanted()
+            try:
+                thing = came.get(timeout=_POLL)
+            except queue.Empty:
+                continue
             if isinstance(thing, BaseException):
                 raise thing
             if thing is None:

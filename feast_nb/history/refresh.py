@@ -7,15 +7,14 @@ an old run, times that were set back, or `mlflow gc`: for these, read anew.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .. import threads
 from ..facts import Reader, Run, Version
 from .parts import Part, read_parts
 
@@ -51,12 +50,12 @@ class Refresh:
         # One that is read again, and was interrupted, begins again: what it had seen is not known.
         if anew or another or history.meta("anew"):
             self._begin_anew()
-        with self._beside(self._reader.versions, self._reader.aliases) as (versions, aliases):
-            if history.meta("whole") is None:
-                count = self._first(sorted(now), progress)
-            else:
-                count = self._since(set(now) - set(before))
-            self._models(versions(), aliases())
+        versions, aliases = self._beside(self._reader.versions, self._reader.aliases)
+        if history.meta("whole") is None:
+            count = self._first(sorted(now), progress)
+        else:
+            count = self._since(set(now) - set(before))
+        self._models(versions(), aliases())
         for id in set(before) - set(now):  # it may not be seen any more
             history.remove(
                 r for (r,) in history.rows("SELECT id FROM runs WHERE experiment = ?", id)
@@ -65,14 +64,9 @@ class Refresh:
         history.note(as_of=self._began)
         return count
 
-    @contextlib.contextmanager
-    def _beside(self, *work: Callable[[], Any]) -> Iterator[list[Callable[[], Any]]]:
-        """Do other things while something is read, where the reader can do several at once."""
-        if self._reader.at_once == 1:
-            yield list(work)
-            return
-        with ThreadPoolExecutor(len(work)) as pool:
-            yield [pool.submit(each).result for each in work]
+    def _beside(self, *work: Callable[[], Any]) -> list[Callable[[], Any]]:
+        """Begin other things that are read beside what follows, where the reader can do so."""
+        return list(work) if self._reader.at_once == 1 else [threads.begin(each) for each in work]
 
     def _begin_anew(self) -> None:
         """Everything is read again; until that is done, what is there answers."""

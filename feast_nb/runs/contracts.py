@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+from .. import threads
 from ..errors import TrackingError
 from ..records import Contract
+from .clients import connect
 from .lookup import Found, logged
 from .reach import ping, plain_errors
 from .writing import download, text_of
@@ -34,15 +37,9 @@ def several(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
 
     Those that cannot be had now are left out. Raises `TrackingError` where the server goes away.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
+    connect(uri)
     addresses = list(dict.fromkeys(addresses))
-    with ThreadPoolExecutor(8) as pool:
-        try:
-            read = list(pool.map(lambda address: _at(uri, address), addresses))
-        except TrackingError:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    read = threads.together([partial(_at, uri, address) for address in addresses])
     return {a: found for a, (there, found) in zip(addresses, read, strict=True) if there}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..records import Retrieval
-from .tracking import client
+from .clients import client
 
 SOURCE_TYPE = "feast"
 

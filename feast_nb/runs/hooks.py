@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from ..patches import Patches, door
-from . import brief
+from . import brief, silence
 
 
 class Started(NamedTuple):
@@ -61,6 +61,7 @@ class Hooks:
         follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
         follow("mlflow.tracking._tracking_service.client", self._follow_client)
         brief.follow(self._patches)
+        silence.follow(self._patches)
         follow("mlflow", self._follow_names)
 
     def remove(self) -> None:

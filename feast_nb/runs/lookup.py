@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ModelError, TrackingError, nearest
+from .clients import client
 from .models import registered_names
 from .reach import ping, plain_errors
-from .tracking import at, client, tags_of
+from .tracking import at, tags_of
 from .writing import text_of
 
 

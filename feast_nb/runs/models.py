@@ -13,10 +13,11 @@ from typing import Any
 
 from ..errors import ModelError, nearest
 from ..records import ModelVersion
+from .clients import client
 from .flavors import FLAVORS
-from .quiet import quiet
 from .reach import ping, plain_errors
-from .tracking import at, client
+from .silence import silent
+from .tracking import at
 
 _OF_TENSORS = ("tensorflow", "keras", "pytorch")
 
@@ -107,7 +108,7 @@ def log(
     module = importlib.import_module(f"mlflow.{flavor}")
     arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
     trouble = None
-    with plain_errors(), _active(uri, run_id), quiet():
+    with plain_errors(), _active(uri, run_id), silent():
         if example is not None:
             if flavor in _OF_TENSORS:  # their signatures have no names to lose
                 example = np.asarray(example, dtype="float32")
@@ -179,7 +180,7 @@ def register(uri: str, logged: ModelVersion, name: str, aliases: Sequence[str]) 
     ping(uri)
     import mlflow
 
-    with plain_errors(), quiet():
+    with plain_errors(), silent():
         version = mlflow.register_model(f"models:/{logged.model_id}", name)
         for alias in aliases:
             client(uri).set_registered_model_alias(name, alias, version.version)
@@ -219,7 +220,7 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 
-    with at(uri, always=True), quiet():
+    with at(uri, always=True), silent():
         address = uri_of(uri, named)
         try:
             kinds = get_model_info(address).flavors

@@ -12,8 +12,8 @@ from ..records import Retrievals, canonical, public_uri
 from . import contracts
 from . import tags as index
 from .brief import brief
+from .clients import client, connect
 from .reach import ping, plain_errors
-from .tracking import client
 from .writing import text_of
 
 PAGE = 1000
@@ -28,6 +28,7 @@ class Pages:
         from mlflow import MlflowClient
 
         ping(uri)
+        connect(uri)
         self._uri = uri
         self._project = project
         self._api = client(uri)

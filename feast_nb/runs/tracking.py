@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ..errors import TrackingError
 from ..records import TrackedRun, public_uri
+from .clients import client
 from .reach import ping, plain_errors
 
 _used: list[str | None] = []  # the server before the first `use`, and the one of the last
@@ -52,13 +53,6 @@ def _files_allowed() -> bool:
 
     asked = getattr(environment_variables, "MLFLOW_ALLOW_FILE_STORE", None)
     return asked is None or bool(asked.get())
-
-
-def client(uri: str) -> Any:
-    """MLflow's client for one server, whatever the global setting."""
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri)
 
 
 def use(uri: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GoneError
-from .quiet import quiet
+from .clients import client, database_exists, database_file
 from .reach import ping, plain_errors
-from .tracking import client
+from .silence import silent
 
 
 def write(
@@ -59,9 +59,8 @@ def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
 
 def _check_database(uri: str) -> None:
     """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
-    scheme, _, path = uri.partition(":///")
-    if scheme.startswith("sqlite") and path and not Path(path.partition("?")[0]).exists():
-        raise GoneError(f"the tracking database {path} is not there any more.")
+    if not database_exists(uri):
+        raise GoneError(f"the tracking database {database_file(uri)} is not there any more.")
 
 
 def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
@@ -83,7 +82,7 @@ def download(uri: str, artifact_uri: str, place: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     ping(uri)
-    with plain_errors(), quiet():
+    with plain_errors(), silent():
         return Path(
             download_artifacts(artifact_uri=artifact_uri, dst_path=str(place), tracking_uri=uri)
         )
@@ -97,7 +96,7 @@ def read_text(uri: str, run_id: str, artifact: str) -> str | None:
     if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:
         return None
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        with quiet():
+        with silent():
             local = api.download_artifacts(run_id, artifact, place)
         return Path(local).read_text(encoding="utf-8")
 

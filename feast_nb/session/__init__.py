@@ -277,12 +277,11 @@ class Session:
         Those of the registry, and of the registered models once a run is open; whoever needs
         them in earnest is told what is wrong with either.
         """
-        import threading
+        from .. import threads
+        from ..errors import FeastNbError
+        from ..runs import models
 
         def read() -> None:
-            from ..errors import FeastNbError
-            from ..runs import models
-
             try:
                 _ = self.repository
                 if self.recorder.open:
@@ -290,7 +289,10 @@ class Session:
             except FeastNbError:
                 return
 
-        threading.Thread(target=read, name="feast_nb names", daemon=True).start()
+        def begun_anew() -> None:
+            threads.do(read, wake=lambda: None, stopped=lambda: False)
+
+        threads.start(begun_anew, "names")
 
     def _run_to_log_to(self, run_id: str | None, model: Any) -> RunRef:
         """The run named, the one open, the one that made the model's frame, else the last ended."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import contract, frames
+from ..entries import RunEnd, RunStart, VersionEntry
 from ..features import hashes
 from ..features.store import sqlite_file
 from ..recording import RunRef
@@ -60,12 +61,12 @@ class Logged:
             atexit.unregister(process.shut)
             atexit.register(process.shut)
             notebook = recorder.cells.current.notebook if recorder.cells.current else None
-            entry = {"kind": "opened", "notebook": notebook, "name": started.name}
-            if (started.source or "").endswith(_LAUNCHERS):
-                entry["source"] = notebook
-            recorder.recording.put(run, entry)
+            launcher = (started.source or "").endswith(_LAUNCHERS)
+            opened = RunStart(notebook, started.name, source=notebook if launcher else None)
+            recorder.recording.put(run, opened)
             recorder.origins.opened(run)
         recorder.reading.link(run)
+        recorder.catch_up()
 
     def run_ends(self, run_id: str, status: str) -> None:
         """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""
@@ -81,7 +82,7 @@ class Logged:
             recording.settle()
             used = [r.cell for r in found] + [c.cell for c in recording.ledger.contracts_of(run_id)]
             self._recorder.origins.ends(run, used)
-            recording.put(run, {"kind": "ended", "status": status})
+            recording.put(run, RunEnd(status))
         self._recorder.flush(run_id, final=True)
 
     def _inherit(self, run: RunRef) -> None:
@@ -169,9 +170,8 @@ class Logged:
 
     def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
         run_id = self._recorder.recording.ledger.contracts[model_id].run_id
-        entry = {"name": version.name, "version": str(version.version), "model_id": model_id}
-        run = RunRef(str(run_id), tracking_uri)
-        self._recorder.recording.put(run, {"kind": "version", **entry})
+        entry = VersionEntry(version.name, str(version.version), model_id)
+        self._recorder.recording.put(RunRef(str(run_id), tracking_uri), entry)
 
     def artifact_root(self, tracking_uri: str) -> Path | None:
         """Artifacts lie beside the SQLite tracking store of a repository, wherever one stands."""

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import origin
+from .. import origin, threads
+from ..entries import CellsEntry, OriginEntry
 from ..recording import RunRef
 from ..records import Cell, Origin
 
@@ -39,7 +40,7 @@ class Origins:
         self._look()
         path = self._path(run.id)
         self._write_cells(path)
-        self._recorder.recording.put(run, {"kind": "cells", "path": str(path)}, soon=False)
+        self._recorder.recording.put(run, CellsEntry(str(path)), soon=False)
 
     def cell_ended(self) -> None:
         """Another cell ran: the copies of all open runs have it too."""
@@ -54,7 +55,7 @@ class Origins:
         if self._looking is not None:
             self._looking.join(5.0)
         found = replace(self._found, cautions=self.cautions(used))
-        self._recorder.recording.put(run, {"kind": "origin", "origin": found.to_dict()}, soon=False)
+        self._recorder.recording.put(run, OriginEntry(found), soon=False)
 
     def cautions(self, used: Iterable[Cell | None]) -> tuple[str, ...]:
         """What to know of the cells that a run depends on."""
@@ -72,8 +73,10 @@ class Origins:
                 self._packages = time.monotonic(), origin.packages()
             self._found = origin.of(notebook, self._packages[1])
 
-        self._looking = threading.Thread(target=look, name="feast_nb origin", daemon=True)
-        self._looking.start()
+        def begun_anew() -> None:
+            threads.do(look, wake=lambda: None, stopped=lambda: False)
+
+        self._looking = threads.start(begun_anew, "origin")
 
     def _path(self, run_id: str) -> Path:
         return self._spool / f"{run_id}.ipynb"

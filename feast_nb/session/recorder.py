@@ -13,17 +13,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..entries import FileEntry, RunEnd, RunStart
 from ..errors import GoneError, Warned
 from ..features import hooks as feast_hooks
 from ..notebook import Cells
-from ..outbox import Entry, Outbox, Parcel
+from ..outbox import LeftBehind, Outbox
 from ..places import state_folder
+from ..run_queue import Batch, RunQueue
 from ..runs import hooks as mlflow_hooks
 
 if TYPE_CHECKING:
     from ..recording import Recording, RunRef
+    from .delivery import Uploader
     from .logged import Logged
     from .origins import Origins
     from .reading import Reading
@@ -61,8 +64,10 @@ class Recorder:
         self.spool = folder / "spool"
         self.cells = Cells()
         self.cells.before, self.cells.after = self._cell_starts, self._cell_ended
-        self.delivery: Any = None
-        self.outbox = Outbox(folder / "outbox", self._deliver, self._troubled)
+        self.uploader: Uploader | None = None
+        self.outbox = Outbox(
+            folder / "outbox", self._deliver, self._troubled, self._connect, self.say
+        )
         self.paused = False
         self.interactive = False
         self.changed: Callable[[], None] = lambda: None  # a run was opened, or has ended
@@ -197,6 +202,7 @@ class Recorder:
         if self._awake:
             self.reading.begin()
             self._link_open()
+        self.catch_up()
 
     def _link_open(self) -> None:
         if self.open and (run := self.run_of_call()):
@@ -207,13 +213,11 @@ class Recorder:
             self.reading.learn()
             self._link_open()
             self.origins.cell_ended()
+        self.catch_up()
 
     def inherit(self, run: RunRef) -> None:
         """Threads and tasks started from here on belong to this run."""
         _inherited.set(run)
-
-    def run_resumed(self, run: RunRef) -> None:
-        self.recording.put(run, {"kind": "opened", "resumed": True})
 
     def flush(self, run_id: str | None = None, final: bool = False, seconds: float = 15.0) -> bool:
         if not self.outbox.flush(run_id, seconds, final):
@@ -227,47 +231,61 @@ class Recorder:
 
     # ------------------------------------------------------------------ sending
 
-    def _deliver(self, parcel: Parcel) -> None:
-        if self.delivery is None:
-            from .delivery import Delivery
+    def catch_up(self) -> None:
+        """In the user's thread, between two of its own steps: load what threads of ours lack."""
+        self.outbox.connect()
 
-            self.delivery = Delivery()
-        from .delivery import put_away
+    def _connect(self, uri: str) -> bool:
+        """Make what sends records to a server; not before the user has loaded MLflow."""
+        if "mlflow" not in sys.modules:
+            return False
+        from ..runs import clients
+        from .delivery import Uploader
+
+        if self.uploader is None:
+            self.uploader = Uploader(self.outbox.set_aside)
+        clients.connect(uri)
+        return True
+
+    def _deliver(self, batch: Batch) -> bool:
+        from .delivery import remove_file
 
         try:
-            self.delivery.deliver(parcel)
+            assert self.uploader is not None
+            return self.uploader.deliver(batch)
         except GoneError as gone:
-            if parcel.pending:
-                self.say(f"{parcel.pending} records have nowhere to go: {gone}")
-            for entry in parcel.entries:
-                if entry["kind"] == "file":
-                    put_away(Path(entry["path"]))
+            if batch.new:
+                self.say(f"{len(batch.new)} records have nowhere to go: {gone}")
+            for entry in batch.new:
+                if isinstance(entry, FileEntry):
+                    remove_file(Path(entry.path))
+            return True
 
-    def _troubled(self, parcel: Parcel) -> None:
-        if parcel.failures == 1:
-            problem = " ".join(str(parcel.trouble).split())[:200]
+    def _troubled(self, queue: RunQueue) -> None:
+        if queue.failures == 1:
+            problem = " ".join(str(queue.trouble).split())[:200]
             self.say(f"records wait on disk: {problem}")
 
-    def adopt(self) -> None:
+    def recover(self) -> None:
         """Take over what dead processes left: send their records, close the runs left open."""
         _sweep(self.spool)
-        left: dict[str, Entry] = {}
-        for entry in self.outbox.adopt():
-            if entry["kind"] == "opened" and not entry.get("resumed"):
-                left[entry["run"]] = entry
-            elif entry["kind"] == "ended":
-                left.pop(entry["run"], None)
-        for entry in left.values():
-            from ..recording import RunRef
+        for left in self.outbox.recover():
+            started: RunStart | None = None
+            for entry in left.entries:
+                if isinstance(entry, RunStart) and not entry.resumed:
+                    started = entry
+                elif isinstance(entry, RunEnd):
+                    started = None
+            if started is not None:
+                self._close_left_open(left, started)
 
-            self.wake()
-            run = RunRef(entry["run"], entry["uri"])
-            self.recording.put(run, {"kind": "ended", "status": "KILLED", "late": True})
-            where = f" in {entry['notebook']}" if entry.get("notebook") else ""
-            self.say(
-                f"run {entry.get('name') or run.id[:8]} was left open{where} by a kernel that "
-                "died; it is being closed as KILLED."
-            )
+    def _close_left_open(self, left: LeftBehind, started: RunStart) -> None:
+        self.outbox.put(left.run_id, left.tracking_uri, RunEnd("KILLED", late=True))
+        where = f" in {started.notebook}" if started.notebook else ""
+        self.say(
+            f"run {started.name or left.run_id[:8]} was left open{where} by a kernel that "
+            "died; it is being closed as KILLED."
+        )
 
 
 def _sweep(spool: Path) -> None:
@@ -300,7 +318,7 @@ def current(interactive: bool = False) -> Recorder:
         _recorder = Recorder()
         _recorder.interactive = interactive
         _recorder.start()
-        _recorder.adopt()
+        _recorder.recover()
         atexit.register(shut)
     if not interactive:
         _recorder.wake()
@@ -328,4 +346,4 @@ def _end_open(recorder: Recorder) -> None:
         try:
             tracking.end(run.tracking_uri, run.id, "KILLED")
         except TrackingError:
-            recorder.recording.put(run, {"kind": "ended", "status": "KILLED", "late": True})
+            recorder.recording.put(run, RunEnd("KILLED", late=True))

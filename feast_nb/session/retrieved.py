@@ -52,6 +52,7 @@ class Retrieved:
 
     def at_work(self) -> AbstractContextManager[None]:
         """A time in which Feast works for the cell."""
+        self._recorder.catch_up()
         return self._recorder.recording.held()
 
     @property

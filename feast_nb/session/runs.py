@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..entries import RunEnd, RunStart
 from ..errors import TrackingError, UsageError
 from ..features.store import settings_of
 from ..recording import RunRef
@@ -103,7 +104,7 @@ class Runs:
         opened = self._opened(
             RunRef(record.id, uri), replace(record, cell=self._recorder.cells.current), Wish()
         )
-        self._recorder.run_resumed(opened.ref)
+        self._recorder.recording.put(opened.ref, RunStart(resumed=True))
         return opened
 
     def end(self, opened: OpenRun, status: str = "FINISHED") -> TrackedRun:
@@ -118,8 +119,7 @@ class Runs:
         try:
             tracking.end(opened.ref.tracking_uri, opened.ref.id, status)
         except TrackingError as problem:
-            late = {"kind": "ended", "status": status, "late": True}
-            self._recorder.recording.put(opened.ref, late)
+            self._recorder.recording.put(opened.ref, RunEnd(status, late=True))
             self._recorder.say(f"the end of run {opened.record.name} is kept on disk: {problem}")
             return self.described(opened, status, away=str(problem))
         return self.described(opened, status)

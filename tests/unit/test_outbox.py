@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from feast_nb import outbox
-from feast_nb.outbox import Outbox, Parcel
+from feast_nb import outbox, outbox_file
+from feast_nb.entries import FileEntry, OutboxEntry, RunEnd, RunStart, VersionEntry
+from feast_nb.outbox import Outbox
+from feast_nb.run_queue import Batch, RunQueue
 
 ROOT = Path(__file__).resolve().parents[2]
 URI = "sqlite:///mlflow.db"
@@ -32,23 +34,25 @@ class Server:
         self.uris: dict[str, str] = {}
         self.finals: list[tuple[str, bool]] = []
         self.troubles: list[str] = []
+        self.said: list[str] = []
         self.away = False
+        self.whole = False  # whether it has all of a run for good with each delivery
         self.answers = threading.Event()
         self.asked = threading.Event()
         self.answers.set()
 
-    def deliver(self, parcel: Parcel) -> None:
-        entries = [e["n"] for e in parcel.entries]
+    def deliver(self, batch: Batch) -> bool:
         self.asked.set()
         assert self.answers.wait(5)
         if self.away:
             raise ConnectionError("the server is away")
-        self.runs[parcel.run_id] = entries
-        self.uris[parcel.run_id] = parcel.tracking_uri
-        self.finals.append((parcel.run_id, parcel.final))
+        self.runs.setdefault(batch.run_id, []).extend(numbers(batch.new))
+        self.uris[batch.run_id] = batch.tracking_uri
+        self.finals.append((batch.run_id, batch.final))
+        return self.whole
 
-    def troubled(self, parcel: Parcel) -> None:
-        self.troubles.append(f"{parcel.run_id} {parcel.failures}: {parcel.trouble}")
+    def troubled(self, queue: RunQueue) -> None:
+        self.troubles.append(f"{queue.run_id} {queue.failures}: {queue.trouble}")
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +75,7 @@ def make(folder: Path, server: Server) -> Iterator[Callable[..., Outbox]]:
     made: list[Outbox] = []
 
     def outbox_of(deliver: Any = server.deliver) -> Outbox:
-        made.append(Outbox(folder, deliver, server.troubled))
+        made.append(Outbox(folder, deliver, server.troubled, say=server.said.append))
         return made[-1]
 
     yield outbox_of
@@ -81,12 +85,24 @@ def make(folder: Path, server: Server) -> Iterator[Callable[..., Outbox]]:
         each.close(0.01)
 
 
-def entry(n: Any) -> dict[str, Any]:
-    return {"kind": "retrieval", "n": n}
+def entry(n: Any) -> VersionEntry:
+    """An entry of its own key, which holds `n`."""
+    return VersionEntry("model", n if isinstance(n, str) else str(n))
+
+
+def numbers(entries: Iterable[OutboxEntry]) -> list[Any]:
+    texts = [e.version for e in entries if isinstance(e, VersionEntry)]
+    return [int(t) if t.isdigit() else t for t in texts]
 
 
 def line(run: str, n: Any) -> str:
-    return json.dumps({"run": run, "uri": URI, "entry": entry(n)})
+    """As 0.1 wrote it."""
+    return json.dumps({"run": run, "uri": URI, "entry": entry(n).to_dict()})
+
+
+def of_now(run: str, n: int) -> dict[str, Any]:
+    head = {"schema_version": "1.1", "run": run, "uri": URI, "n": n}
+    return {**head, "entry": entry(n).to_dict()}
 
 
 def left_behind(folder: Path, name: str, *lines: str) -> Path:
@@ -114,7 +130,7 @@ def test_an_entry_is_on_disk_before_put_returns(make, server) -> None:
 
     box.put("r", URI, entry(1))
 
-    assert lines(box.path) == [{"run": "r", "uri": URI, "entry": entry(1)}]
+    assert lines(box.path) == [of_now("r", 1)]
 
 
 def test_nothing_is_made_before_the_first_entry(make, folder) -> None:
@@ -178,7 +194,7 @@ def test_a_final_flush_says_so_and_a_later_entry_is_not_final(make, server) -> N
 def test_an_entry_that_is_no_json_is_refused_and_leaves_no_trace(make, server) -> None:
     box = make()
     with pytest.raises(TypeError):
-        box.put("r", URI, {"n": object()})
+        box.put("r", URI, FileEntry(path=object(), artifact="a"))  # type: ignore[arg-type]
     box.put("r", URI, entry(2))
 
     assert box.flush()
@@ -189,7 +205,7 @@ def test_an_entry_that_is_no_json_is_refused_and_leaves_no_trace(make, server) -
 def test_any_text_survives_the_disk(make, server, folder, text: str) -> None:
     left_behind(folder, "dead", line("r", text))
     box = make()
-    list(box.adopt())
+    list(box.recover())
 
     assert box.flush()
     assert server.runs == {"r": [text]}
@@ -198,12 +214,12 @@ def test_any_text_survives_the_disk(make, server, folder, text: str) -> None:
 def test_a_write_that_the_system_cuts_short_is_finished(make, monkeypatch) -> None:
     """`os.write` may write less than it was given: near a full disk, a quota, a signal."""
     write = os.write
-    monkeypatch.setattr(outbox.os, "write", lambda file, data: write(file, data[:10]))
+    monkeypatch.setattr(outbox_file.os, "write", lambda file, data: write(file, data[:10]))
     box = make()
     box.put("r", URI, entry(1))
     monkeypatch.undo()
 
-    assert lines(box.path)[0] == {"run": "r", "uri": URI, "entry": entry(1)}
+    assert lines(box.path)[0] == of_now("r", 1)
 
 
 # ---------------------------------------------------------------------- flush
@@ -301,10 +317,10 @@ def test_attempts_grow_rarer(make, server, monkeypatch) -> None:
 
 
 def test_one_run_in_trouble_does_not_hold_up_another(make, server, monkeypatch) -> None:
-    def deliver(parcel: Parcel) -> None:
-        if parcel.run_id == "bad":
+    def deliver(batch: Batch) -> bool:
+        if batch.run_id == "bad":
             raise ConnectionError
-        server.deliver(parcel)
+        return server.deliver(batch)
 
     box = make(deliver)
     box.put("bad", URI, entry(1))
@@ -316,7 +332,7 @@ def test_one_run_in_trouble_does_not_hold_up_another(make, server, monkeypatch) 
 
 
 def test_a_listener_that_fails_does_not_stop_deliveries(folder, server) -> None:
-    def troubled(parcel: Parcel) -> None:
+    def troubled(queue: RunQueue) -> None:
         raise RuntimeError("ours")
 
     hook, threading.excepthook = threading.excepthook, lambda args: None
@@ -336,11 +352,11 @@ def test_a_listener_that_fails_does_not_stop_deliveries(folder, server) -> None:
 def test_many_threads_may_put_at_once(make, server) -> None:
     box = make()
 
-    def put(run: str) -> None:
+    def put(i: int) -> None:
         for n in range(50):
-            box.put(run, URI, entry(n))
+            box.put(f"run {i % 3}", URI, entry(50 * (i // 3) + n))
 
-    threads = [threading.Thread(target=put, args=(f"run {i % 3}",)) for i in range(9)]
+    threads = [threading.Thread(target=put, args=(i,)) for i in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -348,7 +364,7 @@ def test_many_threads_may_put_at_once(make, server) -> None:
 
     assert box.flush()
     assert {run: sorted(ns) for run, ns in server.runs.items()} == {
-        f"run {i}": sorted(list(range(50)) * 3) for i in range(3)
+        f"run {i}": list(range(150)) for i in range(3)
     }
     assert sum("entry" in text for text in lines(box.path)) == 450
 
@@ -420,10 +436,10 @@ def test_what_the_dead_left_is_delivered_and_their_file_goes(make, server, folde
     left_behind(folder, "dead", line("r", 1), line("s", 2), line("r", 3))
     box = make()
 
-    told = list(box.adopt())
+    told = list(box.recover())
 
-    assert sorted((e["run"], e["uri"], e["n"]) for e in told) == [
-        ("r", URI, 1), ("r", URI, 3), ("s", URI, 2),
+    assert [(t.run_id, t.tracking_uri, numbers(t.entries)) for t in told] == [
+        ("r", URI, [1, 3]), ("s", URI, [2]),
     ]  # fmt: skip
     assert box.flush()
     assert server.runs == {"r": [1, 3], "s": [2]}
@@ -433,19 +449,19 @@ def test_what_the_dead_left_is_delivered_and_their_file_goes(make, server, folde
 def test_what_was_delivered_before_death_is_not_new(make, server, folder) -> None:
     delivered = json.dumps({"run": "r", "uri": URI, "delivered": 1})
     left_behind(folder, "dead", line("r", 1), delivered, line("r", 2))
-    seen: list[tuple[int, bool]] = []
-    box = make(lambda parcel: seen.append((parcel.delivered, parcel.adopted)))
-    list(box.adopt())
+    seen: list[Any] = []
+    box = make(lambda b: seen.append((numbers(b.known), numbers(b.new), b.adopted)))
+    list(box.recover())
 
     assert box.flush()
-    assert seen == [(1, True)]
+    assert seen == [([1], [2], True)]
 
 
 def test_a_file_of_which_all_is_delivered_goes(make, folder) -> None:
     delivered = json.dumps({"run": "r", "uri": URI, "delivered": 1})
     left_behind(folder, "dead", line("r", 1), delivered)
     box = make()
-    list(box.adopt())
+    list(box.recover())
     box.flush()
 
     assert files(folder) == []
@@ -456,7 +472,7 @@ def test_a_last_line_cut_short_is_passed_over(make, server, folder, cut: int) ->
     path = left_behind(folder, "dead", line("r", 1))
     path.write_text(path.read_text() + line("r", 2)[:cut])
     box = make()
-    list(box.adopt())
+    list(box.recover())
 
     assert box.flush()
     assert server.runs == {"r": [1]}
@@ -467,7 +483,7 @@ def test_a_line_that_is_no_entry_is_passed_over(make, server, folder, text: str)
     """Adoption runs when the extension loads: one bad file must not keep it from loading."""
     left_behind(folder, "dead", text, line("r", 1))
     box = make()
-    list(box.adopt())
+    list(box.recover())
 
     assert box.flush()
     assert server.runs == {"r": [1]}
@@ -479,7 +495,7 @@ def test_the_file_of_a_living_process_is_left_alone(make, server, folder) -> Non
     living.put("r", URI, entry(1))
     other = make()
 
-    assert list(other.adopt()) == []
+    assert list(other.recover()) == []
     assert files(folder) == [living.path.name]
 
 
@@ -499,8 +515,8 @@ def test_two_dead_processes_of_one_run_are_both_delivered(make, server, folder) 
     left_behind(folder, "1", line("r", 1))
     left_behind(folder, "2", line("r", 2))
     delivered: set[Any] = set()
-    box = make(lambda parcel: delivered.update(e["n"] for e in parcel.entries))
-    list(box.adopt())
+    box = make(lambda batch: delivered.update(numbers(batch.new)))
+    list(box.recover())
 
     assert box.flush()
     assert delivered == {1, 2}
@@ -510,10 +526,10 @@ def test_two_dead_processes_of_one_run_are_both_delivered(make, server, folder) 
 def test_the_dead_are_adopted_for_a_run_that_goes_on_here(make, server, folder) -> None:
     left_behind(folder, "dead", line("r", 1))
     delivered: set[Any] = set()
-    box = make(lambda parcel: delivered.update(e["n"] for e in parcel.entries))
+    box = make(lambda batch: delivered.update(numbers(batch.new)))
     box.put("r", URI, entry(2))
     box.flush()
-    list(box.adopt())
+    list(box.recover())
 
     assert box.flush()
     assert delivered == {1, 2}
@@ -526,12 +542,12 @@ def test_what_an_outbox_adopted_and_could_not_send_is_for_the_next_one(
     left_behind(folder, "dead", line("r", 1))
     server.away = True
     first = make()
-    list(first.adopt())
+    list(first.recover())
     first.close(0.05)
     server.away = False
 
     second = make()
-    list(second.adopt())
+    list(second.recover())
 
     assert second.flush()
     assert server.runs == {"r": [1]}
@@ -544,9 +560,7 @@ def die(box: Outbox) -> None:
         box._changed.notify_all()
     for thread in box._threads.values():
         thread.join(2)
-    if box._file is not None:
-        os.close(box._file)
-        box._file = None
+    box._file.close()
 
 
 def test_what_is_put_for_a_run_after_its_end_survives_a_kill_too(make, server, folder) -> None:
@@ -562,8 +576,8 @@ def test_what_is_put_for_a_run_after_its_end_survives_a_kill_too(make, server, f
     die(box)
 
     new: list[Any] = []
-    following = make(lambda p: new.extend(e["n"] for e in p.entries[p.delivered :]))
-    list(following.adopt())
+    following = make(lambda batch: new.extend(numbers(batch.new)))
+    list(following.recover())
     following.flush()
 
     assert 4 in new
@@ -574,8 +588,8 @@ def test_a_run_that_was_never_finished_is_finished_by_the_next(make, folder) -> 
     delivered = json.dumps({"run": "r", "uri": URI, "delivered": 1})
     left_behind(folder, "dead", line("r", 1), delivered)
     seen: list[tuple[str, bool]] = []
-    box = make(lambda parcel: seen.append((parcel.run_id, parcel.final)))
-    list(box.adopt())
+    box = make(lambda batch: seen.append((batch.run_id, batch.final)))
+    list(box.recover())
     box.flush()
 
     assert ("r", True) in seen
@@ -586,27 +600,28 @@ def test_two_kernels_that_start_at_once_adopt_between_them(
 ) -> None:
     """One opens a file, the other adopts it and takes it away, then the first one has its lock."""
     left_behind(folder, "dead", line("r", 1))
-    lock = outbox._lock
+    lock = outbox_file._lock
 
     def late(path: Path) -> int | None:
         handle = lock(path)
         path.unlink()
         return handle
 
-    monkeypatch.setattr(outbox, "_lock", late)
+    monkeypatch.setattr(outbox_file, "_lock", late)
 
-    assert list(make().adopt()) == []
+    assert list(make().recover()) == []
 
 
 KILLED = """
 import sys, signal, os
 from pathlib import Path
+from feast_nb.entries import VersionEntry
 from feast_nb.outbox import Outbox
-def deliver(parcel):
+def deliver(batch):
     raise ConnectionError
-box = Outbox(Path(sys.argv[1]), deliver, lambda parcel: None)
+box = Outbox(Path(sys.argv[1]), deliver, lambda queue: None)
 for n in range(20):
-    box.put("r", "uri", {"kind": "x", "n": n})
+    box.put("r", "uri", VersionEntry("model", str(n)))
 print(box.path.name, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -620,11 +635,212 @@ def test_a_killed_process_loses_nothing(make, server, folder) -> None:
     assert files(folder) == [done.stdout.strip()]
 
     box = make()
-    list(box.adopt())
+    list(box.recover())
 
     assert box.flush()
     assert server.runs == {"r": list(range(20))}
     assert files(folder) == []
+
+
+# ---------------------------------------------------------------------- how much is kept
+
+
+def test_what_is_kept_follows_what_is_to_be_delivered(make, server) -> None:
+    """10,000 times the same online call, and MLflow has each: nothing of it stays."""
+    server.whole = True
+    box = make()
+    largest = 0
+    for n in range(10_000):
+        box.put("r", URI, VersionEntry("model", "1", model_id=f"{n} {'x' * 500}"), soon=False)
+        largest = max(largest, box.path.stat().st_size)
+        if n % 1000 == 999:
+            assert box.flush("r")
+
+    assert largest < 1_100_000
+    assert box._queues["r"].entries == {}
+
+
+def test_what_is_kept_while_the_server_is_away_is_the_latest_of_each(make, server) -> None:
+    server.away = True
+    box = make()
+    for n in range(5000):
+        box.put("r", URI, VersionEntry("model", str(n % 3), model_id=f"{n} {'x' * 500}"))
+
+    assert box.pending() == 3
+    assert box.path.stat().st_size < 1_100_000
+    server.away = False
+    assert box.flush() or box.flush()
+    assert sorted(server.runs["r"][-3:]) == [0, 1, 2]
+
+
+def test_a_file_that_was_written_anew_is_read_as_the_one_before(
+    make, server, folder, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox_file, "_LARGE", 1)
+    box = make()
+    box.put("r", URI, RunStart("n.ipynb", "v1"))
+    for n in range(4):
+        box.put("r", URI, entry(n))
+    assert box.flush("r")
+    server.whole = True
+    box.put("r", URI, entry(4))
+    assert box.flush("r")
+    server.away = True
+    box.put("r", URI, entry(5))
+    die(box)
+    assert len(files(folder)) == 1
+    server.away = False
+
+    following = make()
+    (left,) = following.recover()
+
+    assert left.entries == (RunStart("n.ipynb", "v1"), entry(5))
+    assert following.flush()
+    assert server.runs["r"] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_start_of_a_run_is_kept_until_its_end_is_delivered(make, server, folder) -> None:
+    server.whole = True
+    box = make()
+    box.put("r", URI, RunStart("n.ipynb", "v1"))
+    box.put("r", URI, entry(1))
+    assert box.flush("r")
+
+    assert list(box._queues["r"].kept()) == [RunStart("n.ipynb", "v1")]
+    box.put("r", URI, RunEnd("FINISHED"))
+    assert box.flush("r")
+    assert list(box._queues["r"].kept()) == []
+
+
+def test_a_disk_that_is_full_while_the_file_is_written_anew_loses_nothing(
+    make, server, folder, monkeypatch
+) -> None:
+    monkeypatch.setattr(outbox_file, "_LARGE", 1)
+    box = make()
+
+    def full(path: Path, text: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    box.put("r", URI, entry(1))
+    monkeypatch.setattr(outbox_file, "_open_locked", full)
+    for n in range(2, 5):
+        box.put("r", URI, entry(n))
+
+    assert [each["n"] for each in lines(box.path) if "entry" in each] == [1, 2, 3, 4]
+
+
+# ---------------------------------------------------------------------- what cannot be read
+
+NEWER = {"schema_version": "2.0", "run": "r", "uri": URI, "n": 2, "entry": {"kind": "version"}}
+BAD = [
+    json.dumps({"run": "r", "uri": URI, "entry": {"kind": "of the future", "x": 1}}),
+    json.dumps({"run": "r", "uri": URI, "entry": {"kind": "version", "named": "x"}}),
+    json.dumps({"run": "r", "uri": URI, "entry": {"kind": "retrieval", "retrieval": {"id": "r"}}}),
+    json.dumps({"run": "r", "uri": URI, "entry": {"kind": "retrieval", "retrieval": 7}}),
+    json.dumps(NEWER),
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_cannot_be_read_is_set_aside_with_a_word_and_the_rest_goes(
+    make, server, folder, bad: str
+) -> None:
+    left_behind(folder, "dead", line("r", 1), bad, line("r", 3))
+    box = make()
+    list(box.recover())
+
+    assert box.flush()
+    assert server.runs == {"r": [1, 3]}
+    assert files(folder) == []
+    assert (folder / "rejected" / "dead.jsonl").read_text() == f"{bad}\n"
+    (said,) = server.said
+    assert "1 records of an earlier session cannot be read" in said
+    assert str(folder / "rejected") in said
+
+
+def test_what_was_delivered_is_counted_with_what_cannot_be_read(make, server, folder) -> None:
+    delivered = json.dumps({"run": "r", "uri": URI, "delivered": 2})
+    left_behind(folder, "dead", BAD[0], line("r", 1), delivered, line("r", 2))
+    box = make()
+    list(box.recover())
+
+    assert box.flush()
+    assert server.runs == {"r": [2]}
+
+
+def test_an_entry_that_cannot_be_delivered_is_set_aside(make, server, folder) -> None:
+    box = make()
+    server.away = True
+    one, other = entry(1), entry(2)
+    box.put("r", URI, one)
+    box.put("r", URI, other)
+    box.set_aside("r", one, "no reason")
+    server.away = False
+
+    assert box.flush() or box.flush()
+    assert server.runs == {"r": [2]}
+    assert lines(folder / "rejected" / box.path.name)[0]["entry"] == one.to_dict()
+    assert "no reason" in server.said[0]
+
+
+# ---------------------------------------------------------------------- forks
+
+FORKED = """
+import os, signal, sys, time
+from pathlib import Path
+from feast_nb.entries import VersionEntry
+from feast_nb.outbox import Outbox
+def deliver(batch):
+    raise ConnectionError
+box = Outbox(Path(sys.argv[1]), deliver, lambda queue: None)
+box.put("r", "uri", VersionEntry("model", "1"))
+ready = os.pipe()
+child = os.fork()
+if child == 0:
+    {child}
+print(child, flush=True)
+{parent}
+"""
+
+
+def forked(folder: Path, child: str, parent: str) -> subprocess.Popen[str]:
+    code = FORKED.format(child=child, parent=parent)
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, str(folder)],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_a_child_that_ends_leaves_its_parents_lock(make, folder) -> None:
+    process = forked(
+        folder, "os._exit(0)", "os.waitpid(child, 0); print('ended', flush=True); time.sleep(60)"
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert process.stdout.readline() == "ended\n"
+    try:
+        assert list(make().recover()) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_owner_that_is_killed_while_a_child_lives_is_dead(make, server, folder) -> None:
+    process = forked(
+        folder,
+        "os.write(ready[1], b'.'); time.sleep(60); os._exit(0)",
+        "os.read(ready[0], 1); os.kill(os.getpid(), signal.SIGKILL)",
+    )
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        process.wait()
+        box = make()
+        assert len(list(box.recover())) == 1
+        assert box.flush()
+        assert server.runs == {"r": [1]}
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- against a plain model
@@ -650,26 +866,30 @@ CLOSES, KILLED_HERE = ("closes", None), ("is killed", None)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=steps)
-@example(steps=[AWAY, PUT, CLOSES, PUT, CLOSES])
-@example(steps=[AWAY, PUT, KILLED_HERE, PUT, KILLED_HERE])
-@example(steps=[PUT, CLOSES, PUT])
-@example(steps=[PUT, PUT, END, PUT, FLUSH, AWAY, PUT, KILLED_HERE, BACK])
-def test_in_the_end_the_server_has_what_was_put(steps, tmp_path_factory, monkeypatch) -> None:
+@given(steps=steps, whole=st.booleans(), small=st.booleans())
+@example(steps=[AWAY, PUT, CLOSES, PUT, CLOSES], whole=False, small=False)
+@example(steps=[AWAY, PUT, KILLED_HERE, PUT, KILLED_HERE], whole=False, small=True)
+@example(steps=[PUT, CLOSES, PUT], whole=True, small=True)
+@example(steps=[PUT, PUT, END, PUT, FLUSH, AWAY, PUT, KILLED_HERE, BACK], whole=True, small=True)
+def test_in_the_end_the_server_has_what_was_put(
+    steps, whole, small, tmp_path_factory, monkeypatch
+) -> None:
+    """`small`: the file is written anew each time it grows at all."""
     monkeypatch.setattr(outbox, "_RETRY", (30.0,))
+    monkeypatch.setattr(outbox_file, "_LARGE", 1 if small else 1_000_000)
     folder = tmp_path_factory.mktemp("model") / "outbox"
     has: dict[str, set[Any]] = {}
     away = False
 
-    def deliver(parcel: Parcel) -> None:
+    def deliver(batch: Batch) -> bool:
         if away:
             raise ConnectionError
-        new = parcel.entries[parcel.delivered :]  # files, contracts and endings go once
-        has.setdefault(parcel.run_id, set()).update(e["n"] for e in new)
+        has.setdefault(batch.run_id, set()).update(numbers(batch.new))
+        return whole
 
     def fresh() -> Outbox:
-        made = Outbox(folder, deliver, lambda parcel: None)
-        list(made.adopt())
+        made = Outbox(folder, deliver, lambda queue: None)
+        list(made.recover())
         return made
 
     box = fresh()
@@ -701,15 +921,15 @@ def test_an_attempt_that_began_before_a_flush_does_not_tell_how_it_is_now(tmp_pa
     """The server came back while a request hung: that one fails, and the next goes through."""
     begun, fail, tries = threading.Event(), threading.Event(), []
 
-    def deliver(parcel: Parcel) -> None:
-        tries.append(parcel.run_id)
+    def deliver(batch: Batch) -> bool:
+        tries.append(batch.run_id)
         if len(tries) == 1:
             begun.set()
             assert fail.wait(5)
             raise ConnectionError("closed without an answer")
 
-    box = Outbox(tmp_path, deliver, lambda parcel: None)
-    box.put("a", URI, {"kind": "x", "n": 1})
+    box = Outbox(tmp_path, deliver, lambda queue: None)
+    box.put("a", URI, entry(1))
     assert begun.wait(5)
     threading.Timer(0.1, fail.set).start()
 
