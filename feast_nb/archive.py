@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
@@ -14,6 +15,13 @@ from typing import Any
 from . import fingerprint, frames, threads
 from .records import Column, Result, Span
 
+_MODULES = (
+    "numpy.rec",
+    "pandas.core.arrays.arrow.extension_types",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+)
 _PAUSE, _LONGEST = 0.05, 2.0  # seconds without a new task before work begins, and at most
 _POLL = 0.5  # seconds between two looks whether the thread lacks a module
 _PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
@@ -118,10 +126,9 @@ class Background:
 
 def _load() -> None:
     """Load, in the user's thread, what hashes and copies are made with: Feast has most of it."""
-    import pandas  # noqa: F401
-    import pyarrow.compute
-    import pyarrow.dataset
-    import pyarrow.parquet  # noqa: F401
+    for name in _MODULES:
+        with suppress(ImportError):  # of another version
+            importlib.import_module(name)
 
 
 def copied(frame: Any) -> Any:

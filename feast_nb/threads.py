@@ -64,6 +64,10 @@ def is_ours() -> bool:
 
 def start(work: Callable[[], None], name: str) -> threading.Thread:
     """Begin a thread of ours: a daemon in which no module is loaded."""
+    # What Python itself loads to say that a finalizer failed: the collector may run in any thread.
+    import linecache  # noqa: F401
+    import traceback  # noqa: F401
+    import tracemalloc  # noqa: F401
 
     def run() -> None:
         _ours.here = True

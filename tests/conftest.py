@@ -20,6 +20,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from . import watchdog
+from .watchdog import no_import_in_our_threads  # noqa: F401 (a fixture of every test)
+
 NOW = pd.Timestamp("2024-01-10 12:00", tz="UTC")
 
 YAML = """\
@@ -36,6 +39,7 @@ entity_key_serialization_version: 3
 def pytest_configure() -> None:
     """Ctrl-C interrupts: a shell that starts the tests in the background has it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    watchdog.install()
 
 
 @pytest.fixture(scope="session", autouse=True)

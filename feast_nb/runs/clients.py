@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import threads
+from . import silence
 
 _clients: dict[str, Any] = {}
 
@@ -50,6 +51,7 @@ def connect(uri: str) -> None:
     for name in _MODULES:
         with contextlib.suppress(ImportError):  # of another version of MLflow
             importlib.import_module(name)
+    silence.follow_once()
     api = client(uri)
     if database_file(uri) is not None and not database_exists(uri):
         return

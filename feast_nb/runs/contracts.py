@@ -11,15 +11,15 @@ from .. import threads
 from ..errors import TrackingError
 from ..records import Contract
 from .clients import connect
+from .http import check_reachable, translate_errors
 from .lookup import Found, logged
-from .reach import ping, plain_errors
 from .writing import download, text_of
 
 
 def of(uri: str, found: Found) -> Contract | None:
     """The contract that was kept for a model, from its run or from the logged model itself."""
     where, text = found.tags.get("feast_nb.contract"), None
-    with plain_errors():
+    with translate_errors():
         if where is None and found.model_id:
             model = logged(uri, found.model_id)
             where = (model.tags or {}).get("feast_nb.contract") if model is not None else None
@@ -46,10 +46,10 @@ def several(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
 def _at(uri: str, address: str) -> tuple[bool, Contract | None]:
     """Whether the store answered, and the contract, where there is one of a shape we know."""
     try:
-        with plain_errors():
+        with translate_errors():
             text = text_of(uri, *_place(address))
     except (TrackingError, OSError):
-        ping(uri)
+        check_reachable(uri)
         return False, None
     try:
         return True, Contract.from_dict(json.loads(text)) if text else None

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from ..patches import Patches, door
-from . import brief, silence
+from . import http, silence
 
 
 class Started(NamedTuple):
@@ -60,7 +60,7 @@ class Hooks:
         follow("mlflow.models.model", self._follow_models)
         follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
         follow("mlflow.tracking._tracking_service.client", self._follow_client)
-        brief.follow(self._patches)
+        http.follow(self._patches)
         silence.follow(self._patches)
         follow("mlflow", self._follow_names)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import ModelError, TrackingError, nearest
 from .clients import client
+from .http import check_reachable, translate_errors
 from .models import registered_names
-from .reach import ping, plain_errors
 from .tracking import at, tags_of
 from .writing import text_of
 
@@ -39,13 +39,13 @@ def find(uri: str, named: str) -> Found:
     `models:/name/latest` and a bare name mean the latest version. Raises `ModelError` where there
     is none, with those that there are.
     """
-    ping(uri)
+    check_reachable(uri)
     from mlflow.exceptions import MlflowException
 
     text = named.removeprefix("models:/")
     if not text or "'" in text:
         raise ModelError(f"{named or 'nothing'} names no model; write name/3, name@alias or name.")
-    with plain_errors():
+    with translate_errors():
         try:
             return _found(uri, named, text)
         except MlflowException as problem:
@@ -184,7 +184,7 @@ def feasts_own(uri: str, found: Found) -> Left:
     version, run = _services(found, tags)
     if not found.run_id:
         return Left(version)
-    with plain_errors():
+    with translate_errors():
         text = text_of(uri, found.run_id, "feast_features.json")
     named = [r for r in tags.get("feast.feature_refs", "").split(",") if r]
     refs = json.loads(text) if text else named
@@ -209,7 +209,7 @@ def inputs(uri: str, found: Found) -> tuple[tuple[str, ...] | None, str, dict[st
     from .models import inputs_of, load, signature_of
 
     address = address_of(found)
-    with at(uri, always=True), plain_errors():
+    with at(uri, always=True), translate_errors():
         signed = signature_of(get_model_info(address)) or {}
     own = inputs_of(load(uri, address))
     if own.names:

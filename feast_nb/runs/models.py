@@ -15,7 +15,7 @@ from ..errors import ModelError, nearest
 from ..records import ModelVersion
 from .clients import client
 from .flavors import FLAVORS
-from .reach import ping, plain_errors
+from .http import check_reachable, translate_errors
 from .silence import silent
 from .tracking import at
 
@@ -102,13 +102,13 @@ def log(
     `example` is a frame of the model's inputs in its order, or None where none is known; the
     model is then logged without a signature.
     """
-    ping(uri)
+    check_reachable(uri)
     import numpy as np
 
     module = importlib.import_module(f"mlflow.{flavor}")
     arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
     trouble = None
-    with plain_errors(), _active(uri, run_id), silent():
+    with translate_errors(), _active(uri, run_id), silent():
         if example is not None:
             if flavor in _OF_TENSORS:  # their signatures have no names to lose
                 example = np.asarray(example, dtype="float32")
@@ -177,10 +177,10 @@ def _active(uri: str, run_id: str) -> Iterator[None]:
 
 def register(uri: str, logged: ModelVersion, name: str, aliases: Sequence[str]) -> ModelVersion:
     """Register a logged model as a new version of `name` and point the aliases at it."""
-    ping(uri)
+    check_reachable(uri)
     import mlflow
 
-    with plain_errors(), silent():
+    with translate_errors(), silent():
         version = mlflow.register_model(f"models:/{logged.model_id}", name)
         for alias in aliases:
             client(uri).set_registered_model_alias(name, alias, version.version)
@@ -216,7 +216,7 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
 
     Raises `ModelError` where there is no such model, or not of that flavour.
     """
-    ping(uri)
+    check_reachable(uri)
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 

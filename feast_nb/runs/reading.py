@@ -11,9 +11,8 @@ from ..facts import Kind, Run, Version
 from ..records import Retrievals, canonical, public_uri
 from . import contracts
 from . import tags as index
-from .brief import brief
 from .clients import client, connect
-from .reach import ping, plain_errors
+from .http import check_reachable, short_timeouts, translate_errors
 from .writing import text_of
 
 PAGE = 1000
@@ -27,7 +26,7 @@ class Pages:
     def __init__(self, uri: str, registry_uri: str | None, project: str) -> None:
         from mlflow import MlflowClient
 
-        ping(uri)
+        check_reachable(uri)
         connect(uri)
         self._uri = uri
         self._project = project
@@ -80,7 +79,7 @@ class Pages:
         while places:
             since = "" if low is None else f" AND attributes.start_time >= {low}"
             self.requests += 1
-            with plain_errors():
+            with translate_errors():
                 page = self._api.search_runs(
                     places, filters + since, kind, most or PAGE, order, token
                 )
@@ -99,7 +98,7 @@ class Pages:
         from mlflow.exceptions import MlflowException
 
         self.requests += 1
-        with plain_errors():
+        with translate_errors():
             try:
                 found = run_of(self._api.get_run(id))
             except MlflowException as problem:
@@ -149,7 +148,7 @@ class Pages:
         from mlflow.exceptions import MlflowException
 
         try:
-            with brief():
+            with short_timeouts():
                 text = text_of(self._uri, run.id, "feast/retrievals.json")
             kept = Retrievals.from_dict(json.loads(text)).retrievals if text else ()
         except (MlflowException, OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -162,7 +161,7 @@ class Pages:
         token = None
         while True:
             self.requests += 1
-            with plain_errors():
+            with translate_errors():
                 found = page(token)
             yield list(found)
             token = found.token

@@ -54,6 +54,14 @@ def follow(patches: Patches) -> None:
     patches.on_import("mlflow.types.utils", hints)
 
 
+def follow_once() -> None:
+    """The same where no extension is loaded that would see to it: a worker, a script."""
+    from mlflow.utils.file_utils import ArtifactProgressBar
+
+    if not hasattr(ArtifactProgressBar.set_pbar, "__wrapped__"):
+        follow(Patches())
+
+
 def _unless_silent(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..errors import TrackingError
 from ..records import TrackedRun, public_uri
 from .clients import client
-from .reach import ping, plain_errors
+from .http import check_reachable, translate_errors
 
 _used: list[str | None] = []  # the server before the first `use`, and the one of the last
 
@@ -119,11 +119,11 @@ def start(
 
     `experiment` by name; else the one the user chose before; else `default_experiment`.
     """
-    ping(uri)
+    check_reachable(uri)
     import mlflow
 
     use(uri)
-    with plain_errors():
+    with translate_errors():
         if experiment:
             where: str | None = experiment_id(uri, experiment)
         else:
@@ -140,11 +140,11 @@ def start(
 
 def resume(uri: str, run_id: str) -> TrackedRun:
     """Make an earlier run the active one again."""
-    ping(uri)
+    check_reachable(uri)
     import mlflow
 
     use(uri)
-    with plain_errors():
+    with translate_errors():
         with in_its_experiment(uri, run_id):
             run = mlflow.start_run(run_id=run_id)
         return _tracked(run, uri)
@@ -203,12 +203,12 @@ def end(uri: str, run_id: str, status: str) -> None:
 
     now = active()
     try:
-        ping(uri)
+        check_reachable(uri)
     except TrackingError:
         release(run_id)
         raise
     if now == (run_id, uri):
-        with plain_errors():
+        with translate_errors():
             mlflow.end_run(status)  # with all that MLflow itself does at a run's end
     else:
         release(run_id)
@@ -226,9 +226,9 @@ def release(run_id: str) -> None:
 
 def terminate(uri: str, run_id: str, status: str, only_running: bool = False) -> None:
     """Set a run's status and end time; with `only_running`, leave one that has ended alone."""
-    ping(uri)
+    check_reachable(uri)
     api = client(uri)
-    with plain_errors():
+    with translate_errors():
         if only_running and api.get_run(run_id).info.status != "RUNNING":
             return
         api.set_terminated(run_id, status)
@@ -236,16 +236,16 @@ def terminate(uri: str, run_id: str, status: str, only_running: bool = False) ->
 
 def read(uri: str, run_id: str) -> TrackedRun:
     """A run with its latest metrics."""
-    ping(uri)
-    with plain_errors():
+    check_reachable(uri)
+    with translate_errors():
         return _tracked(client(uri).get_run(run_id), uri)
 
 
 def newest(uri: str, experiment: str, most: int) -> list[TrackedRun]:
     """The newest runs of an experiment, newest first; none where there is no such experiment."""
-    ping(uri)
+    check_reachable(uri)
     api = client(uri)
-    with plain_errors():
+    with translate_errors():
         found = api.get_experiment_by_name(experiment)
         if found is None:
             return []

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import GoneError
 from .clients import client, database_exists, database_file
-from .reach import ping, plain_errors
+from .http import check_reachable, translate_errors
 from .silence import silent
 
 
@@ -26,7 +26,7 @@ def write(
     A file is a path to upload or the text to upload, with its path among the artifacts. Raises
     `GoneError` where there is no such run any more.
     """
-    ping(uri)
+    check_reachable(uri)
     _check_database(uri)
     from mlflow.entities import Metric, RunTag
     from mlflow.exceptions import MlflowException
@@ -81,8 +81,8 @@ def download(uri: str, artifact_uri: str, place: Path) -> Path:
     """An artifact of a run (`runs:/<id>/path`), downloaded; raises `TrackingError` if not."""
     from mlflow.artifacts import download_artifacts
 
-    ping(uri)
-    with plain_errors(), silent():
+    check_reachable(uri)
+    with translate_errors(), silent():
         return Path(
             download_artifacts(artifact_uri=artifact_uri, dst_path=str(place), tracking_uri=uri)
         )
@@ -90,7 +90,7 @@ def download(uri: str, artifact_uri: str, place: Path) -> Path:
 
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:
     """The text of an artifact, or None where the run has none of that name."""
-    ping(uri)
+    check_reachable(uri)
     folder = artifact.rpartition("/")[0]
     api = client(uri)
     if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:

@@ -279,7 +279,11 @@ class Session:
         """
         from .. import threads
         from ..errors import FeastNbError
-        from ..runs import models
+        from ..features import catalog  # noqa: F401 (threads of ours load nothing)
+        from ..runs import clients, models
+
+        if self.recorder.open:
+            clients.connect(self.runs.uri)
 
         def read() -> None:
             try:

@@ -26,7 +26,7 @@ from ..entries import (
 from ..features import hashes
 from ..records import Contract, Origin, Retrieval, Retrievals, Write, canonical
 from ..run_queue import Batch
-from ..runs import datasets, models, reach, tags, tracking, writing
+from ..runs import datasets, http, models, tags, tracking, writing
 
 RETRIEVALS = "feast/retrievals.json"
 CELLS = "feast/cells.ipynb"
@@ -119,7 +119,7 @@ class Uploader:
 
         Raises soon where the server is away or refuses.
         """
-        with reach.sending():
+        with http.short_timeouts():
             return self._deliver(batch)
 
     def _deliver(self, batch: Batch) -> bool:

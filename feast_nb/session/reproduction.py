@@ -13,7 +13,7 @@ from ..answers import Reproduction
 from ..errors import FeastNbError, FeatureError, ModelError
 from ..features import catalog, definitions, hashes, losses, sources
 from ..records import Contract, EntityFrame, Retrieval, Source, Span
-from ..runs import contracts, lookup, reach, tracking, writing
+from ..runs import contracts, http, lookup, tracking, writing
 from . import delivery, resolution
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def _rows(retrieval: Retrieval) -> str:
 def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
     """The run that a run's name or id, or a model's name, means."""
     uri = session.runs.uri
-    reach.ping(uri)
+    http.check_reachable(uri)
     if "/" not in named and "@" not in named:
-        with reach.plain_errors():
+        with http.translate_errors():
             run_id = lookup.run_named(uri, session.store.project, named)
         if run_id is not None:
             return run_id, None

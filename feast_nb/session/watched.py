@@ -22,7 +22,7 @@ from ..lineage import Impact, Lineage
 from ..overview import Overview, Tracking
 from ..patches import Patches
 from ..records import Contract
-from ..runs import brief, contracts, databases, tracking
+from ..runs import contracts, databases, http, tracking
 from . import asked
 from .past import Past, stretch_of
 
@@ -270,7 +270,7 @@ class _Fit:
 
 def be_brief() -> None:
     """Have MLflow's requests give up soon, in a process that has no recorder to see to it."""
-    brief.follow(Patches())
+    http.follow(Patches())
 
 
 def _urls(ui: str) -> Callable[[str], str | None]:

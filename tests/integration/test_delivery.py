@@ -74,7 +74,7 @@ def test_the_file_of_a_living_process_is_left_alone(repo, drivers) -> None:
     session.store.get_historical_features(drivers, ["hourly:trips"]).to_df()
     code = (
         "from feast_nb.outbox import Outbox; from pathlib import Path; import sys\n"
-        "print(len(list(Outbox(Path(sys.argv[1]), None, None).adopt())))"
+        "print(len(list(Outbox(Path(sys.argv[1]), None, None).recover())))"
     )
     folder = str(state_folder() / "outbox")
     done = subprocess.run(

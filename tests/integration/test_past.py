@@ -277,9 +277,9 @@ def test_with_the_server_away_the_copy_answers_and_says_as_of_when(tmp_path: Pat
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-    from feast_nb.runs import reach
+    from feast_nb.runs import http
 
-    reach._seen_alive.clear()
+    http._seen_alive.clear()
     away = session.usage()
 
     assert away.training == 1

@@ -16,6 +16,7 @@ import pytest
 
 from feast_nb import fingerprint
 from feast_nb.archive import columns_of, copied
+from feast_nb.documents import Record
 from feast_nb.recording import Pending, Recording, RunRef
 from feast_nb.records import Cell, Contract, EntityFrame, Loss, Retrieval, Seconds
 
@@ -56,7 +57,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     warned: list[str] = []
     world = SimpleNamespace(run=RUN, cell=Cell(3))
     outbox = SimpleNamespace(
-        put=lambda run, uri, entry, soon: sent.append((run, uri, entry)), hurry=lambda run: None
+        put=lambda run, uri, entry, soon: sent.append((run, uri, entry.to_dict())),
+        hurry=lambda run: None,
     )
     recording = Recording(
         outbox,  # type: ignore[arg-type]
@@ -526,7 +528,10 @@ def test_a_link_leaves_the_original_untouched(scene) -> None:
     assert scene.recording.ledger.retrievals[id] == original
     assert scene.recording.ledger.of_run("run") == [original]
     assert scene.recording.ledger.of_run("other") == [linked]
-    assert scene.sent[-1] == (*OTHER, {"kind": "retrieval", "retrieval": linked.to_dict()})
+    assert scene.sent[-1] == (
+        *OTHER,
+        {"kind": "retrieval", "retrieval": linked.to_dict(), "inherited_from": None},
+    )
 
 
 def test_a_linked_retrieval_claims_no_copy_that_its_run_does_not_have(scene) -> None:
@@ -546,7 +551,7 @@ def test_a_contract_is_kept_and_sent(scene) -> None:
     scene.recording.modelled(RUN, contract)
 
     assert scene.recording.ledger.contracts == {"m-1": contract}
-    assert scene.sent == [(*RUN, {"kind": "contract", "contract": contract.to_dict()})]
+    assert scene.sent == [(*RUN, {"kind": "contract", "contract": Record.to_dict(contract)})]
 
 
 # ---------------------------------------------------------------------- threads
