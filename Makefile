@@ -49,7 +49,7 @@ test-stack: $(VENV)/.test  ## sources in an object store, on a server that speak
 	$(PIP) "moto[server,s3]" s3fs
 	$(BIN)/python -m pytest tests/stack
 
-conformance: $(VENV)/.test  ## Feast alone and with feast_nb, row by row: writes the README's table
+conformance: $(VENV)/.test  ## Feast alone and with feast_nb, row by row: writes docs/conformance.md
 	$(BIN)/python -m tests.conformance.table
 
 bench: $(VENV)/.test  ## the benchmarks: ratios within one run

@@ -1,4 +1,4 @@
-"""`make conformance`: run the conformance tests and write their table into the README.
+"""`make conformance`: run the conformance tests and write their table into `docs/conformance.md`.
 
 A row is a behaviour of Feast's own MLflow integration; its tests say what Feast alone does (most
 run it, as the control) and what is right. The table says it in the words of the first test.
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 BEGIN, END = "<!-- conformance -->", "<!-- /conformance -->"
 
 
@@ -71,17 +71,17 @@ def table(rows: Rows) -> str:
 
 
 def main() -> int:
-    """Run, write the README's table, and fail where a test does."""
+    """Run, write the page's table, and fail where a test does."""
     rows = Rows()
     folder = str(Path(__file__).parent)
     code = pytest.main(["-q", folder, "-n", "2", "--dist", "loadgroup"], plugins=[rows])
     if not rows.passed:
         return int(code)
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
-    print(f"{len(rows.texts)} rows written into {README.name}")
+    PAGE.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+    print(f"{len(rows.texts)} rows written into {PAGE.name}")
     return int(code)
 
 
