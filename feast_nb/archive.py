@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
@@ -126,9 +125,7 @@ class Background:
 
 def _load() -> None:
     """Load, in the user's thread, what hashes and copies are made with: Feast has most of it."""
-    for name in _MODULES:
-        with suppress(ImportError):  # of another version
-            importlib.import_module(name)
+    threads.load(*_MODULES)
 
 
 def copied(frame: Any) -> Any:

@@ -123,14 +123,22 @@ def load_wanted() -> None:
     if is_ours():
         return
     while (name := next(iter(_wanted), None)) is not None:
-        try:
-            importlib.import_module(name)
-        except Exception as problem:  # of any module: the thread that asked gets it
-            known = isinstance(problem, ImportError)
-            _failed[name] = problem if known else ImportError(str(problem))  # type: ignore[assignment]
+        load(name)
         with _changed:
             _wanted.pop(name, None)
             _changed.notify_all()
+
+
+def load(*names: str) -> None:
+    """Load modules in the user's thread; those that cannot be are known to threads of ours."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as problem:  # of any module: the thread that asks gets it
+            known = problem if isinstance(problem, ImportError) else ImportError(str(problem))
+            _failed[name] = known
+            if isinstance(known, ModuleNotFoundError) and known.name:
+                _failed[known.name] = known
 
 
 def forget() -> None:

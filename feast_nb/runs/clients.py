@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ _MODULES = (
     "mlflow.tracking.artifact_utils",
     "mlflow.utils.credentials",
     "mlflow.utils.rest_utils",
+    "mlflow.utils.search_logged_model_utils",
     "netrc",
+    "pyspark.sql",  # MLflow has looked for it when its client was made
 )
 
 
@@ -48,11 +49,9 @@ def connect(uri: str) -> None:
     """
     from mlflow.exceptions import MlflowException
 
-    for name in _MODULES:
-        with contextlib.suppress(ImportError):  # of another version of MLflow
-            importlib.import_module(name)
     silence.follow_once()
     api = client(uri)
+    threads.load(*_MODULES)
     if database_file(uri) is not None and not database_exists(uri):
         return
     _ = api._tracking_client.store
