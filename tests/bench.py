@@ -63,7 +63,7 @@ def fingerprinting() -> list[Line]:
     import numpy as np
     import pandas as pd
 
-    from feast_nb import fingerprint
+    from feast_nb.frames import fingerprint
 
     draw = np.random.default_rng(0)
     columns = {f"x{i}": draw.random(1_000_000) for i in range(8)}
@@ -102,7 +102,7 @@ def beside_feasts(repo: Path, where: str, limit: float, rounds: int) -> list[Lin
     """Historical and online: requests on the cell's time, time added by Feast's own and by ours."""
     from feast import FeatureStore
 
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     calls = retrievals(FeatureStore(repo_path=str(repo)))
     # Few milliseconds, of which one counts: more rounds than Feast's own need.
@@ -148,7 +148,7 @@ sys.stdout.flush(); os._exit(0)
         off = make_repository(Path(folder) / "off", mlflow="mlflow: {enabled: false}")
         on = make_repository(Path(folder) / "on", tracking_uri=f"sqlite:///{folder}/m.db")
         load = f"os.environ['FEAST_NB_STATE'] = {folder + '/state'!r}\n"
-        load += "from feast_nb.session import recorder; recorder.current()"
+        load += "from feast_nb import recorder; recorder.current()"
         bare = process(code.format(load="", repo=str(off)), rounds=5)
         ours = process(code.format(load=load, repo=str(on)), rounds=5)
     return [("first retrieval, no run: seconds over one without MLflow", ours - bare, 0.05)]
@@ -165,7 +165,7 @@ def a_million_rows() -> list[Line]:
     from feast import FeatureStore
     from feast.infra.offline_stores.offline_store import RetrievalJob
 
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     from .conftest import NOW, make_repository
 
@@ -213,7 +213,7 @@ def a_thousand() -> list[Line]:
     """A thousand retrievals in one run: the last ones beside the first ones."""
     from feast import FeatureStore
 
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FEAST_NB_STATE"] = f"{folder}/state"
@@ -237,7 +237,7 @@ def a_thousand() -> list[Line]:
 def serving() -> list[Line]:
     """`session.vector` beside the bare online call that it contains, at 100 rows and at one."""
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FEAST_NB_STATE"] = f"{folder}/state"

@@ -108,7 +108,7 @@ def painting() -> list[Line]:
 def _large(count: int, edges: int = 0) -> Any:
     import random
 
-    from feast_nb.lineage import Lineage, Node
+    from feast_nb.records.lineage import Lineage, Node
 
     draw = random.Random(1)
     layers = [draw.randrange(8) for _ in range(count)]
@@ -146,7 +146,7 @@ def _server(runs: int) -> Iterator[tuple[str, Path]]:
 
 def _lines(runs: int, warm: float, refresh: float) -> list[Line]:
     from feast_nb.history import History
-    from feast_nb.runs.reading import Pages
+    from feast_nb.integrations.mlflow.pages import Pages
 
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     with _server(runs) as (url, folder):
@@ -177,18 +177,18 @@ def _lines(runs: int, warm: float, refresh: float) -> list[Line]:
 
 def _questions(history: Any) -> dict[str, float]:
     """How long the answers take from the copy, the registry's part included."""
-    from feast_nb import usage
-    from feast_nb.history import questions
-    from feast_nb.lineage import Past, graph, layout, trimmed
+    from feast_nb.history import queries
+    from feast_nb.lineage import graph, layout, usage
     from feast_nb.lineage.impact import impact
+    from feast_nb.lineage.state import ProjectState, trimmed
 
-    def known() -> Past:
-        groups = questions.groups(history, stretch=7 * questions.DAY)
-        return Past(stores.catalog(), groups, questions.models(history, groups))
+    def known() -> ProjectState:
+        groups = queries.groups(history, stretch=7 * queries.DAY)
+        return ProjectState(stores.catalog(), groups, queries.models(history, groups))
 
     def use() -> None:
         past = known()
-        usage.of(past.catalog, past.groups, past.models, days=7, now=stores.NOW)
+        usage.build(past.catalog, past.groups, past.models, days=7, now=stores.NOW)
 
     def lineage() -> None:
         layout.layout(trimmed(graph.build(known(), [("model", "model_7/3")]), None, None))

@@ -65,7 +65,7 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     yield
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     recorder.shut()
     if (mlflow := sys.modules.get("mlflow")) is not None:

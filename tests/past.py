@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from feast_nb import overview, usage
-from feast_nb.answers import Operation, Operations, RecentRun, RecentRuns
-from feast_nb.facts import Catalog, Group, Model, Run, Service, View
-from feast_nb.lineage import Impact, Lineage, Past, graph, layout
+from feast_nb.lineage import graph, layout, overview, usage
 from feast_nb.lineage.impact import impact
+from feast_nb.lineage.state import ProjectState
+from feast_nb.records.answers import Operation, Operations, RecentRun, RecentRuns
+from feast_nb.records.facts import (
+    RegisteredModel,
+    Registry,
+    RegistryService,
+    RegistryView,
+    RunFact,
+    RunGroup,
+)
+from feast_nb.records.lineage import Impact, Lineage
+from feast_nb.records.overview import ProjectOverview
+from feast_nb.records.usage import Usage
 
 DAY = 86_400_000
 
@@ -20,58 +30,58 @@ def at(day: int, hour: int = 0) -> int:
 
 
 NOW = at(20, 12)
-CATALOG = Catalog(
+CATALOG = Registry(
     project="rides",
     sources={"trips": "FileSource", "people": "FileSource", "bonus": "RequestSource"},
     entities={"driver": "driver_id"},
     views={
-        "hourly": View("hourly", "batch", ("trips", "rating"), ("trips",), ("driver",), (),
+        "hourly": RegistryView("hourly", "batch", ("trips", "rating"), ("trips",), ("driver",), (),
                        "What a driver did", "rides@example.com", ("Int64", "Float32"), 86_400.0,
                        {"team": "rides"}, True, at(18)),
-        "profile": View("profile", "batch", ("age",), ("people",), ("driver",)),
-        "derived": View("derived", "on_demand", ("pay",), ("bonus",), (), ("hourly:trips",)),
-        "idle": View("idle", "stream", ("clicks",), ("trips",), ("driver",)),
+        "profile": RegistryView("profile", "batch", ("age",), ("people",), ("driver",)),
+        "derived": RegistryView("derived", "on_demand", ("pay",), ("bonus",), (), ("hourly:trips",)),
+        "idle": RegistryView("idle", "stream", ("clicks",), ("trips",), ("driver",)),
     },
     services={
-        "activity": Service("activity", ("hourly:trips", "hourly:rating")),
-        "pay": Service("pay", ("derived:pay", "profile:age"), {"person": "profile"}),
-        "spare": Service("spare", ("idle:clicks",)),
+        "activity": RegistryService("activity", ("hourly:trips", "hourly:rating")),
+        "pay": RegistryService("pay", ("derived:pay", "profile:age"), {"person": "profile"}),
+        "spare": RegistryService("spare", ("idle:clicks",)),
     },
 )  # fmt: skip
 ACTIVITY = ("hourly:trips", "hourly:rating")
 GROUPS = (
-    Group(0, ACTIVITY, "activity", "training", 12, at(2), at(19, 9), 0, ("ann", "bob"),
+    RunGroup(0, ACTIVITY, "activity", "training", 12, at(2), at(19, 9), 0, ("ann", "bob"),
           {at(2) // DAY: 5, at(10) // DAY: 4, at(19) // DAY: 3}),
-    Group(0, ACTIVITY, "activity", "inherited", 3, at(3), at(4), 0, ("ann",), {at(3) // DAY: 3}),
+    RunGroup(0, ACTIVITY, "activity", "inherited", 3, at(3), at(4), 0, ("ann",), {at(3) // DAY: 3}),
     # Feast's own run names the view as the service does.
-    Group(1, ("derived:pay", "person:age"), "pay", "training", 1, at(15), at(15), 0, ("cy",),
+    RunGroup(1, ("derived:pay", "person:age"), "pay", "training", 1, at(15), at(15), 0, ("cy",),
           {at(15) // DAY: 1}),
-    Group(2, ("lost:x", "hourly:rating"), None, "training", 2, at(5), at(6), 1, (),
+    RunGroup(2, ("lost:x", "hourly:rating"), None, "training", 2, at(5), at(6), 1, (),
           {at(5) // DAY: 2}),
-    Group(3, ("profile:age",), "old", "training", 1, at(1), at(1), 0, ("dee",), {at(1) // DAY: 1}),
-    Group(4, ("hourly:trips",), None, "prediction", 40, at(18), at(20), 0, ("svc",),
+    RunGroup(3, ("profile:age",), "old", "training", 1, at(1), at(1), 0, ("dee",), {at(1) // DAY: 1}),
+    RunGroup(4, ("hourly:trips",), None, "prediction", 40, at(18), at(20), 0, ("svc",),
           {at(18) // DAY: 10, at(20) // DAY: 30}),
-    Group(5, ("hourly:trips",), None, "lookup", 2, at(19), at(19), 0, (), {at(19) // DAY: 2}),
+    RunGroup(5, ("hourly:trips",), None, "lookup", 2, at(19), at(19), 0, (), {at(19) // DAY: 2}),
 )  # fmt: skip
 MODELS = (
-    Model("eta", 1, "r1", "m-1", None, at(2), (), ACTIVITY, "activity", 0, False),
-    Model("eta", 2, "r2", "m-2", "Production", at(10), ("champion",), ("hourly:trips",),
+    RegisteredModel("eta", 1, "r1", "m-1", None, at(2), (), ACTIVITY, "activity", 0, False),
+    RegisteredModel("eta", 2, "r2", "m-2", "Production", at(10), ("champion",), ("hourly:trips",),
           "activity", 0, True, None, 40, at(20)),
-    Model("pay", 1, "r3", "m-3", None, at(15), ("live",), ("derived:pay",), "pay", 1, True),
-    Model("old", 1, "r9", None, None, at(1), (), ("profile:age",), "old", 3, True),
+    RegisteredModel("pay", 1, "r3", "m-3", None, at(15), ("live",), ("derived:pay",), "pay", 1, True),
+    RegisteredModel("old", 1, "r9", None, None, at(1), (), ("profile:age",), "old", 3, True),
 )  # fmt: skip
-PAST = Past(CATALOG, GROUPS, MODELS)
+PAST = ProjectState(CATALOG, GROUPS, MODELS)
 
 
-def run(id: str, name: str, day: int, **more: object) -> Run:
-    made = Run(id, "1", name, "FINISHED", at(day), "training", "rides", at(day, 1), user="ann",
+def run(id: str, name: str, day: int, **more: object) -> RunFact:
+    made = RunFact(id, "1", name, "FINISHED", at(day), "training", "rides", at(day, 1), user="ann",
                service="activity", refs=ACTIVITY, metrics={"rmse": 1.25}, rows=1200)  # fmt: skip
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def used() -> usage.Usage:
+def used() -> Usage:
     """The usage of everything."""
-    found = usage.of(CATALOG, GROUPS, MODELS, now=NOW)
+    found = usage.build(CATALOG, GROUPS, MODELS, now=NOW)
     return replace(found, as_of="2026-01-20T12:00:00+00:00")
 
 
@@ -84,14 +94,14 @@ def drawn(*focus: tuple[str, str]) -> Lineage:
     return replace(found, nodes=nodes, as_of="2026-01-20T12:00:00+00:00")
 
 
-def seen() -> overview.Overview:
+def seen() -> ProjectOverview:
     """The project at one look, as the side panel is told it."""
     fit = {
         "eta/1": ("needs retraining", ("TTL of hourly changed from 2 d to 1 d.",)),
         "eta/2": ("same", ()),
         "old/1": ("unknown", ()),
     }
-    found = overview.of(
+    found = overview.build(
         CATALOG,
         used(),
         MODELS,

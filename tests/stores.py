@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feast_nb.facts import Catalog, Service, View
+from feast_nb.records.facts import Registry, RegistryService, RegistryView
 
 PROJECT = "big"
 VIEWS, FEATURES, SERVICES, MODELS, VERSIONS, EXPERIMENTS = 500, 10, 250, 1000, 5, 3
 NOW = 1_767_225_600_000  # the first of January 2026
 
 
-def catalog() -> Catalog:
+def catalog() -> Registry:
     """The registry that the runs of a large store were made with."""
     views = {
-        f"view_{n}": View(f"view_{n}", "batch", tuple(f"f{i}" for i in range(FEATURES)),
+        f"view_{n}": RegistryView(f"view_{n}", "batch", tuple(f"f{i}" for i in range(FEATURES)),
                           (f"source_{n % 50}",), (f"entity_{n % 7}",))
         for n in range(VIEWS)
     }  # fmt: skip
-    services = {f"service_{n}": Service(f"service_{n}", refs_of(n)) for n in range(SERVICES)}
-    return Catalog(
+    services = {
+        f"service_{n}": RegistryService(f"service_{n}", refs_of(n)) for n in range(SERVICES)
+    }
+    return Registry(
         PROJECT,
         {f"source_{n}": "FileSource" for n in range(50)},
         {f"entity_{n}": f"key_{n}" for n in range(7)},

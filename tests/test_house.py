@@ -1,77 +1,39 @@
-"""The rooms and who may import whom: the design's table, held by reading the code."""
+"""What import-linter (`lint-imports`, the contracts in pyproject.toml) cannot say of the house."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "feast_nb"
-FOREIGN = {"feast", "mlflow", "pandas", "pyarrow", "numpy", "IPython", "plotly", "anywidget",
-           "networkx", "jupyter_server", "tornado", "igraph"}  # fmt: skip
-DATA = {"pandas", "pyarrow", "numpy"}
-
-# Room → (rooms of ours it may import, foreign libraries it may import).
-# fmt: off
-HOUSE: dict[str, tuple[set[str], set[str]]] = {
-    "errors": (set(), set()),
-    "documents": (set(), set()),
-    "records": ({"documents"}, set()),
-    "patches": ({"errors"}, set()),
-    "values": (set(), DATA),
-    "fingerprint": ({"values"}, DATA),
-    "frames": ({"records"}, {"pandas"}),
-    "archive": ({"records", "frames", "fingerprint"}, DATA),
-    "code": (set(), set()),
-    "notebook": ({"records", "code", "patches"}, set()),
-    "origin": ({"records", "notebook", "code"}, set()),
-    "contract": ({"records", "errors"}, set()),
-    "answers": ({"documents", "records", "display"}, set()),
-    "facts": (set(), set()),
-    "places": (set(), set()),
-    "overview": ({"documents", "facts", "records", "usage"}, set()),
-    "history": ({"facts"}, set()),
-    "usage": ({"documents", "facts", "records", "display"}, set()),
-    "lineage": ({"documents", "facts", "records", "usage", "display"}, {"igraph"}),
-    "drift": ({"answers", "contract", "records", "errors"}, set()),
-    "feeding": ({"records", "errors"}, DATA),
-    "comparison": ({"answers"}, {"pandas"}),
-    "features": ({"records", "facts", "errors", "patches"}, {"feast", *DATA}),
-    "runs": ({"records", "facts", "errors", "patches"}, {"mlflow", *DATA}),
-    "copies": (set(), set()),
-    "ledger": ({"records", "frames"}, set()),
-    "recording": ({"records", "frames", "fingerprint", "archive", "copies", "ledger", "outbox"}, DATA),
-    "outbox": ({"records"}, set()),
-    "session": (
-        {"errors", "records", "patches", "fingerprint", "frames", "archive", "code", "notebook",
-         "origin", "contract", "drift", "answers", "comparison", "feeding", "features", "runs", "recording", "outbox", "facts", "history", "usage", "lineage", "overview", "places", "__init__"},
-        DATA,
-    ),
-    "magics": ({"session", "records", "errors", "display", "completion", "patches"}, {"IPython"}),
-    "completion": ({"session", "records", "errors", "display", "frames", "magics"}, {"IPython"}),
-    "display": ({"documents", "records", "answers", "usage", "lineage"}, {"plotly", "anywidget", "pandas", "networkx"}),
-    "server": ({"places"}, {"jupyter_server", "tornado"}),
-    "worker": ({"session", "documents", "errors"}, set()),
-    "__init__": ({"session", "magics"}, set()),
-}
-# fmt: on
-
-# These may be imported at a module's top; everything else of FOREIGN only inside functions.
-AT_TOP = {"magics": {"IPython"}, "server": {"jupyter_server", "tornado"}}
-
-
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if "labextension" not in p.parts)
 
+# Foreign library → the rooms that may import it, inside functions only.
+FOREIGN = {
+    "feast": ("integrations/feast",),
+    "mlflow": ("integrations/mlflow",),
+    "IPython": ("magics",),
+    "jupyter_server": ("server",),
+    "tornado": ("server",),
+    "plotly": ("display",),
+    "anywidget": ("display",),
+    "networkx": ("records",),
+    "igraph": ("lineage",),
+    "pandas": ("records", "frames", "contracts", "integrations", "display", "session"),
+    "pyarrow": ("frames", "integrations"),
+    "numpy": ("frames", "contracts", "integrations"),
+}
+# These may be imported at a module's top: the rooms are loaded where they are there anyway.
+AT_TOP = {("IPython", "magics"), ("jupyter_server", "server"), ("tornado", "server")}
 
-def imports(path: Path) -> list[tuple[str, bool, bool]]:
-    """(what is imported, whether it is ours, whether it happens when the module is loaded)."""
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Each foreign library that a file imports, and whether it happens when it is loaded."""
     tree = ast.parse(path.read_text())
     lazy = {
         inner
@@ -86,69 +48,74 @@ def imports(path: Path) -> list[tuple[str, bool, bool]]:
         for inner in ast.walk(node)
     }
     found = []
-    depth = len(path.relative_to(PACKAGE).parts)
     for node in ast.walk(tree):
         if node in for_types:
             continue
-        loaded = node not in lazy
         if isinstance(node, ast.Import):
-            found += [(alias.name.split(".")[0], False, loaded) for alias in node.names]
+            found += [(alias.name.split(".")[0], node not in lazy) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.append(((node.module or "").split(".")[0], False, loaded))
-        elif isinstance(node, ast.ImportFrom) and node.level == depth:
-            if node.module:
-                found.append((node.module.split(".")[0], True, loaded))
-            else:
-                names = [a.name for a in node.names]
-                found += [("__init__" if n.startswith("__") else n, True, loaded) for n in names]
-    return found
+            found.append(((node.module or "").split(".")[0], node not in lazy))
+    return [(name, loaded) for name, loaded in found if name in FOREIGN]
 
 
-def trespasses(path: Path) -> list[str]:
-    room = room_of(path)
-    assert room in HOUSE, f"{path.name}: a room that the table does not know"
-    ours, foreign = HOUSE[room]
+def trespasses(path: Path, place: str) -> list[str]:
     found = []
-    for name, own, loaded in imports(path):
-        if own and name not in ours | {room}:
-            found.append(f"{room} imports our {name}")
-        if not own and name in FOREIGN and name not in foreign:
-            found.append(f"{room} imports {name}")
-        if not own and name in FOREIGN and loaded and name not in AT_TOP.get(room, set()):
-            found.append(f"{room} imports {name} when it is loaded")
+    for name, loaded in imports(path):
+        room = next((r for r in FOREIGN[name] if place.startswith(f"{r}/")), None)
+        if room is None:
+            found.append(f"{place} imports {name}")
+        elif loaded and (name, room) not in AT_TOP:
+            found.append(f"{place} imports {name} when it is loaded")
     return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_room_imports_only_what_the_table_allows(path: Path) -> None:
-    assert trespasses(path) == []
+def test_a_library_is_imported_in_its_room_and_late(path: Path) -> None:
+    assert trespasses(path, str(path.relative_to(PACKAGE))) == []
 
 
 @pytest.mark.parametrize(
-    ("room", "line"),
+    ("place", "line"),
     [
-        ("records.py", "import pandas"),
-        ("recording.py", "def f():\n    import mlflow"),
+        ("records/retrieval.py", "import pandas"),
+        ("recorder/recording.py", "def f():\n    import mlflow"),
         ("display/html.py", "def f():\n    from mlflow import log_metric"),
-        ("features/store.py", "import feast"),
-        ("features/store.py", "from ..runs import tracking"),
-        ("records.py", "def f():\n    import IPython"),
+        ("integrations/feast/store.py", "import feast"),
+        ("records/run.py", "def f():\n    import IPython"),
     ],
 )
-def test_the_walls_hold(room: str, line: str, tmp_path: Path, monkeypatch) -> None:
+def test_the_walls_hold(place: str, line: str, tmp_path: Path) -> None:
     """A planted trespass turns this test red: the test can fail."""
-    planted = tmp_path / "feast_nb" / room
-    planted.parent.mkdir(parents=True)
-    planted.write_text((PACKAGE / room).read_text() + "\n" + line + "\n")
-    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "feast_nb")
+    planted = tmp_path / "planted.py"
+    planted.write_text((PACKAGE / place).read_text() + "\n" + line + "\n")
 
-    assert trespasses(planted)
+    assert trespasses(planted, place)
 
 
 def test_no_room_is_a_drawer() -> None:
     drawers = {"utils", "util", "core", "base", "common", "types", "helpers", "manager"}
 
     assert not drawers & {p.stem for p in FILES}
+
+
+def test_rooms_are_small() -> None:
+    """At most 6 files on the ground floor, 15 modules in a folder, 350 lines in a file."""
+    folders = Counter(p.parent for p in FILES if p.name != "__init__.py")
+
+    assert [str(p) for p in FILES if len(p.read_text().splitlines()) > 350] == []
+    assert {str(f): n for f, n in folders.items() if n > 15} == {}
+    assert len([p for p in FILES if p.parent == PACKAGE]) <= 6
+
+
+def test_no_class_has_the_name_of_another() -> None:
+    names = Counter(
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_loading_imports_no_library() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feast_nb import threads
+from feast_nb.patching import threads
 
 _seen: list[str] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..documents import Document
+from ..records.document import Document
 
 MIME = "application/vnd.feast-nb.v1+json"
 
@@ -21,10 +21,11 @@ def _json(value: Any) -> Any:
 
 def bundle(record: Document) -> dict[str, Any]:
     """A record as MIME output: our own JSON, HTML that needs no kernel, and plain text."""
-    from . import html, text
+    from . import html
+    from .text import records
 
     return {
         MIME: _json(record.to_dict()),
         "text/html": html.render(record),
-        "text/plain": text.render(record),
+        "text/plain": records.render(record),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..usage import Usage
+from ..records.usage import Usage
 from .pictures import COLOURS, heads
 
 

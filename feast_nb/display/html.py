@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from ..documents import Document
-from ..lineage import Lineage, Node
+from ..records.document import Document
+from ..records.lineage import Lineage, Node
 from . import pictures, words
 
 _BAR = (

@@ -7,9 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..lineage import Lineage, Node
-from ..lineage.layout import BOX
-from ..usage import FeatureUsage, Usage
+from ..records.lineage import BOX, Lineage, Node
+from ..records.usage import FeatureUsage, Usage
 
 # Mid tones under white text: a saved picture does not know the theme of its page.
 COLOURS = {

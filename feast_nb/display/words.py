@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..answers import Change, ColumnDifference, Feature, Operation, Reproduction
-from ..lineage import Impact
-from ..records import ModelVersion, Origin, Retrieval, Write
+from ..records.answers import Change, ColumnDifference, Feature, Operation, Reproduction
+from ..records.contract import ModelVersion
+from ..records.lineage import Impact
+from ..records.retrieval import Retrieval, Write
+from ..records.run import Origin
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..facts import Reader, Run
-from . import tables
-from .refresh import Progress, Refresh
+from ..records.facts import Reader, RunFact
+from . import database
+from .sync import Progress, Refresh
 
 
 class History:
@@ -28,14 +28,14 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db, self.why = tables.opened(path)
+        self._db, self.why = database.open_file(path)
         self._lock = threading.RLock()
         self._numbers: dict[str, int] = {}
 
     @classmethod
     def empty(cls) -> History:
         """One of which nothing is known, in memory: where there is no tracking server."""
-        return cls(tables.MEMORY)
+        return cls(database.MEMORY)
 
     def close(self) -> None:
         self._db.close()
@@ -47,7 +47,7 @@ class History:
         another process is reading is waited for, and not read twice.
         """
         asked = time.time()
-        with tables.alone(self.path, wait=True), self._lock:
+        with database.alone(self.path, wait=True), self._lock:
             if not anew and (self.as_of or 0) >= asked:
                 return 0
             self._numbers = {}  # another process may have given others
@@ -79,10 +79,10 @@ class History:
 
     # ------------------------------------------------------------------ what a refresh writes
 
-    def keep(self, page: Iterable[Run], **noted: Any) -> None:
+    def keep(self, page: Iterable[RunFact], **noted: Any) -> None:
         """Runs as they are now, and what is noted with them: both, or neither."""
         runs, details = [], []
-        with tables.transaction(self._db):
+        with database.transaction(self._db):
             for r in page:
                 runs.append((r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project,
                              r.ended, r.deleted, r.user, r.service, self.number(r.refs), r.cut,
@@ -96,7 +96,7 @@ class History:
     def remove(self, ids: Iterable[str]) -> None:
         """Forget runs."""
         gone = [(id,) for id in ids]
-        with tables.transaction(self._db):
+        with database.transaction(self._db):
             self._db.executemany("DELETE FROM runs WHERE id = ?", gone)
             self._db.executemany("DELETE FROM details WHERE run = ?", gone)
 
@@ -105,7 +105,7 @@ class History:
         before = set(self.rows(f"SELECT * FROM {table}"))
         if before == set(rows):
             return
-        with tables.transaction(self._db):
+        with database.transaction(self._db):
             self._db.execute(f"DELETE FROM {table}")
             if rows:
                 marks = ",".join("?" * len(rows[0]))
@@ -127,7 +127,7 @@ class History:
 
     def note(self, **noted: Any) -> None:
         """Note something about the copy; None takes it away."""
-        with tables.transaction(self._db):
+        with database.transaction(self._db):
             self._note(noted)
 
     def _note(self, noted: Mapping[str, Any]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ..facts import Group, Model, Run
-from ..usage import iso
-from . import Lineage, Node, Past
+from ..records.facts import RegisteredModel, RunFact, RunGroup
+from ..records.lineage import Lineage, Node
 from .impact import Touch
+from .state import ProjectState
+from .usage import iso
 
 
-def build(past: Past, focus: Sequence[tuple[str, str]] = (), title: str = "") -> Lineage:
+def build(past: ProjectState, focus: Sequence[tuple[str, str]] = (), title: str = "") -> Lineage:
     """The graph of a project, or what is up and downstream of some objects (kind, name).
 
     Nodes and edges only: `layout` says where they are drawn.
@@ -26,10 +27,10 @@ def build(past: Past, focus: Sequence[tuple[str, str]] = (), title: str = "") ->
     return Lineage(past.catalog.project, title, nodes, edges)
 
 
-def around(past: Past, focus: Sequence[tuple[str, str]]) -> Past:
+def around(past: ProjectState, focus: Sequence[tuple[str, str]]) -> ProjectState:
     """Only the runs and models that touch one of the objects, by what they asked for."""
-    groups: dict[tuple[object, ...], Group] = {}
-    models: dict[tuple[str, int], Model] = {}
+    groups: dict[tuple[object, ...], RunGroup] = {}
+    models: dict[tuple[str, int], RegisteredModel] = {}
     for kind, name in focus:
         if kind == "model":
             wanted = [m for m in past.models if name in (m.name, m.shown)]
@@ -51,12 +52,12 @@ def around(past: Past, focus: Sequence[tuple[str, str]]) -> Past:
 class _Drawing:
     """Nodes and edges as they are come upon, each once."""
 
-    def __init__(self, past: Past) -> None:
+    def __init__(self, past: ProjectState) -> None:
         self.nodes: dict[str, Node] = {}
         self.edges: set[tuple[str, str]] = set()
         self._past = past
         self._catalog = past.catalog
-        self._alike: dict[int, list[Group]] = {}
+        self._alike: dict[int, list[RunGroup]] = {}
         for group in past.groups:
             if group.kind != "prediction":
                 self._alike.setdefault(group.number, []).append(group)
@@ -122,7 +123,7 @@ class _Drawing:
                     gone=service is None, layer=4, details=_told(details))  # fmt: skip
         return self.add(node, *self._views(refs))
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: RunGroup) -> None:
         """Runs: one by one where they were asked for, else together."""
         before = (
             [self._service(group.service, group.refs)] if group.service else self._views(group.refs)
@@ -134,7 +135,7 @@ class _Drawing:
         if single is None:
             self.add(self._together(group), *before)
 
-    def _together(self, group: Group) -> Node:
+    def _together(self, group: RunGroup) -> Node:
         id = f"runs:{group.number}"
         alike = self._alike[group.number]
         # A child that inherits a retrieval is its parent's training, not another one.
@@ -163,7 +164,7 @@ class _Drawing:
             id, "run", label, sub, count=count, members=members, details=_told(details), layer=5
         )
 
-    def _model(self, model: Model) -> None:
+    def _model(self, model: RegisteredModel) -> None:
         before = self._run_of(model)
         details = {"features": _some(model.refs), "service": model.service or "",
                    "stage": model.stage or "", "registered": iso(model.created) or "",
@@ -181,7 +182,7 @@ class _Drawing:
             self.add(Node(f"prediction:{model.shown}", "prediction", label, "",
                           count=model.predictions, details=last, layer=7), node.id)  # fmt: skip
 
-    def _run_of(self, model: Model) -> list[str]:
+    def _run_of(self, model: RegisteredModel) -> list[str]:
         if model.run is not None and f"run:{model.run}" in self.nodes:
             return [f"run:{model.run}"]
         if model.group is not None and f"runs:{model.group}" in self.nodes:
@@ -192,7 +193,7 @@ class _Drawing:
         return self._views(model.refs)
 
 
-def _run_node(run: Run) -> Node:
+def _run_node(run: RunFact) -> Node:
     numbers = [f"{k} {v:.4g}" for k, v in sorted(run.metrics.items()) if not k.startswith("feast")]
     details = {"started": iso(run.started) or "", "by": run.user or "", "rows": str(run.rows or ""),
                "notebook": run.notebook or "", "metrics": ", ".join(numbers), "id": run.id,

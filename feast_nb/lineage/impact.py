@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..facts import Catalog, Group, Model, View
-from ..usage import iso
-from . import Dependent, Impact, Past
+from ..records.facts import RegisteredModel, Registry, RegistryView, RunGroup
+from ..records.lineage import Dependent, Impact
+from .state import ProjectState
+from .usage import iso
 
 
-def touched(catalog: Catalog, kind: str, name: str) -> set[str]:
+def touched(catalog: Registry, kind: str, name: str) -> set[str]:
     """Every reference that changes with an object, on-demand views that compute from it too."""
     if kind == "service":
         service = catalog.services.get(name)
@@ -30,12 +31,12 @@ def touched(catalog: Catalog, kind: str, name: str) -> set[str]:
     return found
 
 
-def _is_of(view: View, kind: str, name: str) -> bool:
+def _is_of(view: RegistryView, kind: str, name: str) -> bool:
     of = {"source": view.sources, "entity": view.entities, "view": (view.name,)}
     return name in of[kind]
 
 
-def _whole(view: View) -> set[str]:
+def _whole(view: RegistryView) -> set[str]:
     """All of a view's references, and one without a feature that stands for what it once had."""
     return {f"{view.name}:{feature}" for feature in ("", *view.features)}
 
@@ -43,7 +44,7 @@ def _whole(view: View) -> set[str]:
 class Touch:
     """Whether references touch an object; a feature gone from a view's registry entry, too."""
 
-    def __init__(self, catalog: Catalog, kind: str, name: str) -> None:
+    def __init__(self, catalog: Registry, kind: str, name: str) -> None:
         self._service = name if kind == "service" else None
         self._refs = touched(catalog, kind, name)
         whole = {ref.partition(":")[0] for ref in self._refs if ref.endswith(":")}
@@ -74,7 +75,7 @@ class Touch:
 
 
 def impact(
-    past: Past, kind: str, name: str, notebooks: Iterable[tuple[str, int, int]] = ()
+    past: ProjectState, kind: str, name: str, notebooks: Iterable[tuple[str, int, int]] = ()
 ) -> Impact:
     """What depends on a source, entity, view, service, or feature (`view:feature`)."""
     touch = Touch(past.catalog, kind, name)
@@ -110,8 +111,8 @@ def impact(
     )
 
 
-def _services(past: Past, touch: Touch, groups: Sequence[Group]) -> Iterator[Dependent]:
-    used: dict[str, list[Group]] = {}
+def _services(past: ProjectState, touch: Touch, groups: Sequence[RunGroup]) -> Iterator[Dependent]:
+    used: dict[str, list[RunGroup]] = {}
     for group in groups:
         if group.service:
             used.setdefault(group.service, []).append(group)
@@ -127,11 +128,11 @@ def _services(past: Past, touch: Touch, groups: Sequence[Group]) -> Iterator[Dep
         )
 
 
-def _alias_first(model: Model) -> tuple[Any, ...]:
+def _alias_first(model: RegisteredModel) -> tuple[Any, ...]:
     return (not model.aliases, -model.predictions, model.name, -model.version)
 
 
-def _dependent(model: Model, touch: Touch) -> Dependent:
+def _dependent(model: RegisteredModel, touch: Touch) -> Dependent:
     return Dependent(
         model.shown,
         "model",
@@ -143,7 +144,7 @@ def _dependent(model: Model, touch: Touch) -> Dependent:
     )
 
 
-def _unknown(past: Past, models: Sequence[Model]) -> tuple[str, ...]:
+def _unknown(past: ProjectState, models: Sequence[RegisteredModel]) -> tuple[str, ...]:
     said = []
     if cut := sum(g.cut for g in past.groups):
         runs = "1 run" if cut == 1 else f"{cut:,} runs"

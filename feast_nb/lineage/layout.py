@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from . import Lineage
+from ..records.lineage import BOX, Lineage
 
 COLUMN, ROW = 230.0, 46.0  # pixels between two layers, and between two nodes of one
-BOX = (190.0, 34.0)  # width and height of a node
 _FEW = 300  # edges up to which each has a wide lane where it passes a layer
 _LANE, _NARROW = 12.0, 1.5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..patches import door
+from ..patching.interrupts import guarded
 
 _MAGICS = {
     "line": (
@@ -33,7 +33,7 @@ def load(shell: Any) -> None:
     """Register the magics, completion and displays, and start recording. Twice changes nothing."""
     global _loaded
     if _loaded is None:
-        _loaded = Loaded(shell)
+        _loaded = ExtensionState(shell)
 
 
 def unload(shell: Any) -> None:
@@ -44,16 +44,17 @@ def unload(shell: Any) -> None:
         unloading.put_back()
 
 
-class Loaded:
+class ExtensionState:
     """What loading changed in a shell, so that unloading can put it back."""
 
     def __init__(self, shell: Any) -> None:
-        from ..completion import Completion
-        from ..session import published, recorder
-        from .feast import FeastMagics
+        from .. import recorder
+        from ..session import kernel_file
+        from .completion import Completion
         from .formatters import Formatters
-        from .history import HistoryMagics
+        from .lineage import HistoryMagics
         from .models import ModelMagics
+        from .runs import FeastMagics
 
         self._shell = shell
         self.recorder = recorder.current(interactive=True)
@@ -66,13 +67,13 @@ class Loaded:
         shell.register_magics(self.magics, models, past)
         self._formatters = Formatters(shell)
         self._completion = Completion(shell, self.magics, models, past)
-        self._published = published.of_kernel()
+        self._published = kernel_file.of_kernel()
         self.recorder.changed = self._publish
         shell.events.register("post_run_cell", self._tell)
         self._tell(None)
 
     def put_back(self) -> None:
-        from ..session import recorder
+        from .. import recorder
 
         self._shell.events.unregister("post_run_cell", self._tell)
         self._completion.remove()
@@ -94,7 +95,7 @@ class Loaded:
         """What the side panel cannot know but from here."""
         session = self.magics.known_session
         if self._published is not None and session is not None:
-            with door("telling the side panel"):
+            with guarded("telling the side panel"):
                 self._published.tell(session, self.recorder.cells.notebook)
 
     def _tell(self, result: Any) -> None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-_OURS = ("feast_nb.documents", "Document")
+_OURS = ("feast_nb.records.document", "Document")
 
 
 class Formatters:
@@ -49,7 +49,7 @@ def _store(store: Any) -> str:
 
 
 def _client(client: Any) -> str:
-    from ..records import public_uri
+    from ..masking import public_uri
 
     return f"MLflow for Feast project {client._store.project}: {public_uri(client._tracking_uri)}"
 
@@ -67,7 +67,7 @@ def _job(job: Any) -> str:
 
 
 _SHOWN = {
-    ("feast_nb.documents", "Document"): _bundle,
+    ("feast_nb.records.document", "Document"): _bundle,
     ("feast.feature_store", "FeatureStore"): _text(_store),
     ("feast.mlflow_integration.client", "FeastMlflowClient"): _text(_client),
     ("feast.online_response", "OnlineResponse"): _text(_online),

@@ -1,7 +1,7 @@
 """The side panel's door: what the Jupyter server answers under `feast-nb/api/`.
 
 Enabled by installing the package. The server process imports neither Feast nor MLflow: a worker
-process of its own reads for it (`feast_nb.worker`).
+process of its own reads for it (`feast_nb.server.worker`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..places import runtime_folder
+from ..paths import runtime_folder
 from .settings import Settings
 
 YAML = "feature_store.yaml"
@@ -21,7 +21,7 @@ _LEFT_OUT = {"node_modules", "__pycache__", "site-packages", "mlruns", "mlartifa
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRepository:
     """A repository: `repo` is how the panel names it, relative to the root where it lies there."""
 
     repo: str
@@ -29,7 +29,7 @@ class Found:
     yaml: Path
 
 
-def found(settings: Settings) -> list[Found]:
+def found(settings: Settings) -> list[FoundRepository]:
     """Every repository under the root and the folders allowed; links are not followed."""
     end = time.monotonic() + _SECONDS
     seen = []
@@ -37,7 +37,7 @@ def found(settings: Settings) -> list[Found]:
         for folder in _folders(base, end):
             yaml = folder / YAML
             if yaml.is_file() and confined(settings, yaml) is not None:
-                seen.append(Found(_named(settings, folder), _project(yaml), yaml))
+                seen.append(FoundRepository(_named(settings, folder), _project(yaml), yaml))
     unique = {one.yaml: one for one in seen}
     return sorted(unique.values(), key=lambda one: one.repo)
 

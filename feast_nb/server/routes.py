@@ -14,9 +14,9 @@ from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
 from . import repositories
-from .asking import Answered, Answers
-from .process import Died, Process
+from .cached_answers import Answered, CachedAnswers
 from .settings import Settings
+from .worker_process import Died, Process
 
 ASKED = (
     "catalog",
@@ -33,7 +33,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d+)")
 def add(app: Any, settings: Settings, log: Logger) -> None:
     """Add the routes to a Jupyter server's web application."""
     process = Process(log, settings.idle)
-    answers = Answers(process.ask, settings.limit)
+    answers = CachedAnswers(process.ask, settings.limit)
     given = {"settings": settings, "answers": answers}
     base = url_path_join(app.settings["base_url"], "feast-nb", "api")
     app.settings["feast_nb_worker"] = process
@@ -50,7 +50,7 @@ def add(app: Any, settings: Settings, log: Logger) -> None:
 class _Route(APIHandler):
     """What all routes share: an error is one line and a remedy."""
 
-    def initialize(self, settings: Settings, answers: Answers) -> None:
+    def initialize(self, settings: Settings, answers: CachedAnswers) -> None:
         super().initialize()
         self._settings = settings
         self._answers = answers

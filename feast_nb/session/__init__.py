@@ -8,22 +8,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import recorder as _recorder
 from ..errors import ModelError
-from ..runs.flavors import FLAVORS as FLAVORS
-from . import recorder as _recorder
+from ..integrations.mlflow.flavors import FLAVORS as FLAVORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..answers import ModelDiff, ModelFeatures, Operations, RecentRuns, Reproduction, Resolution
-    from ..lineage import Impact, Lineage
-    from ..recording import RunRef
-    from ..records import ModelVersion, Repository, TrackedRun
-    from ..usage import Usage
-    from .past import Past
+    from ..questions.source import HistorySource
+    from ..records.answers import (
+        ModelDiff,
+        ModelFeatures,
+        Operations,
+        RecentRuns,
+        Reproduction,
+        Resolution,
+    )
+    from ..records.contract import ModelVersion
+    from ..records.lineage import Impact, Lineage
+    from ..records.run import Repository, RunRef, TrackedRun
+    from ..records.usage import Usage
+    from .online_vectors import ServingPlan
     from .runs import OpenRun
     from .training import Training
-    from .vectors import Plan
 
 
 class Session:
@@ -38,16 +45,16 @@ class Session:
         self.recorder.feast.opened(store)
         self.runs = Runs(self.recorder, store, on_open=self._opened)
         self.models: dict[str, tuple[str, ...]] = {}
-        self.plans: dict[tuple[str, bool], Plan] = {}
+        self.plans: dict[tuple[str, bool], ServingPlan] = {}
         self._names: dict[str, tuple[str, ...]] | None = None
-        self._past: Past | None = None
+        self._past: HistorySource | None = None
 
     @property
     def repository(self) -> Repository:
         """What the repository holds, read anew."""
-        from ..features import catalog
+        from ..integrations.feast import repository
 
-        found = catalog.repository(self.store, self.yaml)
+        found = repository.describe(self.store, self.yaml)
         self._names = {
             "services": tuple(found.services),
             "refs": tuple(f"{v}:{f}" for v, features in found.views.items() for f in features),
@@ -92,18 +99,18 @@ class Session:
         opened.record = self.runs.end(opened)
 
     def train(self, name: str | None = None, **options: Any) -> Training:
-        """A tracked training as a context; `options` are the fields of `training.Plan`.
+        """A tracked training as a context; `options` are the fields of `training.TrainingOptions`.
 
         >>> with session.train("v1", service="driver_activity", entity_df=drivers) as training:
         ...     training.model = LinearRegression().fit(training.frame[["conv_rate"]], y)
         >>> training.summary
         """
-        from .training import Plan, Training
+        from .training import Training, TrainingOptions
 
         for several in ("features", "aliases", "sources"):
             given = options.get(several, ())
             options[several] = (given,) if isinstance(given, str) else tuple(given)
-        return Training(self, Plan(name=name, **options))
+        return Training(self, TrainingOptions(name=name, **options))
 
     def log_model(
         self,
@@ -146,7 +153,7 @@ class Session:
         `model` as in `driver_model/3`, `driver_model@champion`, `driver_model` (latest version),
         or any of MLflow's URIs. Raises `ModelError` where there is no such model.
         """
-        from ..runs import models
+        from ..integrations.mlflow import models
 
         return models.load(self.runs.uri, model, flavor)
 
@@ -158,15 +165,15 @@ class Session:
 
     def features(self, model: str) -> ModelFeatures:
         """A model's features in its own order; see `features.features`."""
-        from . import features
+        from . import model_report
 
-        return features.features(self, model)
+        return model_report.features(self, model)
 
     def diff(self, one: str, other: str) -> ModelDiff:
         """Two models side by side; see `features.diff`."""
-        from . import features
+        from . import model_report
 
-        return features.diff(self, one, other)
+        return model_report.diff(self, one, other)
 
     def reproduce(
         self, run: str, retrieval: int | None = None, verify: bool = False
@@ -183,9 +190,9 @@ class Session:
 
         >>> model.predict(session.vector("driver_model@champion", [{"driver_id": 1001}]))
         """
-        from . import vectors
+        from . import online_vectors
 
-        return vectors.vector(self, model, entity_rows, allow_drift)
+        return online_vectors.vector(self, model, entity_rows, allow_drift)
 
     def score(self, model: str, entities: Any, **options: Any) -> Any:
         """Predictions for a frame of entity keys; `options` are the fields of `scoring.Wanted`.
@@ -194,15 +201,15 @@ class Session:
         """
         from . import scoring
 
-        return scoring.score(self, entities, scoring.Wanted(model, **options))
+        return scoring.score(self, entities, scoring.ScoringOptions(model, **options))
 
     @property
-    def past(self) -> Past:
+    def past(self) -> HistorySource:
         """The history of the repository's tracking server; raises where MLflow is not enabled."""
-        from .past import Past
+        from ..questions.source import HistorySource
 
         if self._past is None or self._past.uri != self.runs.uri:
-            self._past = Past(self.store, self.runs.uri, self._settle)
+            self._past = HistorySource(self.store, self.runs.uri, self._settle)
         return self._past
 
     def _settle(self) -> None:
@@ -212,33 +219,33 @@ class Session:
 
     def usage(self, named: str | None = None, **options: Any) -> Usage:
         """Who uses each view and feature; see `asked.used`."""
-        from . import asked
+        from ..questions import answers
 
-        return asked.used(self.past, named, **options)
+        return answers.used(self.past, named, **options)
 
     def lineage(self, *names: str, **options: Any) -> Lineage:
         """What comes from what; see `asked.drawn`."""
-        from . import asked
+        from ..questions import answers
 
-        return asked.drawn(self.past, names, **options)
+        return answers.drawn(self.past, names, **options)
 
     def impact(self, named: str, refresh: bool = False) -> Impact:
         """What depends on an object; see `asked.impact`."""
-        from . import asked
+        from ..questions import answers
 
-        return asked.impact(self.past, named, refresh)
+        return answers.impact(self.past, named, refresh)
 
     def recent(self, **options: Any) -> RecentRuns:
         """The newest runs; see `asked.recent`."""
-        from . import asked
+        from ..questions import answers
 
-        return asked.recent(self.past, **options)
+        return answers.recent_runs(self.past, **options)
 
     def operations(self, most: int = 50, refresh: bool = False) -> Operations:
         """What was applied and materialized; see `asked.operations`."""
-        from . import asked
+        from ..questions import answers
 
-        return asked.operations(self.past, most, refresh)
+        return answers.operations(self.past, most, refresh)
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs, newest first: retrievals and model versions whole.
@@ -247,11 +254,11 @@ class Session:
         """
         from dataclasses import replace
 
-        from ..runs import models, tracking
-        from .delivery import earlier
+        from ..integrations.mlflow import models, runs
+        from ..recorder.delivery.run_document import earlier
 
         uri = self.runs.uri
-        found = tracking.newest(uri, experiment or self.store.project, most)
+        found = runs.newest(uri, experiment or self.store.project, most)
         return tuple(
             replace(
                 run,
@@ -277,10 +284,10 @@ class Session:
         Those of the registry, and of the registered models once a run is open; whoever needs
         them in earnest is told what is wrong with either.
         """
-        from .. import threads
         from ..errors import FeastNbError
-        from ..features import catalog  # noqa: F401 (threads of ours load nothing)
-        from ..runs import clients, models
+        from ..integrations.feast import repository  # noqa: F401 (threads of ours load nothing)
+        from ..integrations.mlflow import clients, models
+        from ..patching import threads
 
         if self.recorder.open:
             clients.connect(self.runs.uri)
@@ -300,8 +307,8 @@ class Session:
 
     def _run_to_log_to(self, run_id: str | None, model: Any) -> RunRef:
         """The run named, the one open, the one that made the model's frame, else the last ended."""
-        from ..recording import RunRef
-        from ..runs import models
+        from ..integrations.mlflow import models
+        from ..records.run import RunRef
 
         if run_id:
             return RunRef(run_id, self.runs.uri)
@@ -324,7 +331,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Session:
 
     Raises `RepositoryError` where there is none or Feast cannot use it.
     """
-    from ..features import store
+    from ..integrations.feast import store
 
     _recorder.current()
     yaml = store.find() if path is None else store.yaml_of(path)
@@ -333,7 +340,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Session:
 
 def nearest() -> Session:
     """The session of the nearest repository, looked for from the running notebook upward."""
-    from ..features import store
+    from ..integrations.feast import store
 
     cell = _recorder.current().cells.current
     where = (
@@ -346,7 +353,7 @@ def nearest() -> Session:
 
 def of_store(opened: Any) -> Session:
     """The session of a `FeatureStore` that the user opened."""
-    from ..features import store
+    from ..integrations.feast import store
 
     store.mend_paths(opened)
     return Session(opened, Path(opened.repo_path).resolve() / "feature_store.yaml")

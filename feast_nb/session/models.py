@@ -10,10 +10,12 @@ from typing import Any
 
 from .. import frames
 from ..errors import FeastNbError, ModelError, UsageError, nearest
-from ..recording import RunRef
-from ..records import ModelVersion, Retrieval
-from ..runs import models
-from .recorder import Recorder
+from ..frames import matching
+from ..integrations.mlflow import models
+from ..recorder.recorder import Recorder
+from ..records.contract import ModelVersion
+from ..records.retrieval import Retrieval
+from ..records.run import RunRef
 
 flavor_named = models.flavor_named
 
@@ -147,7 +149,7 @@ def log(
         )
     inputs = models.inputs_of(model)
     used = recorder.reading.now
-    mine = frames.of_model(inputs.names, inputs.width, retrievals, used)
+    mine = matching.of_model(inputs.names, inputs.width, retrievals, used)
     frame = example(inputs, mine, at_hand)
     recorder.models.guessing = inputs.names is None
     try:

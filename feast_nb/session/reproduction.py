@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import comparison, drift, fingerprint
-from ..answers import Reproduction
-from ..errors import FeastNbError, FeatureError, ModelError
-from ..features import catalog, definitions, hashes, losses, sources
-from ..records import Contract, EntityFrame, Retrieval, Source, Span
-from ..runs import contracts, http, lookup, tracking, writing
-from . import delivery, resolution
+from ..contracts import drift
+from ..errors import FeatureError
+from ..frames import comparison, fingerprint
+from ..integrations.feast import definition_hashes, definitions, dropped_rows, repository, sources
+from ..integrations.mlflow import writer
+from ..records.answers import Reproduction
+from ..records.contract import Contract
+from ..records.retrieval import Retrieval, Source, Span
+from . import resolution
 
 if TYPE_CHECKING:
     from . import Session
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A retrieval of a run, as it was recorded by us or by Feast alone."""
-
-    run_id: str
-    retrieval: Retrieval
-    by_us: bool
-    definitions: Mapping[str, Any] = field(default_factory=dict)
+from .retrieved_again import Recorded, asked_again, recorded_of, retrieve
 
 
 def reproduce(
@@ -39,13 +32,13 @@ def reproduce(
     `FeatureError` where it cannot be retrieved again, with the reason.
     """
     session.store.refresh_registry()
-    recorded = _recorded(session, named, number)
+    recorded = recorded_of(session, named, number)
     retrieval = recorded.retrieval
     resolution.check_project(session, named, retrieval.project)
-    asked = _asked(session, recorded)
+    asked = asked_again(session, recorded)
     features = _features(session, retrieval)
     with session.recorder.apart():  # an open run does not train on it: a later cell may
-        frame = _retrieved(session, features, retrieval.full_feature_names, asked)
+        frame = retrieve(session, features, retrieval.full_feature_names, asked)
     views = definitions.views_of(session.store, features, retrieval.refs)
     found = Reproduction(
         run_id=recorded.run_id,
@@ -63,149 +56,11 @@ def reproduce(
     return replace(found, because=(*found.because, *_sources_changed(session, retrieval)))
 
 
-# ------------------------------------------------------------------ what was recorded
-
-
-def _recorded(session: Session, named: str, number: int | None) -> Recorded:
-    uri = session.runs.uri
-    run_id, contract = _run_of(session, named)
-    document = delivery.earlier(uri, run_id)
-    kept = [r for r in document.retrievals if r.kind == "historical" and r.state == "ran"]
-    if not kept:
-        if number not in (None, 1):
-            raise FeatureError(f"run {named} has no retrieval {number}; it has 1.")
-        return Recorded(run_id, _of_feast(uri, run_id, named), by_us=False)
-    known = document.definitions
-    if number is not None:
-        if not 1 <= number <= len(kept):
-            raise FeatureError(f"run {named} has no retrieval {number}; it has {_numbers(kept)}.")
-        return Recorded(run_id, kept[number - 1], by_us=True, definitions=known)
-    mine = [r for r in kept if contract is not None and r.id in contract.retrievals]
-    chosen = mine or kept
-    if len(chosen) > 1:
-        listed = "; ".join(
-            f"{kept.index(r) + 1}: {r.service or ', '.join(r.refs[:3])}, {_rows(r)} rows"
-            for r in chosen
-        )
-        raise FeatureError(f"{named} has {len(chosen)} retrievals; add --retrieval N ({listed}).")
-    return Recorded(run_id, chosen[0], by_us=True, definitions=known)
-
-
-def _numbers(kept: Sequence[Retrieval]) -> str:
-    return "1" if len(kept) == 1 else f"1–{len(kept)}"
-
-
-def _rows(retrieval: Retrieval) -> str:
-    return f"{retrieval.result.rows:,}" if retrieval.result else "?"
-
-
-def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
-    """The run that a run's name or id, or a model's name, means."""
-    uri = session.runs.uri
-    http.check_reachable(uri)
-    if "/" not in named and "@" not in named:
-        with http.translate_errors():
-            run_id = lookup.run_named(uri, session.store.project, named)
-        if run_id is not None:
-            return run_id, None
-    try:
-        found = lookup.find(uri, named)
-    except ModelError as problem:
-        raise ModelError(f"{named} is no run of {session.store.project}, and {problem}") from None
-    if found.run_id is None:
-        raise ModelError(f"{found.shown} was logged outside any run: nothing was recorded.")
-    return found.run_id, contracts.of(uri, found)
-
-
-def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
-    """What Feast's own integration recorded of a run: its tags, and the files it names."""
-    tags = tracking.tags_of(uri, run_id)
-    left = lookup.feasts_own(uri, lookup.Found(named, run_id=run_id))
-    if left.refs is None or tags.get("feast.retrieval_type") == "online":
-        raise FeatureError(f"run {named} recorded no historical retrieval: nothing to rebuild.")
-    if left.cut:
-        raise FeatureError(
-            f"run {named} cannot be rebuilt: Feast cut the list of its references off "
-            f"({len(left.refs)} of {tags['feast.feature_count']} are known)."
-        )
-    kind: Any = {"sql": "sql", "range": "range"}.get(tags.get("feast.entity_df_type", ""))
-    start, end = tags.get("feast.start_date"), tags.get("feast.end_date")
-    entity = EntityFrame(
-        kind or ("range" if start else "dataframe"),
-        query=tags.get("feast.entity_df_query"),
-        start=start,
-        end=end,
-        artifact="entity_df.parquet",
-    )
-    return Retrieval("", "historical", left.project or "", left.refs, "ran",
-                     service=left.run, entity=entity)  # fmt: skip
-
-
-# ------------------------------------------------------------------ asking again
-
-
-def _asked(session: Session, recorded: Recorded) -> dict[str, Any]:
-    """The entity rows, query or date range of then, as arguments of the retrieval."""
-    entity = recorded.retrieval.entity
-    if entity.kind in ("sql", "range") and entity.artifact and recorded.by_us:
-        return {"entity_df": _kept(session, recorded)}  # its rows as they were then
-    if entity.kind == "sql" and entity.query:
-        if entity.query.endswith("...") and not recorded.by_us:
-            raise FeatureError("it cannot be rebuilt: Feast cut the entity query off.")
-        return {"entity_df": entity.query}
-    if entity.kind == "range":
-        import pandas as pd
-
-        moments = {"start_date": entity.start, "end_date": entity.end}
-        return {k: pd.Timestamp(v).to_pydatetime() for k, v in moments.items() if v}
-    return {"entity_df": _kept(session, recorded)}
-
-
-def _retrieved(session: Session, features: Any, full: bool, asked: dict[str, Any]) -> Any:
-    store = session.store
-    try:
-        job = store.get_historical_features(features=features, full_feature_names=full, **asked)
-    except TypeError as problem:
-        if "start_date" not in str(problem) and "end_date" not in str(problem):
-            raise
-        kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
-        raise FeatureError(
-            f"it cannot be rebuilt here: it was asked for by a range of dates, and the offline "
-            f"store {kind} takes none."
-        ) from problem
-    return job.to_df()
-
-
-def _kept(session: Session, recorded: Recorded) -> Any:
-    import pandas as pd
-
-    entity, uri = recorded.retrieval.entity, session.runs.uri
-    where = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None
-    elsewhere = (entity.reason or "").removeprefix("it is kept in ")
-    if where is None and elsewhere.startswith("runs:/"):
-        where = elsewhere
-    if where is None:
-        why = entity.reason or "nobody said why"
-        raise FeatureError(f"it cannot be rebuilt: its entity frame was not archived: {why}.")
-    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        try:
-            return pd.read_parquet(writing.download(uri, where, Path(place)))
-        except (FeastNbError, OSError) as problem:
-            said = tracking.tags_of(uri, recorded.run_id).get("feast.entity_df_rows")
-            size = f" ({said} rows)" if said else ""
-            raise FeatureError(
-                f"it cannot be rebuilt: the run keeps no entity frame{size}; Feast archives one "
-                "with auto_log_entity_df: true, up to entity_df_max_rows."
-                if not recorded.by_us
-                else f"it cannot be rebuilt: {where} cannot be read ({problem})."
-            ) from problem
-
-
 def _features(session: Session, retrieval: Retrieval) -> Any:
     """The references of then; the service itself where it renames views and still is the same."""
     if retrieval.service:
         try:
-            service = catalog.service_named(session.store, retrieval.service)
+            service = repository.service_named(session.store, retrieval.service)
         except FeatureError:
             service = None
         same = service is not None and definitions.service_refs(service) == retrieval.refs
@@ -219,7 +74,7 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
                 )
             return service
     try:
-        catalog.check_refs(session.store, retrieval.refs)
+        repository.check_refs(session.store, retrieval.refs)
     except FeatureError as problem:
         raise FeatureError(f"it cannot be rebuilt: {problem}") from None
     return list(retrieval.refs)
@@ -230,10 +85,10 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
 
 def _redefined(session: Session, retrieval: Retrieval, known: Mapping[str, Any]) -> tuple[str, ...]:
     """Which definition is not what it was then; `known` is what its hashes stood for."""
-    views = catalog.all_views(session.store)
+    views = repository.all_views(session.store)
     keys = definitions.keys_of_entities(session.store)
-    records = hashes.view_records({v.name: v for v in views}, keys)
-    parts = hashes.parts_of(records)
+    records = definition_hashes.view_records({v.name: v for v in views}, keys)
+    parts = definition_hashes.parts_of(records)
     then = Contract("", None, retrieval.project, refs=retrieval.refs,
                     views=(*retrieval.behind, *retrieval.views),
                     definitions=dict(known))  # fmt: skip
@@ -243,10 +98,10 @@ def _redefined(session: Session, retrieval: Retrieval, known: Mapping[str, Any])
 
 def _sources_changed(session: Session, retrieval: Retrieval) -> tuple[str, ...]:
     """Which source holds something else than it held then."""
-    by_name = {v.name: v for v in catalog.all_views(session.store)}
+    by_name = {v.name: v for v in repository.all_views(session.store)}
     read = (*retrieval.views, *retrieval.behind)
     mine = [by_name[v.view] for v in read if v.view in by_name]
-    now = {s.name: s for s in sources.of(mine, session.store.repo_path)}
+    now = {s.name: s for s in sources.identify(mine, session.store.repo_path)}
     by_source = {v.batch_source.name: v for v in mine if getattr(v, "batch_source", None)}
     said: list[str] = []
     for was in retrieval.sources:
@@ -278,7 +133,7 @@ def _lost(
         return ()
     stamp = retrieval.entity.timestamp or Span("event_timestamp")
     keys = retrieval.entity.join_keys or definitions.join_keys_of(session.store, views)
-    lost = losses.explain(asked, frame, keys, stamp.column, views)
+    lost = dropped_rows.explain(asked, frame, keys, stamp.column, views)
     return tuple(f"{_rows_that(loss.rows)}: {loss.why}." for loss in lost)
 
 
@@ -322,7 +177,7 @@ def _differences(session: Session, recorded: Recorded, found: Reproduction) -> R
         return replace(found, missing=missing, notes=(*found.notes, why))
     where = artifact if artifact.startswith("runs:/") else f"runs:/{recorded.run_id}/{artifact}"
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        old = pd.read_parquet(writing.download(session.runs.uri, where, Path(place)))
+        old = pd.read_parquet(writer.download(session.runs.uri, where, Path(place)))
     stamp = retrieval.entity.timestamp
     shown = [*retrieval.entity.join_keys, *([stamp.column] if stamp else [])]
     compared = comparison.compare(old, found.frame, _keys(retrieval, stamp), shown)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import drift
-from ..answers import Change, Resolution
+from ..contracts import drift
 from ..errors import Drift, FeatureError, ModelError
-from ..features import catalog, definitions, hashes
-from ..records import Contract, Input
-from ..runs import contracts, lookup
+from ..integrations.feast import definition_hashes, definitions, repository
+from ..integrations.mlflow import contract_store, model_lookup
+from ..records.answers import Change, Resolution
+from ..records.contract import Contract, Input
 
 if TYPE_CHECKING:
     from . import Session
@@ -24,10 +24,10 @@ def resolve(session: Session, model: str, allow_drift: bool = False) -> Resoluti
     retraining unless `allow_drift`; `ModelError` for a model that has nothing to do with Feast,
     or with this project.
     """
-    return resolved(session, lookup.find(session.runs.uri, model), allow_drift)
+    return resolved(session, model_lookup.find(session.runs.uri, model), allow_drift)
 
 
-def resolved(session: Session, found: lookup.Found, allow_drift: bool) -> Resolution:
+def resolved(session: Session, found: model_lookup.ModelRef, allow_drift: bool) -> Resolution:
     """As `resolve`, of a model that was found: an alias may move from one look to the next."""
     contract, basis, notes = contract_of(session, found)
     session.store.refresh_registry()
@@ -58,16 +58,18 @@ def check_project(session: Session, what: str, project: str) -> None:
         )
 
 
-def contract_of(session: Session, found: lookup.Found) -> tuple[Contract, Any, tuple[str, ...]]:
+def contract_of(
+    session: Session, found: model_lookup.ModelRef
+) -> tuple[Contract, Any, tuple[str, ...]]:
     """A model's contract, where it is from, and what to know of it.
 
     Without one of ours it is put together from what Feast's integration and MLflow left. Raises
     `ModelError` where those say nothing of features.
     """
-    kept = contracts.of(session.runs.uri, found)
+    kept = contract_store.of(session.runs.uri, found)
     if kept is not None and (kept.features or kept.refs):
         return kept, "contract", (*_disagreement(session, found, kept), *kept.cautions)
-    left = lookup.feasts_own(session.runs.uri, found)
+    left = model_lookup.read_native_tags(session.runs.uri, found)
     name = left.version or left.run
     service = service_of(session, name)
     refs = left.refs
@@ -86,10 +88,14 @@ def contract_of(session: Session, found: lookup.Found) -> tuple[Contract, Any, t
 
 
 def _derived(
-    session: Session, found: lookup.Found, left: lookup.Left, refs: tuple[str, ...], name: Any
+    session: Session,
+    found: model_lookup.ModelRef,
+    left: model_lookup.NativeTags,
+    refs: tuple[str, ...],
+    name: Any,
 ) -> Contract:
     """The contract of a model that was logged without us, with what could not be known."""
-    names, order, signed = lookup.inputs(session.runs.uri, found)
+    names, order, signed = model_lookup.inputs(session.runs.uri, found)
     unknown = ["the definitions it was trained on are unknown: changes since cannot be seen."]
     columns = {r.partition(":")[2]: r for r in refs}
     long = {f"{r.partition(':')[0].partition('@')[0]}__{r.partition(':')[2]}": r for r in refs}
@@ -122,7 +128,7 @@ def service_of(session: Session, name: str | None) -> Any:
     if name is None:
         return None
     try:
-        return catalog.service_named(session.store, name)
+        return repository.service_named(session.store, name)
     except FeatureError:
         return None
 
@@ -137,11 +143,11 @@ def changes(session: Session, contract: Contract, service: Any) -> tuple[Change,
 
     `service` is the contract's own as it is now, None where there is none any more.
     """
-    views = catalog.all_views(session.store)
+    views = repository.all_views(session.store)
     keys = definitions.keys_of_entities(session.store)
-    records = hashes.view_records({v.name: v for v in views}, keys)
+    records = definition_hashes.view_records({v.name: v for v in views}, keys)
     refs = definitions.service_refs(service) if service is not None else None
-    parts = hashes.parts_of(records)
+    parts = definition_hashes.parts_of(records)
     if not contract.views:  # logged without us: all that can be seen is what is gone
         there = {v.name: [f.name for f in v.features] for v in views}
         for part in service.feature_view_projections if service is not None else ():
@@ -190,9 +196,11 @@ def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
         )
 
 
-def _disagreement(session: Session, found: lookup.Found, contract: Contract) -> tuple[str, ...]:
+def _disagreement(
+    session: Session, found: model_lookup.ModelRef, contract: Contract
+) -> tuple[str, ...]:
     """Where Feast's own tags say something else than the contract."""
-    version, run = lookup.services_named(session.runs.uri, found)
+    version, run = model_lookup.services_named(session.runs.uri, found)
     if version and version != contract.service:
         return (f"the version's tag names service {version}; its contract is followed.",)
     if run and not version and run != contract.service and not found.name:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..entries import RunEnd, RunStart
 from ..errors import TrackingError, UsageError
-from ..features.store import settings_of
-from ..recording import RunRef
-from ..records import RunState, TrackedRun
-from ..runs import tracking
-from .recorder import Recorder, Wish
+from ..integrations.feast.store import settings_of
+from ..integrations.mlflow import runs
+from ..recorder.recorder import Recorder, RunOptions
+from ..records.outbox import RunEnd, RunStart
+from ..records.run import RunRef, RunState, TrackedRun
 
 ENDINGS = ("FINISHED", "FAILED", "KILLED")
 
@@ -52,7 +51,7 @@ class Runs:
                 "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its "
                 "feature_store.yaml."
             )
-        return tracking.address(settings.get_tracking_uri())
+        return runs.address(settings.get_tracking_uri())
 
     def start(
         self,
@@ -74,13 +73,13 @@ class Runs:
                     f"run {open_run.record.name} is open{_since(open_run.record)}; end it with "
                     "%feast_run --end, or add --nested."
                 )
-            if foreign := tracking.active():
+            if foreign := runs.active():
                 raise UsageError(
                     f"run {foreign[0][:8]} was started by mlflow.start_run and is open; end it "
                     "with mlflow.end_run(), or add --nested."
                 )
         cell = self._recorder.cells.current
-        record = tracking.start(
+        record = runs.start(
             uri,
             name,
             experiment,
@@ -90,7 +89,7 @@ class Runs:
             nested,
         )
         return self._opened(
-            RunRef(record.id, uri), replace(record, cell=cell), Wish(archive, archive_rows)
+            RunRef(record.id, uri), replace(record, cell=cell), RunOptions(archive, archive_rows)
         )
 
     def resume(self, run_id: str) -> OpenRun:
@@ -100,9 +99,9 @@ class Runs:
                 f"run {self.innermost.record.name} is open; end it with %feast_run --end first."
             )
         uri = self.uri
-        record = tracking.resume(uri, run_id)
+        record = runs.resume(uri, run_id)
         opened = self._opened(
-            RunRef(record.id, uri), replace(record, cell=self._recorder.cells.current), Wish()
+            RunRef(record.id, uri), replace(record, cell=self._recorder.cells.current), RunOptions()
         )
         self._recorder.recording.put(opened.ref, RunStart(resumed=True))
         return opened
@@ -117,7 +116,7 @@ class Runs:
             self._innermost = opened.outer
         self._recorder.changed()
         try:
-            tracking.end(opened.ref.tracking_uri, opened.ref.id, status)
+            runs.end(opened.ref.tracking_uri, opened.ref.id, status)
         except TrackingError as problem:
             self._recorder.recording.put(opened.ref, RunEnd(status, late=True))
             self._recorder.say(f"the end of run {opened.record.name} is kept on disk: {problem}")
@@ -145,7 +144,7 @@ class Runs:
         try:
             if away is not None:
                 raise TrackingError(away)
-            now = tracking.read(opened.ref.tracking_uri, opened.ref.id)
+            now = runs.read(opened.ref.tracking_uri, opened.ref.id)
             record = replace(record, metrics=now.metrics, status=now.status)
         except TrackingError as problem:
             record = replace(record, warnings=(str(problem),), status=status or record.status)
@@ -161,9 +160,9 @@ class Runs:
         """Where MLflow's UI shows the run: `mlflow.ui_url`, else the server if it is one."""
         settings = settings_of(self._store)
         base = settings.get_ui_url() if settings else None
-        return tracking.run_url(base, record.experiment_id, record.id) or record.url
+        return runs.run_url(base, record.experiment_id, record.id) or record.url
 
-    def _opened(self, ref: RunRef, record: TrackedRun, wish: Wish) -> OpenRun:
+    def _opened(self, ref: RunRef, record: TrackedRun, wish: RunOptions) -> OpenRun:
         self._recorder.wishes[ref.id] = wish
         self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .. import feeding, fingerprint
-from ..answers import Resolution, Score
+from ..contracts import inputs
 from ..errors import FeatureError, ModelError, UsageError
-from ..features import serving
-from ..records import Contract
-from ..runs import lookup, models, predicting, writing
+from ..frames import fingerprint
+from ..integrations.feast import online as online_store
+from ..integrations.mlflow import model_lookup, models, prediction, writer
+from ..records.answers import Resolution, Score
+from ..records.contract import Contract
 from . import resolution
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ScoringOptions:
     """What a scoring was asked to do; every field has the name of its option."""
 
     model: str
@@ -37,7 +38,7 @@ class Wanted:
     progress: bool = False
 
 
-def score(session: Session, entities: pd.DataFrame, wanted: Wanted) -> pd.DataFrame:
+def score(session: Session, entities: pd.DataFrame, wanted: ScoringOptions) -> pd.DataFrame:
     """The frame as given with a column `prediction` (one for each output where there are several).
 
     Raises `Drift` as `resolve` does, `FeatureError` for a column that is missing, of another type
@@ -46,21 +47,21 @@ def score(session: Session, entities: pd.DataFrame, wanted: Wanted) -> pd.DataFr
     """
     _check(entities, wanted)
     uri = session.runs.uri
-    found = lookup.find(uri, wanted.model)
+    found = model_lookup.find(uri, wanted.model)
     resolved = resolution.resolved(session, found, wanted.allow_drift)
     contract = usable(resolved)
     given = [str(c) for c in entities.columns]
-    asked = serving.ask(session.store, contract, resolved.features, watch=wanted.as_of is None)
-    serving.check_given(given, asked.keys, asked.others)
+    asked = online_store.ask(session.store, contract, resolved.features, watch=wanted.as_of is None)
+    online_store.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, wanted)
     _check_keys(entities, asked.entities)
-    model = models.load(uri, lookup.address_of(found), "pyfunc")
+    model = models.load(uri, model_lookup.address_of(found), "pyfunc")
     with _run(session, found, resolved, wanted) as opened:
         fed = _fetched(session, asked, entities, wanted)
         if wanted.prefer_given:
             fed.columns |= {i.name: list(entities[i.name]) for i in contract.inputs
                             if i.name in given}  # fmt: skip
-        frame = feeding.frame(contract, fed.columns)
+        frame = inputs.frame(contract, fed.columns)
         answer, unsaid = _predicted(model, contract, frame)
         record = _record(resolved, contract, opened, fed, frame, wanted)
         record = replace(record, notes=(*record.notes, *unsaid))
@@ -71,7 +72,7 @@ def score(session: Session, entities: pd.DataFrame, wanted: Wanted) -> pd.DataFr
     return scored
 
 
-def _check(entities: Any, wanted: Wanted) -> None:
+def _check(entities: Any, wanted: ScoringOptions) -> None:
     """Raise for what cannot be meant, before anything is asked of anybody."""
     if not hasattr(entities, "columns") or not hasattr(entities, "iloc"):
         kind = type(entities).__name__
@@ -79,7 +80,7 @@ def _check(entities: Any, wanted: Wanted) -> None:
     if wanted.batch < 1:
         raise UsageError(f"--batch {wanted.batch}: at least one row goes in a request.")
     if wanted.as_of is not None:
-        serving.moments_of(entities, wanted.as_of)
+        online_store.moments_of(entities, wanted.as_of)
 
 
 def usable(resolved: Resolution) -> Contract:
@@ -107,7 +108,7 @@ def _check_keys(entities: pd.DataFrame, keys: Sequence[str]) -> None:
             raise FeatureError(f"{key} has fractions, and Feast would cut them off; it is a key.")
 
 
-def _check_double(contract: Contract, given: Sequence[str], wanted: Wanted) -> None:
+def _check_double(contract: Contract, given: Sequence[str], wanted: ScoringOptions) -> None:
     if "prediction" in given:
         raise FeatureError("prediction is given already; rename the column, and score again.")
     for one in contract.inputs:
@@ -120,12 +121,12 @@ def _check_double(contract: Contract, given: Sequence[str], wanted: Wanted) -> N
 
 @contextmanager
 def _run(
-    session: Session, found: lookup.Found, resolved: Resolution, wanted: Wanted
+    session: Session, found: model_lookup.ModelRef, resolved: Resolution, wanted: ScoringOptions
 ) -> Iterator[OpenRun]:
     """A prediction run, tagged as `store.mlflow.load_model` does it; a child of an open one."""
-    from ..runs import tracking
+    from ..integrations.mlflow import runs
 
-    if (foreign := tracking.active()) and foreign[1].rstrip("/") != session.runs.uri.rstrip("/"):
+    if (foreign := runs.active()) and foreign[1].rstrip("/") != session.runs.uri.rstrip("/"):
         raise UsageError(  # MLflow has one server at a time: the user's run could not be ended
             f"run {foreign[0][:8]} is open on another server; end it with mlflow.end_run(), and "
             "score then."
@@ -135,7 +136,7 @@ def _run(
         tags |= {"feast.model_name": found.name, "feast.model_version": str(found.version)}
     if found.run_id:
         tags["feast.training_run_id"] = found.run_id
-    nested = session.runs.innermost is not None or tracking.active() is not None
+    nested = session.runs.innermost is not None or runs.active() is not None
     with session.run(
         f"score {resolved.model}", experiment=wanted.experiment, tags=tags, nested=nested,
         archive=False,
@@ -144,19 +145,22 @@ def _run(
 
 
 def _fetched(
-    session: Session, asked: serving.Ask, entities: pd.DataFrame, wanted: Wanted
-) -> serving.Fed:
+    session: Session,
+    asked: online_store.FeatureRequest,
+    entities: pd.DataFrame,
+    wanted: ScoringOptions,
+) -> online_store.FetchedFeatures:
     if wanted.as_of is not None:
-        return serving.historical(session.store, asked, entities, wanted.as_of)
-    fed = serving.Fed({i.name: [] for i in asked.contract.inputs})
+        return online_store.historical(session.store, asked, entities, wanted.as_of)
+    fed = online_store.FetchedFeatures({i.name: [] for i in asked.contract.inputs})
     for start in _steps(len(entities), wanted):
         part = entities.iloc[start : start + wanted.batch]
         rows = {name: part[name].tolist() for name in (*asked.keys, *asked.others)}
-        fed.add(serving.online(session.store, asked, rows), start)
+        fed.add(online_store.online(session.store, asked, rows), start)
     return fed
 
 
-def _steps(rows: int, wanted: Wanted) -> Any:
+def _steps(rows: int, wanted: ScoringOptions) -> Any:
     steps = range(0, rows, wanted.batch)
     if not wanted.progress or len(steps) < 2:
         return steps
@@ -176,14 +180,14 @@ def _predicted(
     if not len(frame):
         return {}, ()
     try:
-        return predicting.predict(model, frame, named), ()
+        return prediction.predict(model, frame, named), ()
     except (ModelError, ValueError) as problem:
         if not gaps.any():
             raise
         first = " ".join(str(problem).split())[:150]
     whole = frame[~gaps]
-    typed = feeding.frame(contract, {c: whole[c].tolist() for c in whole.columns})
-    answer = predicting.predict(model, typed, named) if len(whole) else {"prediction": []}
+    typed = inputs.frame(contract, {c: whole[c].tolist() for c in whole.columns})
+    answer = prediction.predict(model, typed, named) if len(whole) else {"prediction": []}
     spread = {n: pd.Series(v, index=whole.index).reindex(frame.index) for n, v in answer.items()}
     said = f"{int(gaps.sum()):,} of {len(frame):,} rows have gaps, and no prediction: the model "
     return spread, (f"{said}takes none ({first}).",)
@@ -193,13 +197,13 @@ def _record(
     resolved: Resolution,
     contract: Contract,
     opened: OpenRun,
-    fed: serving.Fed,
+    fed: online_store.FetchedFeatures,
     frame: pd.DataFrame,
-    wanted: Wanted,
+    wanted: ScoringOptions,
 ) -> Score:
     rows = len(frame)
     drifted = [f"{c.grade}: {c.said}" for c in resolved.drift if c.grade != "safe"]
-    notes = [*resolved.notes, *drifted, *feeding.odd(contract, frame)]
+    notes = [*resolved.notes, *drifted, *inputs.training_skew(contract, frame)]
     online = wanted.as_of is None
     if fed.absent:
         where = (
@@ -227,7 +231,7 @@ def _record(
 def _write(uri: str, opened: OpenRun, record: Score) -> None:
     nulls = sum(record.nulls.values())
     metrics = {"rows": record.rows, "absent": record.absent, "stale": record.stale, "nulls": nulls}
-    writing.write(
+    writer.write(
         uri,
         opened.ref.id,
         {"feast_nb.fed": str(record.fingerprint)},
@@ -236,7 +240,9 @@ def _write(uri: str, opened: OpenRun, record: Score) -> None:
     )
 
 
-def _answered(entities: pd.DataFrame, answer: Any, frame: pd.DataFrame, wanted: Wanted) -> Any:
+def _answered(
+    entities: pd.DataFrame, answer: Any, frame: pd.DataFrame, wanted: ScoringOptions
+) -> Any:
     """What was given, what was fed where that is wanted, and the prediction."""
     result = entities.copy()
     result.attrs = {}

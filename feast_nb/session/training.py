@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .. import code
 from ..errors import FeastNbError, ModelError, TrackingError, UsageError
-from ..features import catalog, definitions
-from ..records import LinkedBy, ModelVersion, Retrieval, TrainingSummary
-from . import entities, models, summary
-from .recorder import Wish
+from ..frames import entity_frames
+from ..integrations.feast import definitions, repository
+from ..notebook import dataflow
+from ..recorder.recorder import RunOptions
+from ..records.contract import ModelVersion
+from ..records.retrieval import LinkedBy, Retrieval
+from ..records.run import TrainingSummary
+from . import models, training_summary
 from .runs import OpenRun
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingOptions:
     """What a training was asked to do; every field has the name of its option."""
 
     name: str | None = None
@@ -72,7 +75,7 @@ class Training:
     code logged itself), ends the run, and fills `summary`.
     """
 
-    def __init__(self, session: Session, plan: Plan) -> None:
+    def __init__(self, session: Session, plan: TrainingOptions) -> None:
         plan.check()
         self.plan = plan
         self.frame: Any = None
@@ -90,7 +93,7 @@ class Training:
         self._question: FeastNbError | None = None
         self._linked: set[str] = set()
         self._reach: dict[str, Any] = {}
-        self._wish_before: Wish | None = None
+        self._wish_before: RunOptions | None = None
 
     def __enter__(self) -> Self:
         features = self._checked_features()
@@ -109,7 +112,7 @@ class Training:
             archive_rows=plan.archive_rows,
         )
         self._wish_before = recorder.wishes.get(self._run.ref.id)
-        recorder.wishes[self._run.ref.id] = Wish(plan.archive, plan.archive_rows)
+        recorder.wishes[self._run.ref.id] = RunOptions(plan.archive, plan.archive_rows)
         self._first = len(recorder.recording.ledger.retrievals)
         self._logged_before = len(recorder.models.ids)
         for frame in plan.sources:
@@ -162,9 +165,9 @@ class Training:
 
     def use(self, namespace: Mapping[str, Any], source: str) -> None:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
-        loaded = code.names_loaded(source)
+        loaded = dataflow.names_loaded(source)
         self.at_hand += [namespace[n] for n in sorted(loaded) if n in namespace]
-        read = code.names_read(source)
+        read = dataflow.names_read(source)
         for id, by in self._session.recorder.reading.of_names(read, namespace).items():
             self._link(id, by)
 
@@ -182,12 +185,12 @@ class Training:
         `name` says which variable; else it is the one candidate. Several are a question, which
         is asked when the run has ended: the training itself went well.
         """
-        made = [v for k, v in namespace.items() if k in code.names_stored(source)]
+        made = [v for k, v in namespace.items() if k in dataflow.names_stored(source)]
         self._session.recorder.reading.learn_from(source, namespace)
         self.at_hand = [*made, *self.at_hand]  # what the cell made of a frame is what it fitted
         try:
             if name is None and not self.has_logged:
-                stored = code.names_stored(source)
+                stored = dataflow.names_stored(source)
                 name = models.the_one(models.candidates(namespace, before, stored))
             if name is not None:
                 self.variable, self.model = name, models.named(namespace, name)
@@ -201,15 +204,15 @@ class Training:
             return None
         features: Any = list(plan.features)
         if plan.service:
-            features = catalog.service_named(store, plan.service)
+            features = repository.service_named(store, plan.service)
         else:
-            catalog.check_refs(store, plan.features)
+            repository.check_refs(store, plan.features)
             if not plan.full_feature_names:
-                catalog.check_collisions(plan.features)
+                repository.check_collisions(plan.features)
         refs = definitions.refs_of(store, features)
         views = definitions.views_of(store, features, refs).values()
         self._reach = {
-            name: entities.moment(text)
+            name: entity_frames.moment(text)
             for name, text in (("start_date", plan.start), ("end_date", plan.end))
             if text is not None
         }
@@ -218,7 +221,7 @@ class Training:
                 definitions.join_keys_of(store, views),
                 definitions.request_fields_of(views),
             )
-            entities.check(plan.entity_df, plan.entity_name, keys, wanted, plan.target)
+            entity_frames.check(plan.entity_df, plan.entity_name, keys, wanted, plan.target)
         return features
 
     def _retrieve(self, features: Any) -> None:
@@ -293,11 +296,11 @@ class Training:
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         failed = problem is not None or self._question is not None
-        said = [] if failed else summary.cautions(retrievals, self.made)
+        said = [] if failed else training_summary.warnings(retrievals, self.made)
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),
             writes=record.writes,
-            features=summary.features_used(retrievals, self.made),
+            features=training_summary.features_used(retrievals, self.made),
             retrievals=tuple(retrievals),
             models=tuple(self.made),
             metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},

@@ -11,8 +11,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import Locator, Page
 
 from feast_nb.display import MIME, bundle
-from feast_nb.documents import Document
-from feast_nb.lineage import Lineage, Node, layout
+from feast_nb.lineage import layout
+from feast_nb.records.document import Document
+from feast_nb.records.lineage import Lineage, Node
 
 from .. import past
 from .conftest import Lab

@@ -58,7 +58,7 @@ def alone(template: Path, tmp_path: Path) -> Any:
     """
     from feast import FeatureStore
 
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     assert recorder._recorder is None, "the control comes before the extension is loaded"
     folder = tmp_path / "alone"
@@ -92,7 +92,7 @@ class Load:
 
     def sent(self) -> None:
         """Wait for what the background has still to send, as the end of a kernel does."""
-        from feast_nb.session import recorder
+        from feast_nb import recorder
 
         assert recorder.current().recording.settle()
         assert recorder.current().flush()

@@ -23,8 +23,9 @@ import pandas as pd
 import pytest
 
 import feast_nb
+from feast_nb import recorder
 from feast_nb.errors import Drift
-from feast_nb.session import of_store, recorder
+from feast_nb.session import of_store
 
 from ..conftest import NOW, define, make_repository, stats
 from .conftest import change_yaml, fit, forget, retrievals_of, tags_of
@@ -443,7 +444,7 @@ by_hand = online.drop(columns="driver_id")
 mlflow.set_tracking_uri(store.config.mlflow.get_tracking_uri())
 bare = mlflow.pyfunc.load_model("models:/bare/1")
 said = {"order": list(by_hand.columns), "by_hand": bare.predict(by_hand.to_numpy()).tolist()}
-assert not getattr(sys.modules.get("feast_nb.session.recorder"), "_recorder", None)
+assert not getattr(sys.modules.get("feast_nb.recorder.recorder"), "_recorder", None)
 
 import pandas as pd
 import feast_nb

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 import feast_nb
-from feast_nb.session import recorder
+from feast_nb import recorder
 
 from ..conftest import NOW, artifacts, read_json
 from .conftest import change_yaml, contracts_of, fit, retrievals_of, tags_of

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 import feast_nb
-from feast_nb.session import recorder
+from feast_nb import recorder
 
 from ..conftest import make_repository
 from .conftest import change_yaml, fit, forget, tags_of

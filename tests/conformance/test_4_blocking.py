@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from feast_nb.session import recorder
+from feast_nb import recorder
 
 from ..conftest import answers, free_port, make_repository, read_json, wait_for
 from .conftest import retrievals_of, tags_of

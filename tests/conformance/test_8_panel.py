@@ -69,7 +69,7 @@ def test_8_1_the_panels_reader_needs_no_grpc(alone) -> None:
         "feast.ui_server.get_app(store, store.project)"
     )
     control = subprocess.run([sys.executable, "-c", hidden + ui], capture_output=True, text=True)
-    worker = "import runpy; runpy.run_module('feast_nb.worker', run_name='__main__')"
+    worker = "import runpy; runpy.run_module('feast_nb.server.worker', run_name='__main__')"
     question = {"id": 1, "ask": "catalog", "repo": f"{alone.repo_path}/feature_store.yaml"}
     with subprocess.Popen([sys.executable, "-c", hidden + worker], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:  # fmt: skip

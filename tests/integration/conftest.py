@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow.models
 
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     folder = make_repository(tmp_path_factory.mktemp("trained") / "repo", define=define)
     infer, state = mlflow.models.infer_pip_requirements, os.environ.get("FEAST_NB_STATE")

@@ -66,14 +66,14 @@ def test_a_job_that_never_ran_is_recorded_as_just_that(repo, client) -> None:
 
 def test_the_file_of_a_living_process_is_left_alone(repo, drivers) -> None:
     import feast_nb
-    from feast_nb.outbox import Outbox
-    from feast_nb.places import state_folder
+    from feast_nb.paths import state_folder
+    from feast_nb.recorder.delivery.outbox import Outbox
 
     session = feast_nb.open(repo)
     session.runs.start("v1")
     session.store.get_historical_features(drivers, ["hourly:trips"]).to_df()
     code = (
-        "from feast_nb.outbox import Outbox; from pathlib import Path; import sys\n"
+        "from feast_nb.recorder.delivery.outbox import Outbox; from pathlib import Path; import sys\n"
         "print(len(list(Outbox(Path(sys.argv[1]), None, None).recover())))"
     )
     folder = str(state_folder() / "outbox")
@@ -203,7 +203,7 @@ def test_a_server_that_dies_in_a_run_loses_nothing_and_costs_seconds(
     assert ended.pending > 0
     assert "cannot be reached" in ended.warnings[0]
     server.start()
-    recorder = notebook.run("from feast_nb.session import recorder\nrecorder.current()")
+    recorder = notebook.run("from feast_nb import recorder\nrecorder.current()")
     assert recorder.flush()
     client = MlflowClient(server.url)
     (kept,) = read_json(client, run.id, "feast/retrievals.json")["retrievals"]
@@ -220,7 +220,7 @@ def test_records_of_a_run_that_is_gone_are_given_up_with_a_word(repo, client, go
         client.delete_run(run_id)
     else:
         (repo / "mlflow.db").unlink()
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     found = recorder.current()
     assert found.flush()

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from feast_nb.answers import Change
 from feast_nb.errors import Drift
+from feast_nb.records.answers import Change
 from feast_nb.session import of_store
 
 from .conftest import entities
@@ -52,7 +52,7 @@ def _trained_on(trained: Path, name: str, *columns: str) -> Iterator[str]:
     from sklearn.linear_model import LogisticRegression
 
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     _restore(trained)
     patch = pytest.MonkeyPatch()

@@ -67,7 +67,7 @@ class Histories(RuleBasedStateMachine):
         import mlflow
         from feast import FeatureStore
 
-        from feast_nb.session import recorder
+        from feast_nb import recorder
 
         recorder.shut()
         self.folder = Path(tempfile.mkdtemp(prefix="histories"))
@@ -178,7 +178,7 @@ class Histories(RuleBasedStateMachine):
                 self._compare(run)
             assert not list((self.folder / "state" / "outbox").glob("*.jsonl")), "left on disk"
         finally:
-            from feast_nb.session import recorder
+            from feast_nb import recorder
 
             while self.mlflow.active_run():
                 self.mlflow.end_run()

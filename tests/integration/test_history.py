@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import feast_nb.history.refresh
+import feast_nb.history.sync
 from feast_nb.errors import TrackingError
-from feast_nb.history import History, questions, tables
-from feast_nb.runs.reading import Pages
+from feast_nb.history import History, database, queries
+from feast_nb.integrations.mlflow.pages import Pages
 
 TABLES = {
     "experiments": "SELECT * FROM experiments",
@@ -290,7 +290,7 @@ def test_what_is_written_late_is_seen(
     server.log_metric(old, "feast_nb.written_at", time.time())
     history.refresh(pages(uri))
 
-    assert questions.runs(history, ids=[old])[0].service == "late"
+    assert queries.runs(history, ids=[old])[0].service == "late"
 
 
 def test_deleted_and_restored(
@@ -301,10 +301,10 @@ def test_deleted_and_restored(
     history.refresh(pages(uri))
     server.delete_run(old)
     history.refresh(pages(uri))
-    assert sum(g.runs for g in questions.groups(history)) == 2
+    assert sum(g.runs for g in queries.groups(history)) == 2
     server.restore_run(old)
     history.refresh(pages(uri))
-    assert sum(g.runs for g in questions.groups(history)) == 3
+    assert sum(g.runs for g in queries.groups(history)) == 3
 
 
 def test_another_projects_runs_are_not_copied(server: Any, uri: str, history: History) -> None:
@@ -341,7 +341,7 @@ class Breaks(Pages):
 def test_an_interrupted_first_copy_goes_on_where_it_stopped(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
     made(server, 20)
     with pytest.raises(TrackingError):
         history.refresh(Breaks(uri, None, "p"))
@@ -369,9 +369,9 @@ def test_reading_anew_finds_what_no_refresh_can(
     history.refresh(pages(uri))
     server.set_tag(old, "feast.feature_service", "edited")
     history.refresh(pages(uri))
-    assert questions.runs(history, ids=[old])[0].service is None
+    assert queries.runs(history, ids=[old])[0].service is None
     history.refresh(pages(uri), anew=True)
-    assert questions.runs(history, ids=[old])[0].service == "edited"
+    assert queries.runs(history, ids=[old])[0].service == "edited"
 
 
 def test_a_first_copy_tells_how_far_it_is(server: Any, uri: str, history: History) -> None:
@@ -388,7 +388,7 @@ def test_references_too_many_for_a_tag_are_read_from_the_run(
 ) -> None:
     import json
 
-    from feast_nb.records import Retrieval, Retrievals
+    from feast_nb.records.retrieval import Retrieval, Retrievals
 
     refs = tuple(f"hourly:f{n}" for n in range(300))
     (run,) = made(server, 1, feast_nb__refs_missing="290")
@@ -396,8 +396,8 @@ def test_references_too_many_for_a_tag_are_read_from_the_run(
     server.log_text(run, json.dumps(document.to_dict()), "feast/retrievals.json")
     history.refresh(pages(uri))
 
-    assert questions.runs(history, ids=[run])[0].refs == refs
-    assert questions.groups(history)[0].cut == 0
+    assert queries.runs(history, ids=[run])[0].refs == refs
+    assert queries.groups(history)[0].cut == 0
 
 
 def test_what_feast_cut_is_never_taken_for_a_reference(
@@ -405,7 +405,7 @@ def test_what_feast_cut_is_never_taken_for_a_reference(
 ) -> None:
     made(server, 1, "hourly:trips,hourly:conv_r...", feast__feature_count="300")
     history.refresh(pages(uri))
-    (group,) = questions.groups(history)
+    (group,) = queries.groups(history)
 
     assert group.refs == ("hourly:trips",)
     assert group.cut == 1
@@ -414,7 +414,7 @@ def test_what_feast_cut_is_never_taken_for_a_reference(
 def test_a_contract_that_no_tag_tells_is_read_once(server: Any, uri: str, history: History) -> None:
     import json
 
-    from feast_nb.records import Contract, Input
+    from feast_nb.records.contract import Contract, Input
 
     (run,) = made(server, 1, "hourly:trips,hourly:rating")
     contract = Contract("m-1", run, "p", inputs=(Input("trips", "hourly:trips"),), service="s")
@@ -423,7 +423,7 @@ def test_a_contract_that_no_tag_tells_is_read_once(server: Any, uri: str, histor
     where = f"runs:/{run}/feast/contracts/m-1.json"
     server.create_model_version("m", f"runs:/{run}/model", run, tags={"feast_nb.contract": where})
     history.refresh(pages(uri))
-    (model,) = questions.models(history)
+    (model,) = queries.models(history)
     assert (model.refs, model.own, model.service) == (("hourly:trips",), True, "s")
     again = pages(uri)
     history.refresh(again)
@@ -471,7 +471,7 @@ def test_a_file_of_ours_is_opened_as_it_is(server: Any, uri: str, tmp_path: Path
 def test_no_address_and_no_password_in_the_files_name_or_content(
     server: Any, uri: str, tmp_path: Path
 ) -> None:
-    path = tables.path_of(tmp_path, "https://me:hunter2@mlflow.example", None, "p")
+    path = database.path_of(tmp_path, "https://me:hunter2@mlflow.example", None, "p")
     made(server, 1)
     opened = History(path)
     opened.refresh(pages(uri))
@@ -479,15 +479,15 @@ def test_no_address_and_no_password_in_the_files_name_or_content(
 
     assert not [p for p in tmp_path.rglob("*") if "hunter2" in p.name or "example" in p.name]
     assert not [p for p in tmp_path.glob("*.sqlite*") if b"hunter2" in p.read_bytes()]
-    assert path != tables.path_of(tmp_path, "https://me:hunter2@mlflow.example", None, "q")
-    assert path != tables.path_of(tmp_path, "https://me:hunter2@mlflow.example", "other", "p")
+    assert path != database.path_of(tmp_path, "https://me:hunter2@mlflow.example", None, "q")
+    assert path != database.path_of(tmp_path, "https://me:hunter2@mlflow.example", "other", "p")
 
 
 REFRESHES = """
 import sys
 from pathlib import Path
 from feast_nb.history import History
-from feast_nb.runs.reading import Pages
+from feast_nb.integrations.mlflow.pages import Pages
 history = History(Path(sys.argv[1]))
 for _ in range(int(sys.argv[3])):
     history.refresh(Pages(sys.argv[2], None, "p"), anew=True)
@@ -547,8 +547,7 @@ def test_asking_from_several_threads(server: Any, uri: str, history: History) ->
     history.refresh(pages(uri))
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda: found.append(len(questions.runs(history))))
-        for _ in range(8)
+        threading.Thread(target=lambda: found.append(len(queries.runs(history)))) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -577,7 +576,7 @@ class Meanwhile(Pages):
 def test_a_run_deleted_while_it_is_read_hides_no_other(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
     ids = made(server, 12)
     reader = Meanwhile(uri, None, "p")
     reader.happens = lambda: server.delete_run(ids[0])
@@ -590,7 +589,7 @@ def test_a_run_deleted_while_it_is_read_hides_no_other(
 def test_a_run_restored_while_it_is_read_is_there(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
     ids = made(server, 12)
     server.delete_run(ids[0])
     reader = Meanwhile(uri, None, "p")
@@ -603,7 +602,7 @@ def test_a_run_restored_while_it_is_read_is_there(
 def test_what_happened_between_an_interruption_and_going_on_is_read(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
     monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
     first, *_ = made(server, 20)
     with pytest.raises(TrackingError):
@@ -615,13 +614,13 @@ def test_what_happened_between_an_interruption_and_going_on_is_read(
     history.refresh(pages(uri))
 
     assert history.rows("SELECT count(*) FROM runs") == [(21,)]
-    assert questions.runs(history, ids=[first])[0].service == "late"
+    assert queries.runs(history, ids=[first])[0].service == "late"
 
 
 def test_reading_anew_that_fails_leaves_what_was_there(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
     made(server, 20)
     history.refresh(pages(uri))
     before = history.as_of
@@ -679,7 +678,7 @@ def test_one_file_that_cannot_be_read_stops_nobody(
     where = f"runs:/{run}/feast/contracts/m-1.json"
     server.create_model_version("m", f"runs:/{run}/model", run, tags={"feast_nb.contract": where})
     history.refresh(pages(uri))
-    (model,) = questions.models(history)
+    (model,) = queries.models(history)
     assert (model.refs, model.own) == (("hourly:trips",), False)
     again = pages(uri)
     history.refresh(again)
@@ -700,7 +699,7 @@ def test_a_model_whose_run_is_gone_for_good_is_still_there(
     server.set_registered_model_alias("m", "champion", 1)
     made(server, 1)
     history.refresh(pages(uri))
-    (model,) = questions.models(history, (), "p")
+    (model,) = queries.models(history, (), "p")
 
     assert (model.shown, model.aliases, model.refs) == ("m/1", ("champion",), ("hourly:trips",))
 
@@ -715,7 +714,7 @@ def test_a_training_that_loads_the_champion_is_a_training(
     server.create_model_version("challenger", f"runs:/{run}/model", run)
     history.refresh(pages(uri))
 
-    assert sorted(g.kind for g in questions.groups(history)) == ["prediction", "training"]
+    assert sorted(g.kind for g in queries.groups(history)) == ["prediction", "training"]
 
 
 @pytest.mark.parametrize("number", ["inf", "nan", "many", ""])
@@ -723,7 +722,7 @@ def test_numbers_that_are_none(server: Any, uri: str, history: History, number: 
     made(server, 1, feast__entity_df_rows=number)
     history.refresh(pages(uri))
 
-    assert questions.runs(history)[0].rows is None
+    assert queries.runs(history)[0].rows is None
 
 
 def test_no_secret_is_kept(server: Any, uri: str, history: History) -> None:
@@ -742,7 +741,7 @@ def test_what_is_gone_goes_also_where_reading_anew_was_interrupted(
     """The runs of a database that was made anew, of which the first reading failed midway."""
     import mlflow
 
-    monkeypatch.setattr("feast_nb.runs.reading.PAGE", 4)
+    monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
     made(server, 5)
     history.refresh(pages(uri))
     other = f"sqlite:///{tmp_path}/other.db"

@@ -132,7 +132,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from feast import FeatureStore
 
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     folder = tmp_path_factory.mktemp("matrix") / "repo"
     folder.mkdir()

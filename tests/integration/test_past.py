@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from feast_nb.display import bundle
+from feast_nb.questions.source import since_of, stretch_of
 from feast_nb.session import of_store
-from feast_nb.session.past import since_of, stretch_of
 
 from ..conftest import answers, free_port, make_repository, wait_for
 from .conftest import entities
@@ -277,7 +277,7 @@ def test_with_the_server_away_the_copy_answers_and_says_as_of_when(tmp_path: Pat
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-    from feast_nb.runs import http
+    from feast_nb.integrations.mlflow import http
 
     http._seen_alive.clear()
     away = session.usage()

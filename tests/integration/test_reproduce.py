@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feast_nb.answers import ColumnDifference
+from feast_nb.records.answers import ColumnDifference
 
 from ..conftest import NOW
 from .conftest import entities
@@ -63,7 +63,7 @@ DASK = ("offline_store: {type: duckdb}", "offline_store: {type: file}")
 def recorded(trained: Path) -> Iterator[dict[str, str]]:
     """Runs of every kind that need no model, made once: name → id."""
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     _restore(trained)
     patch = pytest.MonkeyPatch()

@@ -215,7 +215,7 @@ def orphan(trained) -> Iterator[str]:
     from sklearn.linear_model import LogisticRegression
 
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     for name in ("registry.db", "stats.parquet"):
         shutil.copy(trained.parent / name, trained / name)

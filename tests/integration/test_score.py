@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feast_nb import answers
 from feast_nb.errors import Drift, FeatureError, ModelError, UsageError
+from feast_nb.records import answers
 
 from ..conftest import NOW, make_repository, read_json, stats
 from .conftest import define as plain
@@ -104,7 +104,7 @@ def further(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import mlflow.models
 
     import feast_nb
-    from feast_nb.session import recorder
+    from feast_nb import recorder
 
     folder = make_repository(tmp_path_factory.mktemp("further") / "repo", define=define)
     with pytest.MonkeyPatch.context() as patch:
@@ -700,7 +700,7 @@ def looked_at(trips: list[tuple[int, Any, int]], ages: list[tuple[int, Any, int]
     from feast.protos.feast.types.Value_pb2 import Value
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from feast_nb.features import serving
+    from feast_nb.integrations.feast import online
 
     proto = GetOnlineFeaturesResponse()
     keys = [(1, i, 0) for i in range(len(trips))]
@@ -714,8 +714,10 @@ def looked_at(trips: list[tuple[int, Any, int]], ages: list[tuple[int, Any, int]
             )
         )
     came = OnlineResponse(proto).to_dict()
-    fed = serving.Fed({"trips": came["trips"], "age": came["age"], "weight": [1.0] * len(trips)})
-    serving._look({"trips": 3 * 86400.0, "age": 0.0}, proto, came, fed)
+    fed = online.FetchedFeatures(
+        {"trips": came["trips"], "age": came["age"], "weight": [1.0] * len(trips)}
+    )
+    online._look({"trips": 3 * 86400.0, "age": 0.0}, proto, came, fed)
     return fed
 
 
@@ -835,15 +837,15 @@ def test_an_alias_that_moves_in_the_middle_does_not_mix_two_models(
     promoted, champion, monkeypatch
 ) -> None:
     """One version's order with another one's coefficients would be silently wrong."""
-    from feast_nb.features import serving
+    from feast_nb.integrations.feast import online
 
-    check = serving.check_given
+    check = online.check_given
 
     def moves(*given: Any) -> None:
         check(*given)
         champion(2)
 
-    monkeypatch.setattr(serving, "check_given", moves)
+    monkeypatch.setattr(online, "check_given", moves)
     promoted.run("scored = %feast_score m@champion --entities drivers")
 
     run = last_run(promoted)
@@ -971,7 +973,7 @@ def test_a_vector_refuses_a_given_feature_as_a_score_does(promoted) -> None:
 
 
 def test_a_vector_follows_the_alias_after_a_minute(promoted, champion, monkeypatch) -> None:
-    from feast_nb.session import vectors
+    from feast_nb.session import online_vectors
 
     session, rows = session_of(promoted), [{"driver_id": 1}]
     assert session.vector("m@champion", rows).shape == (1, 2)
@@ -979,7 +981,7 @@ def test_a_vector_follows_the_alias_after_a_minute(promoted, champion, monkeypat
     assert session.vector("m@champion", rows).shape == (1, 2)
 
     clock = time.monotonic
-    monkeypatch.setattr(vectors.time, "monotonic", lambda: clock() + 61)
+    monkeypatch.setattr(online_vectors.time, "monotonic", lambda: clock() + 61)
     expected = latest()[["conv_rate", "trips", "acc_rate"]].loc[[1]].to_numpy()
     assert (session.vector("m@champion", rows) == expected).all()
 

@@ -119,7 +119,7 @@ async def test_what_a_kernel_publishes_after_a_cell_imports_no_mlflow(
     code = (
         "import json, sys\n"
         "import feast_nb\n"
-        "from feast_nb.session.published import Published\n"
+        "from feast_nb.session.kernel_file import Published\n"
         "told = Published('k')\n"
         f"told.tell(feast_nb.open({str(here)!r}), None)\n"
         "print(json.dumps(['mlflow' in sys.modules, json.loads(told._path.read_text())]))\n"
@@ -143,7 +143,7 @@ async def test_a_notebooks_own_database_is_published_whole(
     code = (
         "import json, os\n"
         "import feast_nb\n"
-        "from feast_nb.session.published import Published\n"
+        "from feast_nb.session.kernel_file import Published\n"
         "told = Published('k')\n"
         f"told.tell(feast_nb.open({str(here)!r}), None)\n"
         "print(json.loads(told._path.read_text())['tracking_uri'])\n"
@@ -292,7 +292,7 @@ async def test_lineage_and_impact_of_an_object(get: Any, here: Path) -> None:
 async def test_a_kernel_that_has_not_come_to_mlflow_hides_no_other_ones_server(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from feast_nb.places import runtime_folder
+    from feast_nb.paths import runtime_folder
     from feast_nb.server import repositories
     from feast_nb.server.settings import Settings
 
@@ -475,7 +475,7 @@ async def test_the_server_answers_others_meanwhile(get: Any, here: Path, jp_fetc
 async def test_an_idle_worker_ends(here: Path, tmp_path: Path) -> None:
     import logging
 
-    from feast_nb.server.process import Process
+    from feast_nb.server.worker_process import Process
 
     process = Process(logging.getLogger("test"), idle=0.5)
     question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
@@ -502,7 +502,7 @@ def lives(pid: int) -> bool:
 async def test_a_worker_that_hangs_is_given_up(here: Path) -> None:
     import logging
 
-    from feast_nb.server.process import Process
+    from feast_nb.server.worker_process import Process
 
     process = Process(logging.getLogger("test"), idle=60)
     question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
@@ -734,7 +734,7 @@ async def test_models_say_how_the_registry_has_drifted_from_them(get: Any, here:
 
 SERVES = """\
 import asyncio, logging, sys
-from feast_nb.server.process import Process
+from feast_nb.server.worker_process import Process
 
 async def main():
     process = Process(logging.getLogger(), idle=600)
@@ -760,19 +760,19 @@ def test_the_worker_ends_with_a_server_that_is_killed(here: Path) -> None:
 
 def test_no_address_is_told_with_its_password(here: Path, tmp_path: Path) -> None:
     """MLflow's, as Feast's endpoint of the same name tells it: `mlflow_uri`."""
-    from feast_nb.session import endpoints
-    from feast_nb.session.past import Past
-    from feast_nb.session.watched import Watched
+    from feast_nb.questions import feast_ui
+    from feast_nb.questions.monitor import RepositoryMonitor
+    from feast_nb.questions.source import HistorySource
 
     yaml = here / "feature_store.yaml"
     text = yaml.read_text()
     yaml.write_text(
         text.replace("auto_log", 'ui_url: "http://me:hunter2@mlflow:5000", auto_log', 1)
     )
-    watched = Watched(yaml)
-    past = Past(watched.store, f"sqlite:///{here}/mlflow.db")
+    watched = RepositoryMonitor(yaml)
+    past = HistorySource(watched.store, f"sqlite:///{here}/mlflow.db")
     past.refresh()
-    told = json.dumps([endpoints.runs(past), watched.overview().to_dict()])
+    told = json.dumps([feast_ui.runs(past), watched.overview().to_dict()])
 
     assert "http://mlflow:5000" in told
     assert "hunter2" not in told

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from feast_nb.errors import TrackingError
-from feast_nb.runs import http as mlflow_http
+from feast_nb.integrations.mlflow import http as mlflow_http
 
 Serve = Callable[..., str]
 

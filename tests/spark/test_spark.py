@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from feast_nb import fingerprint
-from feast_nb.session import recorder
+from feast_nb import recorder
+from feast_nb.frames import fingerprint
 
 from ..conftest import NOW, artifacts, make_repository, read_json
 

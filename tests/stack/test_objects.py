@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from feast_nb.features import sources
-from feast_nb.records import Source
+from feast_nb.integrations.feast import sources
+from feast_nb.records.retrieval import Source
 
 from ..conftest import answers, free_port, stats, wait_for
 
@@ -57,7 +57,7 @@ def view_of(path: str, endpoint: str | None) -> SimpleNamespace:
 
 
 def seen(view: SimpleNamespace, repo: Path) -> Source:
-    (record,) = sources.of([view], repo)
+    (record,) = sources.identify([view], repo)
     return sources.looked_into(record, view, repo)
 
 

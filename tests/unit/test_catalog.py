@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from feast_nb.errors import FeatureError
-from feast_nb.features import catalog, definitions, hashes, sources
+from feast_nb.integrations.feast import definition_hashes, definitions, repository, sources
 
 from ..conftest import define, make_repository
 
@@ -64,7 +64,7 @@ def on_demand(
 
 def changed(one: Any, other: Any) -> set[str]:
     """The parts in which two definitions differ."""
-    mine, theirs = (hashes.of(v.to_proto().spec) for v in (one, other))
+    mine, theirs = (definition_hashes.hash_view(v.to_proto().spec) for v in (one, other))
     assert set(mine) == set(theirs) == PARTS
     return {part for part in PARTS if mine[part] != theirs[part]}
 
@@ -195,7 +195,7 @@ def view_of(source: Any) -> Any:
 
 def test_hashes_are_those_ever_stored() -> None:
     """A change of these numbers makes every stored contract look redefined."""
-    assert hashes.of(view().to_proto().spec) == GOLDEN
+    assert definition_hashes.hash_view(view().to_proto().spec) == GOLDEN
 
 
 GOLDEN = {
@@ -278,7 +278,7 @@ def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
     service = store.get_feature_service("renamed")
     refs = definitions.refs_of(store, service)
     views = definitions.views_of(store, service, refs)
-    (record,) = hashes.view_records(views)
+    (record,) = definition_hashes.view_records(views)
 
     assert refs == ("recent:trips",)
     assert (record.name, record.view, record.kind) == ("recent", "hourly", "batch")
@@ -293,7 +293,7 @@ def test_views_are_in_first_seen_order_and_each_once(store) -> None:
 
 def test_an_on_demand_view_says_so(store) -> None:
     refs = ("doubled:twice",)
-    (record,) = hashes.view_records(definitions.views_of(store, list(refs), refs))
+    (record,) = definition_hashes.view_records(definitions.views_of(store, list(refs), refs))
 
     assert record.kind == "on_demand"
 
@@ -336,7 +336,7 @@ def test_types_are_those_that_feast_declares(store, full: bool) -> None:
 
 def test_a_file_source_is_identified_by_size_and_time(store) -> None:
     views = definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
-    (source,) = sources.of(views.values(), Path(store.repo_path))
+    (source,) = sources.identify(views.values(), Path(store.repo_path))
     file = Path(store.repo_path) / "stats.parquet"
 
     assert (source.name, source.kind, source.size) == ("stats", "FileSource", file.stat().st_size)
@@ -345,7 +345,7 @@ def test_a_file_source_is_identified_by_size_and_time(store) -> None:
 
 
 def test_a_source_that_is_gone_has_a_path_and_no_size() -> None:
-    (source,) = sources.of([view(source={"path": "/gone.parquet"})], None)
+    (source,) = sources.identify([view(source={"path": "/gone.parquet"})], None)
 
     assert (source.path, source.size, source.modified) == ("/gone.parquet", None, None)
 
@@ -353,15 +353,15 @@ def test_a_source_that_is_gone_has_a_path_and_no_size() -> None:
 def test_a_relative_source_lies_beside_the_repository(tmp_path: Path) -> None:
     (tmp_path / "stats.parquet").write_bytes(b"1234")
 
-    assert sources.of([view()], tmp_path)[0].size == 4
+    assert sources.identify([view()], tmp_path)[0].size == 4
 
 
 def test_a_view_without_a_source_has_none() -> None:
-    assert sources.of([on_demand()], None) == ()
+    assert sources.identify([on_demand()], None) == ()
 
 
 def test_what_a_repository_holds(store) -> None:
-    found = catalog.repository(store, Path(store.repo_path) / "feature_store.yaml")
+    found = repository.describe(store, Path(store.repo_path) / "feature_store.yaml")
 
     assert found.project == "drivers"
     assert found.entities == ("driver",)
@@ -376,7 +376,7 @@ def test_what_a_repository_holds(store) -> None:
 
 def test_a_service_that_is_not_there_is_told_with_the_nearest(store) -> None:
     with pytest.raises(FeatureError, match="no feature service rate; did you mean rates"):
-        catalog.service_named(store, "rate")
+        repository.service_named(store, "rate")
 
 
 @pytest.mark.parametrize(
@@ -390,13 +390,13 @@ def test_a_service_that_is_not_there_is_told_with_the_nearest(store) -> None:
 )
 def test_a_reference_that_names_nothing_is_told_with_the_nearest(store, ref, said) -> None:
     with pytest.raises(FeatureError) as raised:
-        catalog.check_refs(store, ["hourly:trips", ref])
+        repository.check_refs(store, ["hourly:trips", ref])
 
     assert said in str(raised.value)
 
 
 def test_references_that_name_something_pass(store) -> None:
-    catalog.check_refs(store, ["hourly:trips", "doubled:twice", "profile@v1:age"])
+    repository.check_refs(store, ["hourly:trips", "doubled:twice", "profile@v1:age"])
 
 
 @pytest.mark.parametrize("make", [view, on_demand], ids=["batch", "on demand"])
@@ -406,16 +406,18 @@ def test_reading_a_definition_runs_none_of_its_code(make: Callable[[], Any], mon
     spec = make().to_proto().spec
     monkeypatch.setattr(dill, "loads", lambda *_: pytest.fail("stored code was loaded"))
 
-    assert hashes.of(spec)
+    assert definition_hashes.hash_view(spec)
 
 
 def test_what_a_hash_stands_for_can_be_shown_without_secrets(store) -> None:
-    records = hashes.view_records(definitions.views_of(store, ["hourly:trips"], ["hourly:trips"]))
-    parts = hashes.parts_of(records)
+    records = definition_hashes.view_records(
+        definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
+    )
+    parts = definition_hashes.parts_of(records)
     (hourly,) = records
 
     assert parts[hourly.hashes["ttl"]] == 3 * 86400
     assert ["trips", 4, 0, ""] in parts[hourly.hashes["schema"]]
-    assert hashes._public({"uri": ["postgresql://me:hunter2@host/db"]}) == {
+    assert definition_hashes._public({"uri": ["postgresql://me:hunter2@host/db"]}) == {
         "uri": ["postgresql://host/db"]
     }

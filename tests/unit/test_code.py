@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from feast_nb import code
+from feast_nb import masking
+from feast_nb.notebook import dataflow
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from feast_nb import code
     ],
 )
 def test_what_a_cell_makes_of_what(source: str, flows: list[tuple[set[str], set[str]]]) -> None:
-    assert [(set(c), set(r)) for c, r in code.flows(source)] == flows
+    assert [(set(c), set(r)) for c, r in dataflow.flows(source)] == flows
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_what_a_cell_makes_of_what(source: str, flows: list[tuple[set[str], set[
     ],
 )
 def test_cell_magics_are_taken_off(source: str, plain: str) -> None:
-    assert code.without_magic(source) == plain
+    assert dataflow.without_magic(source) == plain
 
 
 SECRETS = [
@@ -62,8 +63,8 @@ SECRETS = [
 
 @pytest.mark.parametrize("source", SECRETS)
 def test_secrets_are_taken_out(source: str) -> None:
-    assert "hunter2" not in code.masked(source)
-    assert "…" in code.masked(source)
+    assert "hunter2" not in masking.masked(source)
+    assert "…" in masking.masked(source)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_secrets_are_taken_out(source: str) -> None:
      "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.abc-def"],
 )  # fmt: skip
 def test_keys_are_known_by_their_look(source: str) -> None:
-    assert source not in code.masked(f"call('{source}')")
+    assert source not in masking.masked(f"call('{source}')")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_keys_are_known_by_their_look(source: str) -> None:
      "key = 'driver_id'", "n_tokens = 5"],
 )  # fmt: skip
 def test_what_is_no_secret_stays(source: str) -> None:
-    assert code.masked(source) == source
+    assert masking.masked(source) == source
 
 
 @pytest.mark.parametrize(
@@ -103,4 +104,4 @@ def test_what_is_no_secret_stays(source: str) -> None:
 )
 def test_what_a_cell_reads_from_before(source: str, read: set[str]) -> None:
     """A variable that the cell binds first holds another cell's value when it starts."""
-    assert code.names_read(source) == read
+    assert dataflow.names_read(source) == read

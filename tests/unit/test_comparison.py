@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feast_nb.answers import ColumnDifference
-from feast_nb.comparison import Compared, compare
+from feast_nb.frames.comparison import Compared, compare
+from feast_nb.records.answers import ColumnDifference
 
 SAME = Compared(0, 0, ())
 KEYS = ("id", "at")

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from feast_nb.completion import Completion
-from feast_nb.magics.feast import FeastMagics
+from feast_nb.magics.completion import Completion
+from feast_nb.magics.runs import FeastMagics
 from feast_nb.session import FLAVORS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,8 +180,8 @@ def test_a_tab_imports_no_library() -> None:
     code = """
 import sys
 from types import SimpleNamespace
-from feast_nb.completion import Completion
-from feast_nb.magics.feast import FeastMagics
+from feast_nb.magics.completion import Completion
+from feast_nb.magics.runs import FeastMagics
 shell = SimpleNamespace(user_ns={"x": 1}, Completer=SimpleNamespace(custom_matchers=[]))
 Completion(shell, FeastMagics(None))
 matcher = shell.Completer.custom_matchers[0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from feast_nb import contract
-from feast_nb.records import Cell, Column, EntityFrame, Input, Result, Retrieval, View
+from feast_nb.contracts import contract
+from feast_nb.records.contract import Input
+from feast_nb.records.retrieval import Cell, Column, EntityFrame, Result, Retrieval, ViewDefinition
 
 
 def retrieval(id: str = "r-1", *refs: str, **fields: Any) -> Retrieval:
@@ -14,7 +15,9 @@ def retrieval(id: str = "r-1", *refs: str, **fields: Any) -> Retrieval:
     start: dict[str, Any] = {
         "entity": EntityFrame("dataframe", join_keys=("driver_id",)),
         "result": Result(3, columns=columns),
-        "views": tuple(View(v, v) for v in dict.fromkeys(r.partition(":")[0] for r in refs)),
+        "views": tuple(
+            ViewDefinition(v, v) for v in dict.fromkeys(r.partition(":")[0] for r in refs)
+        ),
     }
     return Retrieval(id, "historical", "p", refs, **(start | fields))
 

@@ -20,8 +20,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from feast_nb import answers, lineage, records, usage
-from feast_nb.answers import (
+from feast_nb import lineage, records
+from feast_nb.display import MIME, bundle, html, words
+from feast_nb.display.text import records as text
+from feast_nb.lineage import usage
+from feast_nb.records import answers
+from feast_nb.records.answers import (
     Change,
     ColumnDifference,
     Difference,
@@ -32,29 +36,28 @@ from feast_nb.answers import (
     Resolution,
     Score,
 )
-from feast_nb.display import MIME, bundle, html, text, words
-from feast_nb.lineage import Impact, Lineage
-from feast_nb.records import (
+from feast_nb.records.contract import Contract, Input, ModelVersion
+from feast_nb.records.document import Document
+from feast_nb.records.lineage import Impact, Lineage
+from feast_nb.records.retrieval import (
     Cell,
     Column,
-    Contract,
-    Document,
     EntityFrame,
-    FeatureUse,
-    Input,
-    ModelVersion,
-    Origin,
-    Repository,
     Result,
     Retrieval,
     Retrievals,
-    RunState,
     Seconds,
     Span,
+)
+from feast_nb.records.run import (
+    FeatureUse,
+    Origin,
+    Repository,
+    RunState,
     TrackedRun,
     TrainingSummary,
 )
-from feast_nb.usage import Usage
+from feast_nb.records.usage import Usage
 
 from .. import past
 

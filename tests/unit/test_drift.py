@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from feast_nb import drift
-from feast_nb.answers import Change
-from feast_nb.records import Contract, Input, View
+from feast_nb.contracts import drift
+from feast_nb.records.answers import Change
+from feast_nb.records.contract import Contract, Input
+from feast_nb.records.retrieval import ViewDefinition
 
 DAY = 86400
 INT64, STRING, FLOAT = 4, 2, 6
@@ -23,7 +24,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.parts: dict[str, Any] = {}
-        self.views: dict[str, View] = {}
+        self.views: dict[str, ViewDefinition] = {}
 
     def add(
         self, name: str, features: dict[str, int], view: str | None = None, **parts: Any
@@ -33,7 +34,7 @@ class Registry:
                      "query": QUERY, "location": PLACE} | parts  # fmt: skip
         hashes = {part: f"{part} {value!r}" for part, value in all_parts.items()}
         self.parts |= {hashes[part]: value for part, value in all_parts.items()}
-        self.views[name] = View(name, view or name, hashes=hashes)
+        self.views[name] = ViewDefinition(name, view or name, hashes=hashes)
         return self
 
 

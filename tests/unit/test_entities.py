@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from feast_nb import archive
 from feast_nb.errors import FeatureError
-from feast_nb.records import EntityFrame, Span
-from feast_nb.session.entities import check, describe, describe_rows, moment, timestamp_column
+from feast_nb.frames import parquet
+from feast_nb.frames.entity_frames import check, describe, describe_rows, moment, timestamp_column
+from feast_nb.records.retrieval import EntityFrame, Span
 
 AT = pd.Timestamp("2024-01-10 12:00", tz="UTC")
 
@@ -148,7 +148,7 @@ def test_a_frame_is_described() -> None:
     "values", [["2024-01-10T12:00:00Z"] * 2, [AT.tz_convert("Asia/Tokyo")] * 2, ["rubbish", AT]]
 )
 def test_the_span_is_in_utc_and_passes_over_what_is_no_moment(values: list[Any]) -> None:
-    span = archive.span(frame(event_timestamp=values), "event_timestamp")
+    span = parquet.span(frame(event_timestamp=values), "event_timestamp")
 
     assert span.min == span.max == "2024-01-10T12:00:00+00:00"
 
@@ -156,7 +156,7 @@ def test_the_span_is_in_utc_and_passes_over_what_is_no_moment(values: list[Any])
 def test_a_frame_without_a_moment_has_a_column_and_no_span() -> None:
     entity = frame(event_timestamp=pd.to_datetime([None, None], utc=True))
 
-    assert archive.span(entity, "event_timestamp") == Span("event_timestamp")
+    assert parquet.span(entity, "event_timestamp") == Span("event_timestamp")
 
 
 def test_a_query_is_kept_whole() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feast_nb import feeding
+from feast_nb.contracts import inputs as feeding
 from feast_nb.errors import FeatureError
-from feast_nb.records import Contract, Input
+from feast_nb.records.contract import Contract, Input
 
 BIG = 2**53 + 1  # the first integer that a double does not hold
 THIRD = float(np.float32(1 / 3))
@@ -204,7 +204,7 @@ def test_what_the_type_of_training_cannot_hold_is_a_feature_error_too(dtype, val
 
 def oddities(values: list[Any], dtype: str = "double", **training: Any) -> list[str]:
     inputs = contract(Input("a", "v:a", dtype, **training))
-    return feeding.odd(inputs, feeding.frame(inputs, {"a": values}))
+    return feeding.training_skew(inputs, feeding.frame(inputs, {"a": values}))
 
 
 def test_many_more_nulls_than_in_training_are_told_in_shares() -> None:
@@ -268,7 +268,9 @@ def test_each_input_is_looked_at_in_the_models_order() -> None:
         Input("b", "v:b", "double", nulls=0.0, min=0.0, max=1.0),
         Input("a", "v:a", "double", nulls=0.0),
     )
-    found = feeding.odd(inputs, pd.DataFrame({"b": [2.0, None], "a": [None, None]}, dtype=float))
+    found = feeding.training_skew(
+        inputs, pd.DataFrame({"b": [2.0, None], "a": [None, None]}, dtype=float)
+    )
 
     assert found == [
         "b: 50% are null, in training 0%.",

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from feast_nb import fingerprint
+from feast_nb.frames import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 

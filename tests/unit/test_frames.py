@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from feast_nb import frames
-from feast_nb.records import Retrieval
+from feast_nb.frames import matching
+from feast_nb.records.retrieval import Retrieval
 
 
 def retrieval(id: str, *features: str, kind: str = "historical", full: bool = False) -> Retrieval:
@@ -19,33 +20,33 @@ def retrieval(id: str, *features: str, kind: str = "historical", full: bool = Fa
 
 def test_a_mark_survives_what_people_do_before_fitting() -> None:
     frame = pd.DataFrame({"a": [1, None, 3], "y": [0, 1, 0]})
-    frames.mark(frame, "r-1")
+    matching.mark(frame, "r-1")
 
     features = frame.dropna()[["a"]].astype(float).sort_values("a").reset_index(drop=True)
 
-    assert frames.mark_of(features) == "r-1"
+    assert matching.mark_of(features) == "r-1"
 
 
 def test_a_join_with_another_frame_loses_the_mark() -> None:
     frame = pd.DataFrame({"a": [1]})
-    frames.mark(frame, "r-1")
+    matching.mark(frame, "r-1")
 
-    assert frames.mark_of(frame.merge(pd.DataFrame({"a": [1], "b": [2]}))) is None
+    assert matching.mark_of(frame.merge(pd.DataFrame({"a": [1], "b": [2]}))) is None
 
 
 @pytest.mark.parametrize("attr", [1, None, ["r-1"], {"id": "r-1"}])
 def test_an_attribute_of_somebody_else_is_no_mark(attr: object) -> None:
     frame = pd.DataFrame()
-    frame.attrs[frames.ATTR] = attr
+    frame.attrs[matching.ATTR] = attr
 
-    assert frames.mark_of(frame) is None
+    assert matching.mark_of(frame) is None
 
 
 @pytest.mark.parametrize("value", [None, 3, "frame", [1], {"a": 1}, pd.Series([1])])
 def test_only_pandas_frames_are_marked(value: object) -> None:
-    frames.mark(value, "r-1")
+    matching.mark(value, "r-1")
 
-    assert frames.mark_of(value) is None
+    assert matching.mark_of(value) is None
     assert not frames.is_pandas(value)
 
 
@@ -67,75 +68,75 @@ def test_nothing_is_a_frame_where_pandas_is_not_imported(monkeypatch, there) -> 
 def test_most_covered_names_win() -> None:
     narrow, wide = retrieval("narrow", "a"), retrieval("wide", "a", "b")
 
-    assert frames.of_columns(["a", "b", "mine"], [wide, narrow]) is wide
+    assert matching.of_columns(["a", "b", "mine"], [wide, narrow]) is wide
 
 
 def test_of_those_that_cover_as_much_the_one_with_the_fewest_left_over_wins() -> None:
     exact, wide = retrieval("exact", "a"), retrieval("wide", "a", "b")
 
-    assert frames.of_columns(["a"], [exact, wide]) is exact
+    assert matching.of_columns(["a"], [exact, wide]) is exact
 
 
 def test_of_equals_the_latest_wins() -> None:
     first, last = retrieval("first", "a"), retrieval("last", "a")
 
-    assert frames.of_columns(["a"], [first, last]) is last
+    assert matching.of_columns(["a"], [first, last]) is last
 
 
 @pytest.mark.parametrize("names", [[], ["x"]])
 def test_no_overlap_is_no_retrieval(names: list[str]) -> None:
-    assert frames.of_columns(names, [retrieval("r", "a")]) is None
+    assert matching.of_columns(names, [retrieval("r", "a")]) is None
 
 
 def test_full_names_are_the_columns_where_so_asked() -> None:
     full, short = retrieval("full", "a", full=True), retrieval("short", "a")
 
-    assert frames.of_columns(["v__a"], [full, short]) is full
+    assert matching.of_columns(["v__a"], [full, short]) is full
 
 
 def test_a_model_is_of_a_historical_retrieval_only() -> None:
     historical, online = retrieval("h", "a"), retrieval("o", "a", kind="online")
 
-    assert frames.of_model(["a"], 1, [historical, online]) == (historical,)
-    assert frames.of_model(None, None, [online]) == ()
+    assert matching.of_model(["a"], 1, [historical, online]) == (historical,)
+    assert matching.of_model(None, None, [online]) == ()
 
 
 def test_a_model_without_names_is_told_by_its_width() -> None:
     one, two, last = retrieval("1", "a"), retrieval("2", "a", "b"), retrieval("3", "c")
 
-    assert frames.of_model(None, 2, [one, two, last]) == (two,)
+    assert matching.of_model(None, 2, [one, two, last]) == (two,)
 
 
 @pytest.mark.parametrize("width", [None, 7])
 def test_a_model_that_tells_nothing_is_of_the_latest_retrieval(width: int | None) -> None:
     first, last = retrieval("1", "a"), retrieval("2", "b")
 
-    assert frames.of_model(None, width, [first, last]) == (last,)
+    assert matching.of_model(None, width, [first, last]) == (last,)
 
 
 def test_a_model_whose_names_no_retrieval_has_is_of_none() -> None:
-    assert frames.of_model(["x"], 1, [retrieval("r", "a")]) == ()
+    assert matching.of_model(["x"], 1, [retrieval("r", "a")]) == ()
 
 
 def test_a_model_of_a_frame_joined_from_several_is_of_them_all() -> None:
     one, two, other = retrieval("1", "a", "b"), retrieval("2", "c"), retrieval("3", "d")
 
-    assert frames.of_model(["a", "b", "c", "y"], 4, [one, two, other]) == (one, two)
+    assert matching.of_model(["a", "b", "c", "y"], 4, [one, two, other]) == (one, two)
 
 
 def test_what_the_cell_reads_is_before_what_came_later() -> None:
     read, later = retrieval("read", "a", "b"), retrieval("later", "a")
 
-    assert frames.of_model(["a"], 1, [read, later], {"read": "attrs"}) == (read,)
-    assert frames.of_model(None, None, [read, later], {"read": "attrs"}) == (read,)
+    assert matching.of_model(["a"], 1, [read, later], {"read": "attrs"}) == (read,)
+    assert matching.of_model(None, None, [read, later], {"read": "attrs"}) == (read,)
 
 
 # ---------------------------------------------------------------------- kin
 
 
 def test_what_a_cell_makes_of_a_marked_frame_is_its_kin() -> None:
-    frame, kin = pd.DataFrame({"a": [1]}), frames.Kin()
-    frames.mark(frame, "r-1")
+    frame, kin = pd.DataFrame({"a": [1]}), matching.FrameLineage()
+    matching.mark(frame, "r-1")
     joined = frame.merge(pd.DataFrame({"a": [1], "b": [2]}))
 
     assert kin.of(joined) == {}
@@ -149,7 +150,7 @@ def test_what_a_cell_makes_of_a_marked_frame_is_its_kin() -> None:
 
 def test_a_frame_that_is_gone_leaves_no_kin_behind() -> None:
     """Python gives the number of a dead object to the next one."""
-    kin = frames.Kin()
+    kin = matching.FrameLineage()
     for _ in range(100):
         frame = pd.DataFrame({"a": [1]})
         assert kin.of(frame) == {}
@@ -160,9 +161,9 @@ def test_a_frame_that_is_gone_leaves_no_kin_behind() -> None:
 
 
 def test_arrays_and_lists_of_frames_are_looked_into() -> None:
-    frame, kin = pd.DataFrame({"a": [1, 2]}), frames.Kin()
+    frame, kin = pd.DataFrame({"a": [1, 2]}), matching.FrameLineage()
     array = frame.to_numpy().copy()
-    frames.mark(frame, "r-1")
+    matching.mark(frame, "r-1")
     kin.learn([array, 3, "x"], ["r-2"])
 
     assert kin.of((frame, array)) == {"r-1": "attrs", "r-2": "name"}

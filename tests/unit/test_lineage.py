@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feast_nb.facts import Catalog, Group, Model, Service, View
-from feast_nb.lineage import Lineage, Node, Past, graph, layout, trimmed
+from feast_nb.lineage import graph, layout
 from feast_nb.lineage.impact import impact, touched
-from feast_nb.lineage.layout import BOX
+from feast_nb.lineage.state import ProjectState, trimmed
+from feast_nb.records.facts import (
+    RegisteredModel,
+    Registry,
+    RegistryService,
+    RegistryView,
+    RunGroup,
+)
+from feast_nb.records.lineage import BOX, Lineage, Node
 
 from .. import past
 
@@ -169,7 +176,7 @@ def test_what_cannot_be_known_is_told() -> None:
 
 
 def test_a_service_that_used_a_view_earlier_is_told_apart() -> None:
-    groups = (*past.GROUPS, Group(9, ("hourly:trips",), "spare", "training", 1, 0, 0))
+    groups = (*past.GROUPS, RunGroup(9, ("hourly:trips",), "spare", "training", 1, 0, 0))
     found = impact(replace(past.PAST, groups=groups), "view", "hourly")
 
     assert {s.name: s.through for s in found.services}["spare"] == "earlier"
@@ -234,7 +241,7 @@ def test_a_networkx_graph() -> None:
 
 
 def test_models_of_a_group_that_is_not_there() -> None:
-    lone = Model("m", 1, None, None, None, 0, (), ("gone:x",), None)
+    lone = RegisteredModel("m", 1, None, None, None, 0, (), ("gone:x",), None)
 
     assert edges(
         graph.build(replace(past.PAST, groups=(), models=(lone,)), [("model", "m/1")])
@@ -243,21 +250,21 @@ def test_models_of_a_group_that_is_not_there() -> None:
 
 def test_a_name_that_is_a_view_of_its_own_is_never_taken_for_another_view() -> None:
     """A service calls `hourly` by the name of the view `stats`."""
-    services = {"s": Service("s", ("hourly:x",), {"stats": "hourly"})}
-    views = {n: View(n, "batch", ("x",)) for n in ("hourly", "stats")}
-    known = Past(Catalog("p", views=views, services=services),
-                 (Group(0, ("stats:x",), None, "training", 7, 0, 0),))  # fmt: skip
+    services = {"s": RegistryService("s", ("hourly:x",), {"stats": "hourly"})}
+    views = {n: RegistryView(n, "batch", ("x",)) for n in ("hourly", "stats")}
+    known = ProjectState(Registry("p", views=views, services=services),
+                 (RunGroup(0, ("stats:x",), None, "training", 7, 0, 0),))  # fmt: skip
 
     assert impact(known, "feature", "stats:x").runs == 7
     assert impact(known, "feature", "hourly:x").runs == 0
 
 
 def test_a_view_of_its_sources_name_depends_on_it() -> None:
-    views = {"same": View("same", "batch", ("x",), ("same",))}
+    views = {"same": RegistryView("same", "batch", ("x",), ("same",))}
 
-    assert [v.name for v in impact(Past(Catalog("p", views=views)), "source", "same").views] == [
-        "same"
-    ]
+    assert [
+        v.name for v in impact(ProjectState(Registry("p", views=views)), "source", "same").views
+    ] == ["same"]
 
 
 def test_a_prediction_run_hangs_on_its_model() -> None:
@@ -270,8 +277,8 @@ def test_a_prediction_run_hangs_on_its_model() -> None:
 
 
 def test_trainings_among_lookups_are_not_called_online() -> None:
-    mixed = (Group(0, past.ACTIVITY, None, "lookup", 1, 0, 0),
-             Group(0, past.ACTIVITY, None, "training", 40, 0, 0))  # fmt: skip
+    mixed = (RunGroup(0, past.ACTIVITY, None, "lookup", 1, 0, 0),
+             RunGroup(0, past.ACTIVITY, None, "training", 40, 0, 0))  # fmt: skip
     (node,) = [
         n for n in graph.build(replace(past.PAST, groups=mixed, models=())).nodes if n.kind == "run"
     ]

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from feast_nb.features import losses
-from feast_nb.features.losses import explain
-from feast_nb.records import Loss
+from feast_nb.integrations.feast import dropped_rows
+from feast_nb.integrations.feast.dropped_rows import explain
+from feast_nb.records.retrieval import DroppedRows
 
 STALE, FUTURE = "older than the TTL", "only values later than asked for"
 TWICE, DOUBLED = (
@@ -200,8 +200,8 @@ def test_a_key_may_have_any_name(key: str, tmp_path: Path) -> None:
 
 
 def test_many_rows_are_only_counted(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(losses, "_MOST", 1)
-    monkeypatch.setattr(losses, "_source_rows", lambda *_: pytest.fail("looked up"))
+    monkeypatch.setattr(dropped_rows, "_MOST", 1)
+    monkeypatch.setattr(dropped_rows, "_source_rows", lambda *_: pytest.fail("looked up"))
     source = view(tmp_path / "s", rows((1, "01")))
 
     assert told(rows((1, "10"), (2, "10")), rows(), [source]) == {(2, NOTHING)}
@@ -220,5 +220,5 @@ def test_the_users_frames_stay_as_they_are(tmp_path: Path) -> None:
 def test_a_loss_is_a_plain_record() -> None:
     (loss,) = explain(rows((1, "10")), rows(), ["driver_id"], "event_timestamp", [])
 
-    assert isinstance(loss, Loss)
+    assert isinstance(loss, DroppedRows)
     assert type(loss.rows) is int

@@ -15,10 +15,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from feast_nb.code import names_stored
 from feast_nb.errors import ModelError
-from feast_nb.records import Retrieval
-from feast_nb.runs.models import Inputs, flavor_named, flavor_of, inputs_of, is_fitted
+from feast_nb.integrations.mlflow.models import (
+    Inputs,
+    flavor_named,
+    flavor_of,
+    inputs_of,
+    is_fitted,
+)
+from feast_nb.notebook.dataflow import names_stored
+from feast_nb.records.retrieval import Retrieval
 from feast_nb.session import models
 
 X = pd.DataFrame({"b": [0.0, 1, 2, 3] * 6, "a": [1.0, 0, 1, 0] * 6})

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from feast_nb import code, notebook
+from feast_nb.notebook import cells as notebook
+from feast_nb.notebook import dataflow
 
 
 class Shell:
@@ -177,7 +178,7 @@ def test_a_broken_notebook_nearby_is_passed_over(kernel, text: str) -> None:
     ],
 )
 def test_names_that_a_cell_binds(source: str, names: set[str]) -> None:
-    assert code.names_stored(source) == names
+    assert dataflow.names_stored(source) == names
 
 
 @pytest.mark.parametrize(
@@ -186,13 +187,13 @@ def test_names_that_a_cell_binds(source: str, names: set[str]) -> None:
      "f = lambda: [model := 1]"],
 )  # fmt: skip
 def test_names_bound_in_a_scope_of_their_own_are_not_the_cells(source: str) -> None:
-    assert "model" not in code.names_stored(source)
+    assert "model" not in dataflow.names_stored(source)
 
 
 def test_names_that_a_cell_reads() -> None:
-    assert code.names_loaded("a = f(b.c, d[e])") == {"f", "b", "d", "e"}
+    assert dataflow.names_loaded("a = f(b.c, d[e])") == {"f", "b", "d", "e"}
 
 
 @pytest.mark.parametrize("source", ["a =", "%magic", "\0", "", "!ls", "x" * 10 + "("])
 def test_text_that_is_no_python_has_no_names(source: str) -> None:
-    assert code.names_stored(source) == code.names_loaded(source) == set()
+    assert dataflow.names_stored(source) == dataflow.names_loaded(source) == set()

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from feast_nb import outbox, outbox_file
-from feast_nb.entries import FileEntry, OutboxEntry, RunEnd, RunStart, VersionEntry
-from feast_nb.outbox import Outbox
-from feast_nb.run_queue import Batch, RunQueue
+from feast_nb.recorder.delivery import outbox, outbox_file
+from feast_nb.recorder.delivery.outbox import Outbox
+from feast_nb.recorder.delivery.run_queue import Batch, RunQueue
+from feast_nb.records.outbox import FileEntry, OutboxEntry, RunEnd, RunStart, VersionEntry
 
 ROOT = Path(__file__).resolve().parents[2]
 URI = "sqlite:///mlflow.db"
@@ -615,8 +615,8 @@ def test_two_kernels_that_start_at_once_adopt_between_them(
 KILLED = """
 import sys, signal, os
 from pathlib import Path
-from feast_nb.entries import VersionEntry
-from feast_nb.outbox import Outbox
+from feast_nb.records.outbox import VersionEntry
+from feast_nb.recorder.delivery.outbox import Outbox
 def deliver(batch):
     raise ConnectionError
 box = Outbox(Path(sys.argv[1]), deliver, lambda queue: None)
@@ -788,8 +788,8 @@ def test_an_entry_that_cannot_be_delivered_is_set_aside(make, server, folder) ->
 FORKED = """
 import os, signal, sys, time
 from pathlib import Path
-from feast_nb.entries import VersionEntry
-from feast_nb.outbox import Outbox
+from feast_nb.records.outbox import VersionEntry
+from feast_nb.recorder.delivery.outbox import Outbox
 def deliver(batch):
     raise ConnectionError
 box = Outbox(Path(sys.argv[1]), deliver, lambda queue: None)

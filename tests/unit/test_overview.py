@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from feast_nb import overview
-from feast_nb.facts import Catalog, View
+from feast_nb.lineage import overview
+from feast_nb.records.facts import Registry, RegistryView
+from feast_nb.records.overview import ProjectOverview
 
 from .. import past
 
@@ -39,7 +40,7 @@ def test_what_is_older_than_its_ttl_in_the_online_store_is_stale() -> None:
     view = past.CATALOG.views["hourly"]
     for fresh in (replace(view, materialized=past.at(20)), replace(view, online=False),
                   replace(view, ttl=None), replace(view, materialized=None)):  # fmt: skip
-        known = overview.of(Catalog("p", views={"hourly": fresh}), None, (),
+        known = overview.build(Registry("p", views={"hourly": fresh}), None, (),
                             lambda _: ("unknown", ()), lambda _: None, past.NOW)  # fmt: skip
         assert not known.views[0].stale
 
@@ -62,7 +63,9 @@ def test_a_service_that_models_were_trained_on_and_is_gone_is_shown() -> None:
 
 
 def test_without_mlflow_the_registry_is_there_all_the_same() -> None:
-    known = overview.of(past.CATALOG, None, (), lambda _: ("unknown", ()), lambda _: None, past.NOW)
+    known = overview.build(
+        past.CATALOG, None, (), lambda _: ("unknown", ()), lambda _: None, past.NOW
+    )
 
     assert [v.name for v in known.views] == ["derived", "hourly", "idle", "profile"]
     assert known.models == ()
@@ -70,11 +73,11 @@ def test_without_mlflow_the_registry_is_there_all_the_same() -> None:
 
 
 def test_a_record_survives_its_json() -> None:
-    assert overview.Overview.from_dict(SEEN.to_dict()) == SEEN
+    assert ProjectOverview.from_dict(SEEN.to_dict()) == SEEN
 
 
 def test_a_view_of_no_features() -> None:
-    known = overview.of(Catalog("p", views={"v": View("v", "batch", ())}), None, (),
+    known = overview.build(Registry("p", views={"v": RegistryView("v", "batch", ())}), None, (),
                         lambda _: ("unknown", ()), lambda _: None, past.NOW)  # fmt: skip
 
     assert known.views[0].features == ()

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from feast_nb.errors import Warned
-from feast_nb.patches import Patches, door
+from feast_nb.patching.interrupts import guarded
+from feast_nb.patching.patches import Patches
 
 
 @pytest.fixture
@@ -228,12 +229,12 @@ def test_undo_twice_is_undo_once(patches) -> None:
 
 
 def test_a_door_warns_and_never_raises() -> None:
-    with pytest.warns(Warned, match="feast_nb, counting: ZeroDivisionError"), door("counting"):
+    with pytest.warns(Warned, match="feast_nb, counting: ZeroDivisionError"), guarded("counting"):
         _ = 1 / 0
 
 
 def test_a_door_lets_an_interrupt_through() -> None:
-    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt), door("counting"):
+    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt), guarded("counting"):
         raise KeyboardInterrupt
 
 
@@ -246,11 +247,11 @@ def test_an_interrupt_in_our_bookkeeping_comes_just_after_it() -> None:
     import signal
     import time
 
-    from feast_nb.patches import kept
+    from feast_nb.patching.interrupts import uninterrupted
 
     steps: list[str] = []
     # A function of the room that is around Feast's calls.
-    ours = {"__name__": "feast_nb.features.hooks", "kept": kept, "os": os, "signal": signal,
+    ours = {"__name__": "feast_nb.integrations.feast.retrieval_hooks", "kept": uninterrupted, "os": os, "signal": signal,
             "steps": steps}  # fmt: skip
     exec(
         "def call():\n"
@@ -278,12 +279,12 @@ def test_bookkeeping_in_another_thread_leaves_interrupts_alone() -> None:
     import signal
     import threading
 
-    from feast_nb.patches import kept
+    from feast_nb.patching.interrupts import uninterrupted
 
     seen = []
 
     def work() -> None:
-        with kept("testing"):
+        with uninterrupted("testing"):
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

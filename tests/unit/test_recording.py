@@ -14,11 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from feast_nb import fingerprint
-from feast_nb.archive import columns_of, copied
-from feast_nb.documents import Record
-from feast_nb.recording import Pending, Recording, RunRef
-from feast_nb.records import Cell, Contract, EntityFrame, Loss, Retrieval, Seconds
+from feast_nb.frames import fingerprint
+from feast_nb.frames.parquet import columns_of, copied
+from feast_nb.recorder.recording import PendingRetrieval, Recording
+from feast_nb.records.contract import Contract
+from feast_nb.records.document import Record
+from feast_nb.records.retrieval import Cell, DroppedRows, EntityFrame, Retrieval, Seconds
+from feast_nb.records.run import RunRef
 
 RUN, OTHER = RunRef("run", "sqlite:///a.db"), RunRef("other", "http://b")
 
@@ -89,7 +91,7 @@ def draft(kind: Any = "historical", *, rows: int | None = 3, **fields: Any) -> R
 
 def online(scene: Scene, rows: int = 1, **fields: Any) -> str:
     id = scene.recording.submitted(draft("online", rows=rows, **fields))
-    scene.recording.ran(Pending(id), 0.01, pd.DataFrame({"a": range(rows)}))
+    scene.recording.ran(PendingRetrieval(id), 0.01, pd.DataFrame({"a": range(rows)}))
     return id
 
 
@@ -109,7 +111,7 @@ def test_a_job_that_was_made_is_submitted(scene) -> None:
 def test_a_job_that_ran_has_its_result(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
     table = pa.table({"driver_id": [0, 1, 2], "a": [1.5, None, float("nan")]})
-    scene.recording.ran(Pending(id), 2.0, table)
+    scene.recording.ran(PendingRetrieval(id), 2.0, table)
     kept = scene.settled(id)
 
     assert (kept.state, kept.seconds) == ("ran", Seconds(0.1, 2.0))
@@ -123,7 +125,7 @@ def test_a_job_that_ran_has_its_result(scene) -> None:
 
 def test_a_job_that_raised_has_its_error_and_no_result(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.failed(Pending(id), 1.0, ValueError("x" * 900))
+    scene.recording.failed(PendingRetrieval(id), 1.0, ValueError("x" * 900))
     kept = scene.settled(id)
 
     assert (kept.state, kept.result, kept.seconds.run) == ("failed", None, 1.0)
@@ -134,22 +136,22 @@ def test_a_job_that_raised_has_its_error_and_no_result(scene) -> None:
 
 def test_a_job_that_runs_after_it_failed_has_no_error_left(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.failed(Pending(id), 1.0, ValueError("away"))
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+    scene.recording.failed(PendingRetrieval(id), 1.0, ValueError("away"))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
 
     assert (scene.settled(id).state, scene.settled(id).error) == ("ran", None)
 
 
 def test_a_job_that_wrote_elsewhere_is_counted(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.counted(Pending(id), 1.0, None)
+    scene.recording.counted(PendingRetrieval(id), 1.0, None)
 
     assert (scene.settled(id).state, scene.settled(id).result) == ("ran", None)
 
 
 def test_every_change_is_sent_whole_and_the_last_is_the_truth(scene) -> None:
     id = scene.recording.submitted(draft(), entities(), archive=True)
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
     kept = scene.settled(id)
 
     assert Retrieval.from_dict(scene.of_kind("retrieval")[-1]["retrieval"]) == kept
@@ -182,7 +184,7 @@ def test_what_the_user_does_to_the_result_later_does_not_matter(scene) -> None:
     given = fingerprint.of(frame).digest
     scene.hold_the_background()
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.ran(Pending(id), 1.0, frame)
+    scene.recording.ran(PendingRetrieval(id), 1.0, frame)
 
     frame.iloc[:] = 0
     result = scene.settled(id).result
@@ -321,32 +323,40 @@ def test_what_is_no_frame_is_not_hashed(scene, entity) -> None:
 def test_rows_that_did_not_come_back_are_explained(scene) -> None:
     asked: list[int] = []
 
-    def explain(entity: Any, result: Any) -> tuple[Loss, ...]:
+    def explain(entity: Any, result: Any) -> tuple[DroppedRows, ...]:
         asked.append(len(entity))
-        return (Loss(1, "older than the TTL"),)
+        return (DroppedRows(1, "older than the TTL"),)
 
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.ran(Pending(id, entities(), explain=explain), 1.0, pa.table({"a": [1, 2]}))
+    scene.recording.ran(
+        PendingRetrieval(id, entities(), explain=explain), 1.0, pa.table({"a": [1, 2]})
+    )
     result = scene.settled(id).result
 
     assert result is not None
-    assert (result.dropped, result.losses, asked) == (1, (Loss(1, "older than the TTL"),), [3])
+    assert (result.dropped, result.losses, asked) == (
+        1,
+        (DroppedRows(1, "older than the TTL"),),
+        [3],
+    )
 
 
 def test_where_all_rows_came_nothing_is_looked_up(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.ran(Pending(id, entities(), explain=lambda *_: 1 / 0), 1.0, entities())  # type: ignore[arg-type,return-value]
+    scene.recording.ran(PendingRetrieval(id, entities(), explain=lambda *_: 1 / 0), 1.0, entities())  # type: ignore[arg-type,return-value]
 
     assert scene.settled(id).result is not None
     assert scene.warned == []
 
 
 def test_an_explanation_that_fails_does_not_cost_the_result(scene) -> None:
-    def explain(entity: Any, result: Any) -> tuple[Loss, ...]:
+    def explain(entity: Any, result: Any) -> tuple[DroppedRows, ...]:
         raise OSError("the source is out of reach")
 
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.ran(Pending(id, entities(), explain=explain), 1.0, pa.table({"a": [1, 2]}))
+    scene.recording.ran(
+        PendingRetrieval(id, entities(), explain=explain), 1.0, pa.table({"a": [1, 2]})
+    )
     result = scene.settled(id).result
 
     assert result is not None
@@ -356,7 +366,7 @@ def test_an_explanation_that_fails_does_not_cost_the_result(scene) -> None:
 
 def test_more_rows_than_asked_are_a_negative_number_dropped(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3, 4]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3, 4]}))
     result = scene.settled(id).result
 
     assert result is not None
@@ -365,7 +375,7 @@ def test_more_rows_than_asked_are_a_negative_number_dropped(scene) -> None:
 
 def test_where_rows_asked_are_unknown_none_are_dropped(scene) -> None:
     id = scene.recording.submitted(draft(rows=None), "SELECT 1")
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2]}))
     result = scene.settled(id).result
 
     assert result is not None
@@ -375,8 +385,10 @@ def test_where_rows_asked_are_unknown_none_are_dropped(scene) -> None:
 def test_integers_with_missing_values_have_the_fingerprint_of_integers(scene) -> None:
     types = {"a": pa.int64()}
     ids = [scene.recording.submitted(draft(), entities()) for _ in range(2)]
-    scene.recording.ran(Pending(ids[0], types=types), 1.0, pd.DataFrame({"a": [1, None, 3]}))
-    scene.recording.ran(Pending(ids[1], types=types), 1.0, pa.table({"a": [1, None, 3]}))
+    scene.recording.ran(
+        PendingRetrieval(ids[0], types=types), 1.0, pd.DataFrame({"a": [1, None, 3]})
+    )
+    scene.recording.ran(PendingRetrieval(ids[1], types=types), 1.0, pa.table({"a": [1, None, 3]}))
     one, other = (scene.settled(i).result for i in ids)
 
     assert one is not None
@@ -388,7 +400,7 @@ def test_a_result_that_cannot_be_hashed_warns_and_nothing_else(scene, monkeypatc
     id = scene.recording.submitted(draft(), entities())
     scene.settled(id)
     monkeypatch.setattr(fingerprint, "of", lambda *_: 1 / 0)
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1]}))
 
     assert scene.settled(id).state == "ran"
     assert len(scene.warned) == 1
@@ -451,7 +463,7 @@ def test_historical_retrievals_never_roll_up(scene) -> None:
     ids = set()
     for _ in range(2):
         id = scene.recording.submitted(draft(), entities())
-        scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+        scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
         ids.add(id)
 
     assert len(ids) == 2
@@ -463,7 +475,7 @@ def test_historical_retrievals_never_roll_up(scene) -> None:
 def test_outside_any_run_nothing_is_sent_and_all_is_known(scene) -> None:
     scene.world.run = None
     id = scene.recording.submitted(draft(), entities(), archive=True)
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
 
     assert scene.settled(id).result is not None
     assert scene.settled(id).run_id is None
@@ -474,7 +486,7 @@ def test_a_job_made_outside_any_run_is_of_the_run_it_runs_in(scene) -> None:
     scene.world.run = None
     id = scene.recording.submitted(draft(), entities())
     scene.world.run = RUN
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
 
     assert scene.settled(id).run_id == "run"
     assert scene.recording.ledger.of_run("run") == [scene.settled(id)]
@@ -484,7 +496,7 @@ def test_a_job_made_outside_any_run_that_fails_in_one_is_of_that_run(scene) -> N
     scene.world.run = None
     id = scene.recording.submitted(draft(), entities())
     scene.world.run = RUN
-    scene.recording.failed(Pending(id), 1.0, ValueError("no"))
+    scene.recording.failed(PendingRetrieval(id), 1.0, ValueError("no"))
 
     assert scene.settled(id).run_id == "run"
 
@@ -494,7 +506,7 @@ def test_a_frame_of_a_job_made_outside_any_run_is_kept_or_says_why_not(scene) ->
     id = scene.recording.submitted(draft(), entities(), archive=True)
     scene.settled(id)
     scene.world.run = RUN
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
     entity = scene.settled(id).entity
 
     assert entity.artifact or entity.reason
@@ -503,7 +515,7 @@ def test_a_frame_of_a_job_made_outside_any_run_is_kept_or_says_why_not(scene) ->
 def test_a_job_keeps_the_run_it_was_made_in(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
     scene.world.run = OTHER
-    scene.recording.ran(Pending(id), 1.0, pa.table({"a": [1, 2, 3]}))
+    scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
 
     assert scene.settled(id).run_id == "run"
 
@@ -567,7 +579,7 @@ def test_many_threads_may_retrieve_at_once(scene) -> None:
     def retrieve() -> None:
         for _ in range(10):
             id = scene.recording.submitted(draft(), entities(), archive=True)
-            scene.recording.ran(Pending(id), 1.0, pa.table({"a": np.arange(3)}))
+            scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": np.arange(3)}))
 
     threads = [threading.Thread(target=retrieve) for _ in range(4)]
     for thread in threads:

@@ -12,28 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feast_nb import documents, records
-from feast_nb.records import (
-    Cell,
-    Contract,
-    Document,
-    EntityFrame,
-    FeatureUse,
-    Input,
-    ModelVersion,
-    Record,
-    Repository,
-    Retrieval,
-    Retrievals,
-    TrackedRun,
-    TrainingSummary,
-    public_uri,
-)
+from feast_nb.masking import public_uri
+from feast_nb.records import contract, document, retrieval, run
+from feast_nb.records.contract import Contract, Input, ModelVersion
+from feast_nb.records.document import Document, Record
+from feast_nb.records.retrieval import Cell, EntityFrame, Retrieval, Retrievals
+from feast_nb.records.run import FeatureUse, Repository, TrackedRun, TrainingSummary
 
 ALL = [
     kind
-    for _, kind in inspect.getmembers(records, inspect.isclass)
-    if issubclass(kind, Record) and kind not in (Record, Document)
+    for room in (retrieval, contract, run)
+    for _, kind in inspect.getmembers(room, inspect.isclass)
+    if kind.__module__ == room.__name__
+    and issubclass(kind, Record)
+    and kind not in (Record, Document)
 ]
 DOCUMENTS = [kind for kind in ALL if issubclass(kind, Document)]
 
@@ -120,7 +112,7 @@ def dictionaries(value: Any) -> list[dict[str, Any]]:
 def test_only_the_outermost_record_carries_its_kind_and_version() -> None:
     outer, *inner = dictionaries(nested().to_dict())
 
-    assert outer["schema_version"] == documents.SCHEMA_VERSION
+    assert outer["schema_version"] == document.SCHEMA_VERSION
     assert outer["kind"] == "training"
     assert not any("schema_version" in part for part in inner)
     assert {part["kind"] for part in inner if "kind" in part} == {"historical", "dataframe"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feast_nb.documents import Document
+from feast_nb.records.document import Document
 
 from .. import past
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from feast_nb.patches import Patches
-from feast_nb.runs import silence
+from feast_nb.integrations.mlflow import silence
+from feast_nb.patching.patches import Patches
 
 
 @pytest.fixture(autouse=True)

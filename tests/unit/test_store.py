@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from feast_nb.errors import RepositoryError
-from feast_nb.features import store
+from feast_nb.integrations.feast import store
 
 
 def repository(folder: Path) -> Path:

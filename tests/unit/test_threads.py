@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from feast_nb import threads
+from feast_nb.patching import threads
 
 pytestmark = pytest.mark.imports_in_threads
 

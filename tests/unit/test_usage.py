@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from feast_nb import usage
-from feast_nb.facts import Catalog, Group
-from feast_nb.usage import FeatureUsage, spans
+from feast_nb.lineage import usage
+from feast_nb.records.facts import Registry, RunGroup
+from feast_nb.records.usage import FeatureUsage, Usage, spans
 
 from .. import past
 
 
-def of(ref: str, found: usage.Usage | None = None) -> FeatureUsage:
+def of(ref: str, found: Usage | None = None) -> FeatureUsage:
     found = found or past.used()
     return next(f for f in (*found.views, *found.features) if f.ref == ref)
 
@@ -34,7 +34,7 @@ def test_a_view_counts_a_run_once_however_many_of_its_features_it_asks_for() -> 
 
 def test_what_an_on_demand_view_computes_from_is_used_through_it() -> None:
     groups = [g for g in past.GROUPS if g.number == 1]
-    found = usage.of(past.CATALOG, groups, [], now=past.NOW)
+    found = usage.build(past.CATALOG, groups, [], now=past.NOW)
 
     assert of("hourly:trips", found).through == ("derived",)
     assert of("hourly", found).through == ("derived",)
@@ -58,7 +58,7 @@ def test_what_is_gone_is_marked_and_what_is_unused_too() -> None:
 
 def test_a_feature_that_only_a_model_needs_is_not_unused() -> None:
     """Its runs were deleted: the model that is served still needs it."""
-    found = usage.of(past.CATALOG, [], past.MODELS, now=past.NOW)
+    found = usage.build(past.CATALOG, [], past.MODELS, now=past.NOW)
 
     assert found.unused == ("idle:clicks",)
     assert [m.said for m in of("hourly:trips", found).models] == [
@@ -82,8 +82,8 @@ def test_the_trend_adds_up_and_covers_today() -> None:
 
 
 def test_a_long_past_shows_its_newest_stretches() -> None:
-    group = Group(0, past.ACTIVITY, None, "training", 2, 0, past.NOW, 0, (), {0: 1, 2000: 1})
-    found = usage.of(past.CATALOG, [group], [], now=past.NOW)
+    group = RunGroup(0, past.ACTIVITY, None, "training", 2, 0, past.NOW, 0, (), {0: 1, 2000: 1})
+    found = usage.build(past.CATALOG, [group], [], now=past.NOW)
 
     assert len(found.trend) == 60
     assert found.training == 2
@@ -94,7 +94,7 @@ def test_runs_that_kept_a_part_of_their_references_are_told() -> None:
 
 
 def test_nothing_at_all() -> None:
-    found = usage.of(Catalog("p"), [], [], now=past.NOW)
+    found = usage.build(Registry("p"), [], [], now=past.NOW)
 
     assert (found.views, found.features, found.training) == ((), (), 0)
     assert sum(found.trend) == 0
@@ -121,7 +121,7 @@ def test_the_frame_has_a_row_for_each_feature() -> None:
     assert len(frame) == len(past.used().features)
     assert str(frame["last_used"].dt.tz) == "UTC"
     assert frame.loc[frame["feature"] == "clicks", "unused"].all()
-    assert len(usage.Usage("p").to_pandas()) == 0
+    assert len(Usage("p").to_pandas()) == 0
 
 
 def test_the_figure_shows_runs_and_models() -> None:
@@ -131,7 +131,7 @@ def test_the_figure_shows_runs_and_models() -> None:
     assert set(figure.data[1].x) == {"eta", "pay", "old"}
     z = dict(zip(figure.data[1].y, figure.data[1].z, strict=True))
     assert list(z["hourly:trips"]) == [1.0, 0.0, 1.0]  # eta, old, pay
-    assert usage.Usage("p").figure() is not None
+    assert Usage("p").figure() is not None
 
 
 def test_users_and_services_are_those_of_its_runs() -> None:

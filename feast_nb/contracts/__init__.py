@@ -1,0 +1,1 @@
+"""What a model expects of its features, and how today's registry differs from it."""

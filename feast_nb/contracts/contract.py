@@ -1,0 +1,125 @@
+"""What a model expects: its inputs in its own order, and which of them are Feast features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..records.contract import Contract, Input
+from ..records.retrieval import Cell, Column, LinkedBy, Retrieval, ViewDefinition
+
+
+def build(
+    *,
+    model_id: str,
+    run_id: str | None,
+    name: str,
+    flavor: str | None,
+    input_names: Sequence[str] | None,
+    signature: Mapping[str, str] | None,
+    retrievals: Sequence[Retrieval],
+    linked_by: LinkedBy | None,
+    width: int | None = None,
+    cell: Cell | None = None,
+) -> Contract:
+    """The contract of a logged model that was trained on `retrievals`.
+
+    The order of its inputs is the model's own (`input_names`), else its signature's (column →
+    type, in order), else that of the frames that came, which the contract calls assumed;
+    a model of another `width` than those has inputs of which nothing is known.
+    """
+    columns: dict[str, str] = {}
+    beside: dict[str, str] = {}
+    seen: dict[str, tuple[Column, int]] = {}
+    for retrieval in retrievals:
+        for column, ref in retrieval.columns_given().items():
+            columns.setdefault(column, ref)
+        for column, ref in retrieval.beside.items():
+            beside.setdefault(column, ref)
+        for known in retrieval.result.columns if retrieval.result else ():
+            seen.setdefault(known.name, (known, retrieval.result.rows if retrieval.result else 0))
+    sources = {**beside, **columns}
+    names, order = _ordered(input_names, signature, tuple(columns), width)
+    first = retrievals[0] if retrievals else None
+    refs = tuple(dict.fromkeys(ref for r in retrievals for ref in r.refs))
+    services = {r.service for r in retrievals}
+    return Contract(
+        model_id=model_id,
+        run_id=run_id,
+        project=first.project if first else "",
+        name=name,
+        flavor=flavor,
+        inputs=tuple(
+            _input(n, sources.get(n), seen.get(n), (signature or {}).get(n)) for n in names
+        ),
+        order=order,
+        retrievals=tuple(r.id for r in retrievals),
+        linked_by=linked_by,
+        service=first.service if first and len(services) == 1 else None,
+        service_basis=first.service_basis if first and len(services) == 1 else "none",
+        refs=refs,
+        join_keys=tuple(dict.fromkeys(k for r in retrievals for k in r.entity.join_keys)),
+        full_feature_names=bool(first and first.full_feature_names),
+        views=tuple({v.name: v for r in retrievals for v in (*r.behind, *r.views)}.values()),
+        cell=cell,
+    )
+
+
+def _input(
+    name: str, ref: str | None, seen: tuple[Column, int] | None, signed: str | None
+) -> Input:
+    """One input: a feature, a column that came with the entity frame, or one the cell made."""
+    if seen is None:
+        return Input(name, ref, signed, basis="feature" if ref else "made")
+    column, rows = seen
+    return Input(
+        name,
+        ref,
+        column.dtype,
+        basis="feature" if ref else "given",
+        nulls=column.nulls / rows if column.nulls is not None and rows else None,
+        min=column.min,
+        max=column.max,
+    )
+
+
+def declared(
+    inputs: Sequence[Input], views: Sequence[ViewDefinition], definitions: Mapping[str, Any]
+) -> tuple[Input, ...]:
+    """The inputs with the types that their views declare."""
+    types = {
+        f"{view.name}:{feature[0]}": type_named(feature[1])
+        for view in views
+        for feature in definitions.get(view.hashes.get("schema", ""), ())
+    }
+    return tuple(replace(i, declared=types.get(i.ref or "")) for i in inputs)
+
+
+# Feast's `ValueType`, as its protos number it; lists are ten further on.
+_TYPES = ("invalid", "bytes", "string", "int32", "int64", "double", "float", "bool",
+          "unix_timestamp")  # fmt: skip
+
+
+def type_named(number: Any) -> str:
+    """What Feast's proto means by the number of a value type."""
+    if isinstance(number, int) and 0 <= number < len(_TYPES):
+        return _TYPES[number]
+    if isinstance(number, int) and 11 <= number < 10 + len(_TYPES):
+        return f"list<{_TYPES[number - 10]}>"
+    return f"type {number}"
+
+
+def _ordered(
+    input_names: Sequence[str] | None,
+    signature: Mapping[str, str] | None,
+    columns: tuple[str, ...],
+    width: int | None,
+) -> tuple[tuple[str, ...], Any]:
+    if input_names:
+        return tuple(input_names), "named"
+    if signature:
+        return tuple(signature), "signature"
+    if columns and width in (None, len(columns)):
+        return columns, "assumed"
+    return (), "unknown"

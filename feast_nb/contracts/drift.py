@@ -1,0 +1,220 @@
+"""How today's registry differs from what a contract expects, and how grave that is.
+
+One table says it (`GRADES`): what breaks serving, what needs retraining, what is safe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..records.answers import Change, Grade
+from ..records.contract import Contract
+from ..records.retrieval import ViewDefinition
+from .contract import type_named
+
+GRADES: dict[str, Grade] = {
+    "removed": "breaks serving",
+    "renamed": "breaks serving",
+    "retyped": "breaks serving",
+    "entities": "breaks serving",
+    "ttl": "needs retraining",
+    "query": "needs retraining",
+    "code": "needs retraining",
+    "added": "safe",
+    "reordered": "safe",
+    "location": "safe",
+}
+
+
+def compare(
+    contract: Contract,
+    views: Mapping[str, ViewDefinition],
+    parts: Mapping[str, Any],
+    service: Sequence[str] | None = None,
+) -> tuple[Change, ...]:
+    """What differs between a contract and today's `views` (by name), in the contract's order.
+
+    `parts` holds what today's hashes stand for, `service` today's references of the contract's
+    service (None where there is none any more). Only the features that the model uses count.
+    """
+    known = {**contract.definitions, **parts}
+    used = _used(contract)
+    found: list[Change] = []
+    taken = {view.view for view in contract.views}
+    others = {name: view for name, view in views.items() if name not in taken}
+    for was in contract.views:
+        if was.name in used:
+            found += _of_view(was, used[was.name], views.get(was.view), others, known)
+    found += _of_service(contract, service)
+    return tuple(found)
+
+
+def _used(contract: Contract) -> dict[str, list[str]]:
+    """View → features that the model takes, and those that its on-demand views compute from."""
+    reads = {view.name: view.reads for view in contract.views}
+    used: dict[str, list[str]] = {}
+    left = list(contract.features or contract.refs)
+    while left:
+        view, _, feature = left.pop(0).partition(":")
+        if view not in used:
+            left += reads.get(view, ())
+        if feature not in used.setdefault(view, []):
+            used[view].append(feature)
+    return used
+
+
+def gone(contract: Contract, views: Mapping[str, Sequence[str]]) -> tuple[Change, ...]:
+    """The features that are not there today, where no definitions of then are known."""
+    found = []
+    for ref in contract.features or contract.refs:
+        view, _, feature = ref.partition(":")
+        if feature not in views.get(view.partition("@")[0], ()):
+            found.append(Change("removed", ref, GRADES["removed"]))
+    return tuple(found)
+
+
+def worst(changes: Iterable[Change]) -> Grade:
+    """The gravest of some changes."""
+    order: tuple[Grade, ...] = ("breaks serving", "needs retraining", "safe")
+    return min((c.grade for c in changes), key=order.index, default="safe")
+
+
+def _of_view(
+    was: ViewDefinition,
+    used: Sequence[str],
+    now: ViewDefinition | None,
+    others: Mapping[str, ViewDefinition],
+    known: Mapping[str, Any],
+) -> Iterator[Change]:
+    """What differs between a view then and `now`; `others` are views that it may be called now."""
+    if now is None:
+        other = _same_definition(was, others)
+        if other:
+            yield Change("renamed", was.view, GRADES["renamed"], old=was.view, new=other)
+        else:
+            yield Change("removed", was.view, GRADES["removed"])
+        return
+    before, after = _schema(was, known), _schema(now, known)
+    if before is None or after is None:
+        if was.hashes.get("schema") != now.hashes.get("schema"):
+            yield Change("retyped", was.view, GRADES["retyped"], "schema")
+    else:
+        yield from _of_features(was.name, used, before, after)
+    for part in ("entities", "ttl", "code", "query", "location"):
+        one, other = was.hashes.get(part), now.hashes.get(part)
+        if one is not None and other is not None and one != other:
+            kind: Any = "moved" if part == "location" else "redefined"
+            old, new = known.get(one), known.get(other)
+            said = describe(part, old), describe(part, new)
+            if part == "entities" and said[0] == said[1] and old and new:
+                said = describe("typed", old), describe("typed", new)
+            yield Change(kind, was.view, GRADES[part], part, *said)
+
+
+def _same_definition(was: ViewDefinition, views: Mapping[str, ViewDefinition]) -> str | None:
+    """A view that is defined as the one that is gone was: it may have been renamed."""
+    same = [
+        name
+        for name, view in views.items()
+        if all(view.hashes.get(p) == h for p, h in was.hashes.items() if p != "location")
+    ]
+    return same[0] if len(same) == 1 else None
+
+
+def _schema(view: ViewDefinition, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Feature → its type, from what the hash of a schema stands for."""
+    fields = known.get(view.hashes.get("schema", ""))
+    return {f[0]: f[1:] for f in fields} if isinstance(fields, list) else None
+
+
+def _of_features(
+    view: str, used: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[Change]:
+    new = [f for f in after if f not in before]
+    for feature in used:
+        ref = f"{view}:{feature}"
+        if feature not in after:
+            same = [f for f in new if after[f] == before.get(feature)]
+            if len(same) == 1:
+                other = f"{view}:{same[0]}"
+                yield Change("renamed", ref, GRADES["renamed"], old=ref, new=other)
+                new.remove(same[0])
+            else:
+                yield Change("removed", ref, GRADES["removed"])
+        elif feature in before and after[feature] != before[feature]:
+            old, now = _type(before[feature]), _type(after[feature])
+            yield Change("retyped", ref, GRADES["retyped"], "schema", old, now)
+    for feature in new:
+        yield Change("added", f"{view}:{feature}", GRADES["added"])
+
+
+def _type(field: Sequence[Any]) -> str:
+    """A feature's type, with the length of a vector and the fields of a struct."""
+    number, length, struct = (*field, None, None)[:3]
+    of = f" of {length}" if length else ""
+    return type_named(number) + of + (f" {struct}" if struct else "")
+
+
+def _of_service(contract: Contract, service: Sequence[str] | None) -> Iterator[Change]:
+    """A service that is gone or changed is safe: the contract's own references are used."""
+    if contract.service is None:
+        return
+    if service is None:
+        yield Change("removed", f"service {contract.service}", "safe")
+        return
+    given = contract.service_basis == "given"  # else the list was never in the service's order
+    if given and set(service) == set(contract.refs) and list(service) != list(contract.refs):
+        yield Change("reordered", f"service {contract.service}", GRADES["reordered"],
+                     old=", ".join(contract.refs), new=", ".join(service))  # fmt: skip
+    for ref in service:
+        if ref not in contract.refs:
+            yield Change("added", f"{ref} in service {contract.service}", GRADES["added"])
+    for ref in contract.refs:
+        if ref not in service:
+            yield Change("removed", f"{ref} from service {contract.service}", "safe")
+
+
+def describe(part: str, value: Any) -> str | None:
+    """A part of a definition as people read it."""
+    if value is None:
+        return None
+    if part == "ttl":
+        return seconds(value)
+    if part == "code":
+        return "\n".join(p for p in value if p)
+    if part == "entities":
+        return ", ".join(str(column[0]) for column in value[1]) or "none"
+    if part == "typed":
+        return ", ".join(f"{name} ({type_named(number)})" for name, number in value[1])
+    if part == "location":
+        return "; ".join(_address(source) for source in value) or "none"
+    return "; ".join(_compact(source) for source in value) or "none"
+
+
+def _address(source: Any) -> str:
+    """Where a source lies: its path or table, where it has one."""
+    for name in ("uri", "path", "table"):
+        if isinstance(source, dict) and source.get(name):
+            return str(source[name])
+    return _compact(source)
+
+
+def _compact(value: Any) -> str:
+    """What a source is told to select, in one line, without what is not said."""
+    if isinstance(value, dict):
+        value = {k: v for k, v in value.items() if v}
+        return ", ".join(f"{k} {json.dumps(v)}" for k, v in sorted(value.items())) or "nothing"
+    return json.dumps(value, sort_keys=True)
+
+
+def seconds(number: float) -> str:
+    """A TTL in the largest unit that tells it exactly."""
+    if not number:
+        return "none"
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if number % length == 0:
+            count = int(number // length)
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return f"{number:g} second{'s' if number != 1 else ''}"

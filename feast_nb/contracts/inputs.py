@@ -1,0 +1,192 @@
+"""What a model is fed: columns in its order, of the types it was trained on, and what is odd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FeatureError
+from ..records.contract import Contract, Input
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MORE_NULLS = 0.1  # how much greater than in training a share of nulls must be to be told
+_FLOATS = {"float": "float32", "float32": "float32", "double": "float64", "float64": "float64",
+           "halffloat": "float16"}  # fmt: skip
+# As MLflow's signatures call them: all that is known of a model that was logged without us.
+_SIGNED = {"long": "int64", "integer": "int32", "boolean": "bool", "datetime": "timestamp"}
+_NOTHING = type(None)
+
+
+def frame(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """The inputs as a frame: the contract's columns, in its order, of its types.
+
+    Raises `FeatureError` for a column that is missing, or holds another kind of value than the
+    model was trained on.
+    """
+    import pandas as pd
+
+    found = {}
+    for one in contract.inputs:
+        if one.name not in columns:
+            raise FeatureError(f"{one.name}, an input of the model, did not come.")
+        found[one.name] = _typed(one, columns[one.name])
+    return pd.DataFrame(found)
+
+
+def _name(one: Input) -> str:
+    """The Arrow name of an input's type, whether Arrow, pandas or MLflow named it."""
+    name = one.dtype or ""
+    if name.startswith("datetime64["):
+        return "timestamp[us, tz=UTC]" if "," in name else "timestamp[us]"
+    if name in ("Float32", "Float64") or name.startswith(("Int", "UInt")):
+        return name.lower()
+    return _SIGNED.get(name, name)
+
+
+def _kind(one: Input) -> str:
+    """What kind of values an input had: float, int, bool, string, timestamp, or another."""
+    name = _name(one)
+    if name in _FLOATS:
+        return "float"
+    if name.startswith(("int", "uint")):
+        return "int"
+    if name in ("string", "large_string"):
+        return "string"
+    return "timestamp" if name.startswith("timestamp") else name
+
+
+# Values of these types need no second look.
+_PLAIN: dict[str, set[type]] = {
+    "float": {float, int, _NOTHING},
+    "int": {int, _NOTHING},
+    "bool": {bool, _NOTHING},
+    "string": {str, _NOTHING},
+}
+
+
+def _checked(one: Input, values: Sequence[Any]) -> list[Any]:
+    """The values with every gap as None; raises for one of another kind than in training."""
+    kind = _kind(one)
+    found = list(values)
+    if set(map(type, found)) <= _PLAIN.get(kind, set()):
+        return found
+    found = [None if _is_gap(v) else v for v in found]
+    for value in found:
+        if value is not None and not _fits(kind, value):
+            raise _retyped(one, value)
+    return found
+
+
+def _is_gap(value: Any) -> bool:
+    import pandas as pd
+
+    return (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, float) and value != value)
+    )
+
+
+def _fits(kind: str, value: Any) -> bool:
+    from datetime import date
+    from numbers import Integral, Number
+
+    import numpy as np
+
+    if kind == "float":
+        return isinstance(value, (Number, np.bool_))
+    if kind == "int":
+        whole = isinstance(value, (float, np.floating)) and value == value // 1
+        return isinstance(value, Integral) or bool(whole)
+    if kind == "bool":
+        return isinstance(value, (bool, np.bool_))
+    if kind == "string":
+        return isinstance(value, str)
+    return kind != "timestamp" or isinstance(value, (date, np.datetime64))
+
+
+def _typed(one: Input, values: Sequence[Any]) -> Any:
+    """A column of the type that an input had in training; integers with gaps are floats."""
+    import numpy as np
+    import pandas as pd
+
+    kind, name = _kind(one), _name(one)
+    found = _checked(one, values)
+    gaps = None in found if kind in _PLAIN else False
+    if kind == "float":
+        return pd.Series(np.array(found, dtype="float64"), dtype=_FLOATS[name])
+    if kind == "int":
+        limits, plain = np.iinfo(name), [v for v in found if v is not None]
+        for value in (min(plain), max(plain)) if plain else ():
+            if not limits.min <= value <= limits.max:
+                raise _retyped(one, value)
+        if one.nulls or gaps:  # pandas had doubles in training, too
+            return pd.Series(np.array(found, dtype="float64"))
+        return pd.Series(found, dtype=name)  # beyond 2**53 a double would not tell
+    if kind == "bool":
+        return pd.Series(found, dtype="object" if gaps else "bool")
+    if kind == "timestamp":
+        return pd.to_datetime(pd.Series(found, dtype="object"), utc="tz" in name)
+    return pd.Series(found, dtype="object" if kind == "string" else None)
+
+
+def _retyped(one: Input, value: Any) -> FeatureError:
+    return FeatureError(
+        f"{one.name} was {one.dtype} in training, and {value!r} ({type(value).__name__}) came; "
+        "the model would take it for something else."
+    )
+
+
+def training_skew(contract: Contract, fed: pd.DataFrame) -> list[str]:
+    """What differs from training: shares of nulls far above, values outside of the range."""
+    import numpy as np
+
+    said = []
+    for one in contract.inputs:
+        column = fed[one.name]
+        gaps = float(column.isna().mean()) if len(column) else 0.0
+        if one.nulls is not None and gaps > _many(one.nulls):
+            said.append(f"{one.name}: {gaps:.0%} are null, in training {one.nulls:.0%}.")
+        if one.min is None or one.max is None or column.dtype.kind not in "iuf":
+            continue
+        low: Any = one.min
+        high: Any = one.max
+        if one.declared == "float":  # an online store rounds what training had in doubles
+            low, high, column = np.float32(low), np.float32(high), column.astype("float32")
+        outside = int(((column < low) | (column > high)).sum())
+        if outside:
+            said.append(
+                f"{one.name}: {outside:,} of {len(column):,} values lie outside training's "
+                f"{one.min:g} to {one.max:g}."
+            )
+    return said
+
+
+def _many(nulls: float) -> float:
+    """The share of nulls above which it is told: a tenth more and twice as many, or halfway up."""
+    return max(nulls + _MORE_NULLS, 2 * nulls) if nulls < 0.5 else (1 + nulls) / 2
+
+
+def matrix(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> Any:
+    """The inputs as one array, rows × inputs in the contract's order, nulls as NaN.
+
+    float32 where every input was, else float64; of objects where an input is no number.
+    """
+    import numpy as np
+
+    for one in contract.inputs:
+        if one.name not in columns:
+            raise FeatureError(f"{one.name}, an input of the model, did not come.")
+    parts = [_checked(one, columns[one.name]) for one in contract.inputs]
+    numeric = all(_kind(one) in ("float", "int", "bool") for one in contract.inputs)
+    single = all(_FLOATS.get(one.dtype or "") == "float32" for one in contract.inputs)
+    dtype: Any = ("float32" if single else "float64") if numeric else object
+    if numeric:
+        return np.array(parts, dtype=dtype).T
+    found = np.empty((len(parts[0]) if parts else 0, len(parts)), dtype=object)
+    for place, values in enumerate(parts):
+        found[:, place] = values
+    return found

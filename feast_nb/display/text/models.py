@@ -1,0 +1,75 @@
+"""What is said of models as text: features, resolutions, differences, reproductions, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ...records.answers import Change, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
+from .. import words
+from .table import table
+
+
+def _resolution(it: Resolution) -> list[str]:
+    basis = "" if it.basis == "contract" else f", from its {it.basis}"
+    lines = [f"{it.model}  {it.service or 'list of references'}{basis}"]
+    lines += [f"  ! {note}" for note in it.notes]
+    lines += _changes(it.drift)
+    return [*lines, table([(n, ref) for n, ref in enumerate(it.refs, 1)], ("#", "feature"))]
+
+
+def _features(it: ModelFeatures) -> list[str]:
+    service = f"  {it.service}" if it.service else ""
+    lines = [f"{it.model}{service}  {words.count(len(it.features), 'feature')}, order {it.order}"]
+    lines += [f"  ! {note}" for note in it.notes]
+    rows = [
+        (f.input, f.ref, f.dtype or f.declared or "–", words.share(f.nulls), words.reach_of(f),
+         f.ttl or "–", f.source or "–", f.owner or "–", f.description or "")
+        for f in it.features
+    ]  # fmt: skip
+    heads = ("#", "feature", "dtype", "nulls", "range", "TTL", "source", "owner", "description")
+    lines.append(table(rows, heads))
+    if it.others:
+        lines.append(f"other inputs: {', '.join(it.others)}")
+    return lines
+
+
+def _diff(it: ModelDiff) -> list[str]:
+    lines = [f"{it.one}  {it.other}" + ("  the same" if it.same else "")]
+    lines += [f"  ! {note}" for note in it.notes]
+    lines += _changes(it.definitions)
+    rows = [(d.what, d.one or "–", d.other or "–") for d in (*it.features, *it.data, *it.metrics)]
+    return [*lines, table(rows, ("", it.one, it.other))] if rows else lines
+
+
+def _reproduction(it: Reproduction) -> list[str]:
+    lines = [f"run {it.run_id}  {words.count(it.rows, 'row')}  {words.verdict(it)}"]
+    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  {because}" for because in it.because]
+    for column in it.columns:
+        lines.append(f"  {column.name}: {words.differing(column)}")
+        lines += [f"    {example}" for example in column.examples]
+    return lines
+
+
+def _score(it: Score) -> list[str]:
+    lines = [f"{it.model}  {words.count(it.rows, 'row')} scored, {it.mode}  run {it.run_id}"]
+    lines.append(f"  {it.absent:,} absent, {it.stale:,} stale, {sum(it.nulls.values()):,} nulls")
+    return lines + [f"  ! {note}" for note in it.notes]
+
+
+def _changes(changes: Iterable[Change]) -> list[str]:
+    lines = []
+    for change in changes:
+        lines.append(f"  {words.change(change)}")
+        lines += [f"    {line}" for line in change.diff.splitlines()]
+    return lines
+
+
+RENDERERS: dict[str, Callable[[Any], list[str]]] = {
+    "resolution": _resolution,
+    "features": _features,
+    "model_diff": _diff,
+    "reproduction": _reproduction,
+    "score": _score,
+}

@@ -1,0 +1,149 @@
+"""Records in a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...records.contract import Contract, ModelVersion
+from ...records.document import Document
+from ...records.retrieval import Retrieval, Retrievals
+from ...records.run import Origin, Repository, RunState, TrackedRun, TrainingSummary
+from .. import words
+from . import lineage, models
+from .table import table
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")  # a name may hold what a terminal obeys
+
+
+def render(record: Document) -> str:
+    """A record as lines of text."""
+    return _CONTROL.sub("\ufffd", "\n".join(_RENDERERS[record.kind](record)))
+
+
+def _training(it: TrainingSummary) -> list[str]:
+    run = it.run
+    lines = [
+        f"{run.name}  {words.status(run.status)}  "
+        f"{run.experiment}  {words.seconds(it.seconds)}  run {run.id}"
+    ]
+    lines += [f"  ! {warning}" for warning in it.warnings]
+    for model in it.models:
+        aliases = "".join(f" @{a}" for a in model.aliases)
+        kind = f"{model.flavor} model" if model.flavor else "model"
+        lines.append(f"  {kind} {words.version(model)}{aliases}  {model.model_id}")
+    if it.metrics:
+        shown = "  ".join(f"{k} {words.number(v)}" for k, v in sorted(it.metrics.items()))
+        lines.append(f"  {shown}")
+    lines += _retrievals(it.retrievals)
+    lines += [f"  {words.write(w)}" for w in it.writes]
+    if it.features:
+        rows = [
+            (
+                f.input or "",
+                f.ref or f"{f.column} (not asked for)",
+                f.dtype or "–",
+                words.share(f.null_share),
+            )
+            for f in it.features
+        ]
+        lines += ["", table(rows, ("#", "feature", "dtype", "nulls"))]
+    if run.url:
+        lines.append(run.url)
+    return lines
+
+
+def _retrievals(retrievals: Sequence[Retrieval]) -> list[str]:
+    lines = []
+    for r in retrievals:
+        times = f" ×{r.count}" if r.count > 1 else ""
+        lines.append(
+            f"  {r.kind}{times}: {words.service(r)}, {words.count(len(r.refs), 'feature')}, "
+            f"rows {words.asked_and_given(r)}, {words.seconds(r.seconds.run)}, "
+            f"fingerprint {words.short(r.result.fingerprint if r.result else None)}"
+            + (f", from {words.cell(r)}" if r.linked_by else "")
+        )
+        if r.entity.timestamp and r.entity.timestamp.min:
+            lines.append(f"    {r.entity.timestamp.column} {words.reach(r)}")
+    return lines
+
+
+def _run(it: TrackedRun) -> list[str]:
+    lines = [f"{it.name}  {words.status(it.status)}  {it.experiment}  run {it.id}"]
+    lines += [f"  ! {w}" for w in it.warnings]
+    done = [*_retrievals(it.retrievals), *(f"  {words.write(w)}" for w in it.writes)]
+    lines += done or ["  nothing retrieved yet"]
+    if it.pending:
+        lines.append(f"  {words.count(it.pending, 'record')} on the way to MLflow")
+    return lines + ([it.url] if it.url else [])
+
+
+def _state(it: RunState) -> list[str]:
+    lines = [] if it.recording else ["recording is paused; %feast_run --unpause goes on"]
+    for run in it.open:
+        lines += _run(run)
+    return lines or ["no run is open; start one with %feast_run NAME"]
+
+
+def _model(it: ModelVersion) -> list[str]:
+    aliases = "".join(f" @{a}" for a in it.aliases)
+    lines = [f"{it.flavor or ''} model {words.version(it)}{aliases}  {it.model_id}".strip()]
+    return lines + _inputs(it.contract)
+
+
+def _contract(it: Contract) -> list[str]:
+    head = f"contract of {it.flavor or ''} model {it.name}  {it.model_id}"
+    return [" ".join(head.split()), *_inputs(it)]
+
+
+def _kept(it: Retrievals) -> list[str]:
+    kept = [*_retrievals(it.retrievals), *(f"  {words.write(w)}" for w in it.writes)]
+    return [f"run {it.run_id}", *(kept or ["  nothing retrieved"])]
+
+
+def _origin(it: Origin) -> list[str]:
+    head = f"{it.notebook or 'no notebook'}  {words.commit(it)}  Python {it.python or '–'}"
+    return [head, *(f"  ! {w}" for w in it.cautions)]
+
+
+def _inputs(contract: Contract | None) -> list[str]:
+    lines: list[str] = []
+    if contract and contract.inputs:
+        rows = [(n, i.name, i.ref or "not a feature", i.dtype or "–")
+                for n, i in enumerate(contract.inputs, 1)]  # fmt: skip
+        lines.append(table(rows, ("#", "input", "feature", "dtype")))
+    return lines
+
+
+def _repository(it: Repository) -> list[str]:
+    tracking = it.tracking_uri or "MLflow's default"
+    lines = [
+        f"{it.project}  {it.path}",
+        f"  registry {it.registry}, offline {it.offline_store}, online {it.online_store}",
+        f"  MLflow {tracking if it.mlflow.get('enabled') else 'off'}",
+    ]
+    lines += [f"  ! {w}" for w in it.warnings]
+    if not it.views:
+        lines.append("  nothing is applied yet: store.apply([…]) or `feast apply`")
+    views = [(name, len(features), ", ".join(features)) for name, features in it.views.items()]
+    if views:
+        lines += ["", table(views, ("view", "features", "names"))]
+    services = [(name, len(refs)) for name, refs in it.services.items()]
+    if services:
+        lines += ["", table(services, ("service", "features"))]
+    return lines
+
+
+_RENDERERS: dict[str, Callable[[Any], list[str]]] = {
+    "training": _training,
+    "run": _run,
+    "run_state": _state,
+    "model_version": _model,
+    "contract": _contract,
+    "retrievals": _kept,
+    "origin": _origin,
+    "repository": _repository,
+    **models.RENDERERS,
+    **lineage.RENDERERS,
+}

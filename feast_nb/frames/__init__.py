@@ -1,0 +1,18 @@
+"""The content of frames: what they hold, whether two hold the same, where each came from."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_pandas(value: Any) -> bool:
+    """Whether a value is a pandas frame, asked without importing pandas."""
+    return is_of_pandas(value, "DataFrame")
+
+
+def is_of_pandas(value: Any, name: str) -> bool:
+    """Whether a value is of a class of pandas, asked without importing pandas."""
+    kind = getattr(sys.modules.get("pandas"), name, None)
+    # The class itself is asked: some objects raise when asked what they say they are.
+    return kind is not None and issubclass(type(value), kind)

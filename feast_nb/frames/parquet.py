@@ -1,0 +1,180 @@
+"""Frames as Parquet files, and what is recorded of a frame: columns, types, gaps, moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import frames
+from ..records.retrieval import Column, Result, Span
+from . import fingerprint
+
+
+def copied(frame: Any) -> Any:
+    """A copy of a pandas frame that the user's later changes leave alone, without its mark."""
+    copy = frame.copy()
+    copy.attrs = {}
+    return copy
+
+
+def frame_of(columns: Mapping[str, Any]) -> Any:
+    """A frame of columns given as a dictionary."""
+    import pandas as pd
+
+    return pd.DataFrame(dict(columns))
+
+
+def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
+    """Write a frame as Parquet: whether it was written, else why not; and what the file changed.
+
+    The index is kept. The file is read back to see whether it gives the frame as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if frames.is_pandas(frame):
+            frame.to_parquet(path)
+        else:
+            import pyarrow.parquet as pq
+
+            pq.write_table(frame, path)
+            return True, None, ()
+    except OSError as problem:
+        return False, f"it could not be written to {path.parent} ({problem.strerror})", ()
+    except Exception as problem:  # Arrow's many; the reason is recorded and shown
+        text = " ".join(str(problem).split())[:200]
+        return False, f"Parquet cannot hold it: {text}", ()
+    return True, None, changes(frame, path)
+
+
+def changes(frame: Any, path: Path) -> tuple[str, ...]:
+    """What a Parquet file does not give back as the frame had it, in words."""
+    import pandas as pd
+
+    back = pd.read_parquet(path)
+    found = []
+    if list(back.columns) != list(frame.columns):
+        pairs = zip(frame.columns, back.columns, strict=False)
+        renamed = [f"{a!r} is {b!r}" for a, b in pairs if (a, type(a)) != (b, type(b))]
+        found.append(f"column names: {', '.join(renamed)}")
+    if not back.index.equals(frame.index) or back.index.names != frame.index.names:
+        found.append("the index")
+    for place, (old, new) in enumerate(zip(frame.dtypes, back.dtypes, strict=False)):
+        if old != new:
+            found.append(f"{frame.columns[place]}: {old} is {new}")
+    if not found and fingerprint.of(back).rows != fingerprint.of(frame).rows:
+        found.append("values")
+    return tuple(found)
+
+
+def span(frame: Any, column: str) -> Span:
+    """The first and last moment in a column, in UTC."""
+    import warnings
+
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # text of no one format: each is read by itself
+        moments = pd.to_datetime(frame[column], utc=True, errors="coerce")
+    if moments.dropna().empty:
+        return Span(column)
+    return Span(column, moments.min().isoformat(), moments.max().isoformat())
+
+
+def result_of(held: Any, types: Mapping[str, Any], asked: int | None) -> Result:
+    """What came back, as a record: rows, columns, fingerprint."""
+    found = fingerprint.of(held, types)
+    return Result(
+        rows=len(held),
+        dropped=asked - len(held) if asked is not None else 0,
+        columns=columns_of(held, types),
+        fingerprint=found.digest,
+        row_order=found.row_order,
+    )
+
+
+def result_of_file(path: Path, types: Mapping[str, Any]) -> Result:
+    """What a job wrote to a Parquet file or folder, read piece by piece."""
+    import pyarrow.dataset as ds
+
+    data = ds.dataset(path, format="parquet")
+    sums = fingerprint.Sums()
+    nulls: dict[str, int] = {}
+    kinds: list[Any] = []
+    for batch in data.to_batches():
+        columns = fingerprint.columns_of(batch, types)
+        kinds = kinds or columns
+        sums.add(columns, batch.num_rows)
+        for column in columns_of(batch, types):
+            nulls[column.name] = nulls.get(column.name, 0) + (column.nulls or 0)
+    kinds = kinds or fingerprint.columns_of(data.schema.empty_table(), types)
+    digest = sums.fingerprint((c.name, c.kind) for c in kinds).digest
+    columns_found = tuple(Column(f.name, str(f.type), nulls.get(f.name, 0)) for f in data.schema)
+    return Result(sums.length, columns=columns_found, fingerprint=digest)
+
+
+def part_of(held: Any, names: Sequence[str]) -> Any:
+    """Some columns of a pandas frame or an Arrow table."""
+    return held[list(names)] if frames.is_pandas(held) else held.select(list(names))
+
+
+def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Name, type and missing values of each column of an Arrow table or pandas frame."""
+    if frames.is_pandas(held):
+        nulls = held.isna().sum()
+        return tuple(
+            Column(
+                str(name),
+                _type_of(held.iloc[:, i], types.get(str(name))),
+                int(nulls.iloc[i]),
+                *_range(held.iloc[:, i]),
+            )
+            for i, name in enumerate(held.columns)
+        )
+    return tuple(
+        Column(name, str(array.type), _missing(array), *_range(array))
+        for name, array in zip(held.schema.names, held.columns, strict=True)
+    )
+
+
+def _type_of(series: Any, declared: Any) -> str:
+    """The declared type, as integers with gaps come as floats; floats are as wide as they are."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if declared is None:
+        text = series.dtype == object and pd.api.types.infer_dtype(series) == "string"
+        return "string" if text else str(series.dtype)
+    if pa.types.is_floating(declared) and str(series.dtype) in ("float32", "float64"):
+        return "float" if str(series.dtype) == "float32" else "double"
+    return str(declared)
+
+
+def _range(column: Any) -> tuple[float | None, float | None]:
+    """The least and greatest of a column of numbers, gaps and infinities left out."""
+    import numpy as np
+
+    kind = getattr(column, "type", None)
+    if kind is not None:
+        import pyarrow as pa
+
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return None, None
+        column = column.to_pandas()
+    if getattr(column.dtype, "kind", "O") not in "iuf":
+        return None, None
+    numbers = np.asarray(column.dropna(), dtype="float64")
+    numbers = numbers[np.isfinite(numbers)]
+    return (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
+
+
+def _missing(array: Any) -> int:
+    """Nulls of an Arrow column, and for floats the NaNs that stand for nulls in pandas."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(array.type):
+        return int(array.null_count)
+    return int(pc.sum(pc.is_null(array, nan_is_null=True)).as_py() or 0)

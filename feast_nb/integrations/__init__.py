@@ -1,0 +1,1 @@
+"""The foreign libraries: `import feast` and `import mlflow` stand only here, inside functions."""

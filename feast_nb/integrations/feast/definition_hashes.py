@@ -1,0 +1,151 @@
+"""A view's definition as a record: a hash for each of its parts, and what the hashes stand for.
+
+Definitions are compared by these, so that a moved file is no changed feature: `schema`,
+`entities`, `ttl`, `code`, `query` (what the source selects) and `location` (where the source
+lies). They are read from Feast's protos, whose on-demand code is never run here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from ...masking import public_uri
+from ...records.retrieval import ViewDefinition
+
+
+def view_records(
+    views: Mapping[str, Any], keys: Mapping[str, str] | None = None
+) -> tuple[ViewDefinition, ...]:
+    """Feast's views as records, each under the name that the references use.
+
+    `keys` are the entities' join keys, by which Feast asks the online store.
+    """
+    return tuple(_view_record(name, view, keys or {}) for name, view in views.items())
+
+
+def _view_record(name: str, view: Any, keys: Mapping[str, str]) -> ViewDefinition:
+    proto = view.to_proto()
+    kind: Literal["batch", "stream", "on_demand"] = "batch"
+    if type(view).__name__ == "OnDemandFeatureView":
+        kind = "on_demand"
+    elif type(view).__name__ == "StreamFeatureView":
+        kind = "stream"
+    number = getattr(proto.meta, "current_version_number", 0)
+    reads = tuple(
+        f"{projection.name_to_use()}:{feature.name}"
+        for projection in getattr(view, "source_feature_view_projections", {}).values()
+        for feature in projection.features
+    )
+    hashes = hash_view(proto.spec, keys)
+    return ViewDefinition(name, view.name, kind, str(number) if number else None, hashes, reads)
+
+
+def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str]:
+    """One hash for each part of a view's definition, from its proto's `spec`."""
+    present = {f.name for f in spec.DESCRIPTOR.fields}
+    where, query = [], []
+    for field in ("batch_source", "stream_source"):
+        if field in present and spec.HasField(field):
+            location, selection = _source_parts(getattr(spec, field))
+            where.append(location)
+            query.append(selection)
+    parts: dict[str, Any] = {
+        "schema": sorted(
+            # Feast keeps the fields of a struct in a tag
+            (f.name, f.value_type, f.vector_length, f.tags.get("feast:struct_schema", ""))
+            for f in spec.features
+        ),
+        "entities": [
+            sorted(spec.entities),
+            sorted(
+                (name, c.value_type)
+                for name, c in keyed(spec.entities, spec.entity_columns, keys or {})
+            ),
+        ],
+        "ttl": spec.ttl.ToSeconds() if "ttl" in present else None,
+        "code": _code(spec, present),
+        "query": query,
+        "location": where,
+    }
+    return {name: _hash(value) for name, value in parts.items()}
+
+
+def keyed(
+    entities: Sequence[str], columns: Sequence[Any], keys: Mapping[str, str]
+) -> list[tuple[str, Any]]:
+    """A view's entity columns with the join keys that its entities have now."""
+    if len(entities) != len(columns):
+        return [(c.name, c) for c in columns]
+    return [(keys.get(e, c.name), c) for e, c in zip(entities, columns, strict=True)]
+
+
+def _code(spec: Any, present: set[str]) -> list[str]:
+    """The text of a transformation and what it reads; compiled bodies differ between Pythons."""
+    code = []
+    if "feature_transformation" in present:
+        code.append(spec.feature_transformation.user_defined_function.body_text)
+        plan = spec.feature_transformation.substrait_transformation.substrait_plan
+        code.append(base64.b64encode(plan).decode())
+    if "user_defined_function" in present:
+        code.append(spec.user_defined_function.body_text)
+    if "mode" in present:
+        code.append(str(spec.mode))
+    if "aggregations" in present:
+        code += [str(a) for a in spec.aggregations]
+    if "sources" in present and spec.DESCRIPTOR.name == "OnDemandFeatureViewSpec":
+        for name in sorted(spec.sources):
+            projection = spec.sources[name].feature_view_projection
+            asked = spec.sources[name].request_data_source.request_data_options.schema
+            code.append(f"{name}:{sorted(f.name for f in projection.feature_columns)}")
+            code.append(f"{name}:{sorted((f.name, f.value_type) for f in asked)}")
+    return code
+
+
+def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A data source as (where it lies, what it selects)."""
+    from google.protobuf.json_format import MessageToDict
+
+    fields = MessageToDict(source, preserving_proto_field_name=True)
+    selection = {
+        key: fields.get(key)
+        for key in ("timestamp_field", "created_timestamp_column", "field_mapping")
+    }
+    options = fields.get(source.WhichOneof("options") or "", {})
+    if "configuration" in options:  # a custom source keeps its settings as JSON in bytes
+        try:
+            options = json.loads(base64.b64decode(options["configuration"]))
+        except ValueError:
+            pass
+    location = dict(options) if isinstance(options, dict) else {"options": options}
+    selection["query"] = location.pop("query", None)
+    return {"type": fields.get("type"), **location}, selection
+
+
+_parts: dict[str, Any] = {}  # hash → the part of a definition that it stands for, as JSON has it
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    found = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    if found not in _parts:
+        _parts[found] = _public(json.loads(text))
+    return found
+
+
+def _public(value: Any) -> Any:
+    """A part of a definition without the passwords that addresses may hold."""
+    if isinstance(value, dict):
+        return {k: _public(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_public(v) for v in value]
+    return public_uri(value) if isinstance(value, str) and "://" in value else value
+
+
+def parts_of(views: Iterable[ViewDefinition]) -> dict[str, Any]:
+    """What the hashes of views stand for, as far as this process has seen it."""
+    hashes = (h for view in views for h in view.hashes.values())
+    return {h: _parts[h] for h in hashes if h in _parts}

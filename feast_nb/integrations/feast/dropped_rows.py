@@ -1,0 +1,129 @@
+"""Rows asked for that did not come back: which, and why, in plain words.
+
+Feast's `file` (dask) store drops entity rows that have no value within the TTL, and one of two
+rows with the same key and timestamp; the other stores return them with nulls (measured: seven rows
+asked, four given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...records.retrieval import DroppedRows
+
+_ASKED, _AT = "feast_nb asked", "feast_nb at"  # columns of ours, which no key is called
+_MOST = 20_000  # rows that are looked up in the sources; above, they are only counted
+
+
+def explain(
+    entity: Any, result: Any, keys: Sequence[str], timestamp: str, views: Iterable[Any]
+) -> tuple[DroppedRows, ...]:
+    """Why `result` (pandas or Arrow) has not the rows of `entity` (pandas).
+
+    Rows are told apart by join keys and timestamp. Returns one `Loss` for each kind, with a
+    negative number of rows where more came back than were asked for.
+    """
+    import pandas as pd
+
+    given = result if isinstance(result, pd.DataFrame) else result.to_pandas()
+    by = [*keys, timestamp]
+    if not set(by) <= set(given.columns) or not set(by) <= set(entity.columns):
+        return (DroppedRows(len(entity) - len(given), "the result has not the keys to tell which"),)
+    asked = _rows(entity, by, timestamp).value_counts(dropna=False)
+    came = _rows(given, by, timestamp).value_counts(dropna=False)
+    short = asked.sub(came, fill_value=0)
+    losses = []
+    twice = short[(short > 0) & asked.reindex(short.index).gt(1) & short.index.isin(came.index)]
+    if len(twice):
+        losses.append(DroppedRows(int(twice.sum()), "the same key and timestamp asked for twice"))
+    doubled = short[short < 0]
+    if len(doubled):
+        losses.append(
+            DroppedRows(int(doubled.sum()), "the source has several values for one moment")
+        )
+    gone = short[(short > 0) & ~short.index.isin(came.index)]
+    if len(gone):
+        losses += _kinds_of_gone(gone, by, timestamp, views)
+    return tuple(losses)
+
+
+def _rows(frame: Any, by: Sequence[str], timestamp: str) -> Any:
+    import pandas as pd
+
+    rows = frame[list(by)].copy()
+    moments = pd.to_datetime(rows[timestamp], utc=True)
+    rows[timestamp] = moments.astype("datetime64[us, UTC]")
+    return rows
+
+
+def _kinds_of_gone(
+    gone: Any, by: Sequence[str], timestamp: str, views: Iterable[Any]
+) -> list[DroppedRows]:
+    """Sort rows that are gone by what their sources hold for them."""
+    rows = gone.rename(_ASKED).reset_index()
+    batch = [v for v in views if getattr(v, "batch_source", None) is not None]
+    if len(rows) > _MOST:
+        return [DroppedRows(int(gone.sum()), "no value within the TTL at that time")]
+    future, stale = "only values later than asked for", "older than the TTL"
+    kinds: dict[str, int] = {}
+    for view in batch:
+        if rows.empty:
+            break
+        source = _source_rows(view, rows)
+        if source is None:
+            continue
+        why = rows.apply(_why, axis=1, args=(source, view, timestamp))
+        for kind, why_name in ((future, "future"), (stale, "stale")):
+            found = int(rows.loc[why == why_name, _ASKED].sum())
+            if found:
+                kinds[kind] = kinds.get(kind, 0) + found
+        rows = rows[~why.isin(["future", "stale"])]
+    if len(rows):
+        kinds["no value within the TTL at that time"] = int(rows[_ASKED].sum())
+    return [DroppedRows(number, why) for why, number in kinds.items()]
+
+
+def _source_rows(view: Any, rows: Any) -> Any:
+    """Keys and timestamps of a Parquet source, for the keys of `rows`; None if out of reach."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    source = view.batch_source
+    path = getattr(source, "path", "")
+    keys = [c.name for c in view.entity_columns if c.name in rows.columns]
+    if not keys or not path or "://" in path or not Path(path).exists():
+        return None
+    # The source's own names: Feast renames columns by the source's mapping when it reads.
+    own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}
+    columns = {own.get(name, name): name for name in keys}
+    moment = own.get(source.timestamp_field, source.timestamp_field)
+    wanted = rows[keys[0]].unique().tolist()
+    try:
+        table = ds.dataset(path).to_table(
+            columns={**{new: pc.field(old) for old, new in columns.items()}, _AT: pc.field(moment)},
+            filter=pc.field(own.get(keys[0], keys[0])).isin(wanted),
+        )
+    except pa.ArrowException:
+        return None  # keys of another type than the source's match nothing in it
+    return table.to_pandas()
+
+
+def _why(row: Any, source: Any, view: Any, timestamp: str) -> str | None:
+    import pandas as pd
+
+    keys = [c for c in source.columns if c != _AT]
+    mine = source
+    for key in keys:
+        mine = mine[mine[key] == row[key]]
+    if mine.empty:
+        return None
+    moments = pd.to_datetime(mine[_AT], utc=True)
+    before = moments[moments <= row[timestamp]]
+    if before.empty:
+        return "future"
+    if view.ttl and view.ttl.total_seconds() and before.max() < row[timestamp] - view.ttl:
+        return "stale"
+    return None

@@ -1,0 +1,98 @@
+"""Follow a retrieval job from the call that made it to what it gave, without touching either."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...patching.interrupts import uninterrupted
+
+METHODS = (
+    "to_df",
+    "to_feast_df",
+    "to_arrow",
+    "to_tensor",
+    "to_ray_dataset",
+    "to_spark_df",
+    "persist",
+    "to_remote_storage",
+)
+_TOKEN = "_feast_nb_token"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A job that ran: through which method, in how many seconds, with what result.
+
+    `table` is the Arrow table it made on the way, if it made one; `storage` what `persist` wrote
+    to.
+    """
+
+    method: str
+    seconds: float
+    result: Any
+    table: Any = None
+    storage: Any = None
+
+
+class JobListener(Protocol):
+    """Who is told of jobs."""
+
+    def at_work(self) -> AbstractContextManager[None]: ...
+
+    def ran(self, token: Any, ran: Ran) -> None: ...
+
+    def failed(self, token: Any, seconds: float, error: BaseException) -> None: ...
+
+
+def token_of(job: Any) -> Any:
+    """What a job was followed with, or None."""
+    return getattr(job, _TOKEN, None)
+
+
+def follow(job: Any, token: Any, listener: JobListener) -> None:
+    """Time the job when it runs, on the instance: its class, and other jobs, stay as they are.
+
+    Methods of a job call each other (`to_df` → `to_arrow`): only the outermost call counts, and
+    the Arrow table made inside it is the result, since nobody can change it afterwards.
+    """
+    inside = threading.local()
+
+    def followed(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if getattr(inside, "depth", 0):
+                result = original(*args, **kwargs)
+                if name == "to_arrow":
+                    inside.table = result
+                return result
+            inside.depth, inside.table = 1, None
+            started = time.perf_counter()
+            try:
+                with listener.at_work():
+                    result = original(*args, **kwargs)
+            except BaseException as error:
+                with uninterrupted("recording a retrieval that failed"):
+                    listener.failed(token, time.perf_counter() - started, error)
+                raise
+            finally:
+                inside.depth = 0
+            table = result if name == "to_arrow" else inside.table
+            inside.table = None
+            storage = (args[:1] or (kwargs.get("storage"),))[0] if name == "persist" else None
+            with uninterrupted("recording what a retrieval gave"):
+                seconds = time.perf_counter() - started
+                listener.ran(token, Ran(name, seconds, result, table, storage))
+            return result
+
+        return run
+
+    setattr(job, _TOKEN, token)
+    for name in METHODS:
+        if callable(getattr(job, name, None)):
+            setattr(job, name, followed(name, getattr(job, name)))

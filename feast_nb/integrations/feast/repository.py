@@ -1,0 +1,141 @@
+"""What a repository holds, as a record, and whether what a user names is in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import FeatureError, nearest
+from ...masking import public_uri
+from ...records.run import Repository
+from .definitions import service_refs
+from .store import settings_of
+
+
+def describe(store: Any, yaml: Path) -> Repository:
+    """What a feature repository holds."""
+    config = store.config
+    settings = getattr(config, "mlflow", None)
+    tracking = settings.get_tracking_uri() if settings else None
+    block = {k: getattr(settings, k) for k in _SHOWN} if settings else {"enabled": False}
+    return Repository(
+        project=store.project,
+        path=str(yaml.parent),
+        registry=public_uri(str(getattr(config.registry, "path", config.registry))) or "",
+        offline_store=str(getattr(config.offline_store, "type", "")).rpartition(".")[2],
+        online_store=str(getattr(config.online_store, "type", "none")).rpartition(".")[2],
+        tracking_uri=public_uri(tracking),
+        ui_url=public_uri(settings.get_ui_url()) if settings else None,
+        mlflow=block,
+        entities=tuple(sorted(e.name for e in store.list_entities() if e.name != "__dummy")),
+        views={v.name: tuple(f.name for f in v.features) for v in all_views(store)},
+        services={s.name: service_refs(s) for s in sorted(_services(store), key=lambda s: s.name)},
+        warnings=_repository_warnings(store),
+    )
+
+
+_SHOWN = (
+    "enabled",
+    "auto_log",
+    "auto_log_entity_df",
+    "entity_df_max_rows",
+    "log_operations",
+    "ops_experiment_suffix",
+)
+
+
+def all_views(store: Any) -> list[Any]:
+    """Batch, stream and on-demand views of the project, by name."""
+    registry = store.registry
+    return sorted(
+        registry.list_all_feature_views(store.project, allow_cache=True), key=lambda v: v.name
+    )
+
+
+def _services(store: Any) -> list[Any]:
+    found: list[Any] = store.registry.list_feature_services(store.project, allow_cache=True)
+    return found
+
+
+def _repository_warnings(store: Any) -> tuple[str, ...]:
+    said = []
+    settings = settings_of(store)
+    if settings is not None and not _is_installed("mlflow"):
+        said.append("mlflow is not installed here: pip install 'feast[mlflow]'.")
+    if settings is not None and _is_folder(settings.get_tracking_uri()):
+        said.append(
+            "MLflow refuses a folder of files as its store; write "
+            'tracking_uri: "sqlite:///mlflow.db" in feature_store.yaml, or set '
+            "MLFLOW_ALLOW_FILE_STORE=true."
+        )
+    if settings is None:
+        said.append(
+            "MLflow is off here: runs and recording need `mlflow: {enabled: true}` in "
+            "feature_store.yaml."
+        )
+    if str(getattr(store.config.offline_store, "type", "")).endswith(("file", "dask")):
+        said.append(
+            "the offline store `file` (dask) drops training rows that have no value within the "
+            "TTL; `offline_store: {type: duckdb}` keeps them as nulls and is several times faster."
+        )
+    return tuple(said)
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a library could be imported; it is not imported for it."""
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # told to be absent
+        return False
+
+
+def _is_folder(uri: str | None) -> bool:
+    """Whether a tracking address is a folder of files that MLflow would not take."""
+    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
+        return False
+    if uri is None:  # MLflow's own choice: ./mlruns where there are runs in it
+        return any(p.parent.name.isdigit() for p in Path("mlruns").glob("*/meta.yaml"))
+    return uri.startswith("file:") or "://" not in uri
+
+
+def service_named(store: Any, name: str) -> Any:
+    """The feature service of that name; raises `FeatureError` that names the nearest."""
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(name)
+    except FeatureServiceNotFoundException:
+        known = [s.name for s in _services(store)]
+        hint = nearest(name, known) or "this repository has none."
+        raise FeatureError(f"no feature service {name}; {hint}") from None
+
+
+def check_collisions(refs: Sequence[str]) -> None:
+    """Raise `FeatureError` where two views give a column of the same name."""
+    seen: dict[str, str] = {}
+    for ref in refs:
+        view, _, feature = ref.partition(":")
+        if seen.setdefault(feature, view) != view:
+            raise FeatureError(
+                f"{feature} is in both {seen[feature]} and {view}; add --full-feature-names to "
+                "tell them apart."
+            )
+
+
+def check_refs(store: Any, refs: Sequence[str]) -> None:
+    """Raise `FeatureError` for the first reference that names nothing, with the nearest one."""
+    known = {v.name: [f.name for f in v.features] for v in all_views(store)}
+    for ref in refs:
+        view, colon, feature = ref.partition(":")
+        view = view.partition("@")[0]
+        if not colon:
+            raise FeatureError(f"{ref} is no reference; write view:feature.")
+        if view not in known:
+            raise FeatureError(f"no feature view {view} for {ref}; {nearest(view, known)}")
+        if feature not in known[view]:
+            hint = nearest(feature, known[view])
+            raise FeatureError(f"view {view} has no feature {feature}; {hint}")

@@ -1,0 +1,123 @@
+"""What identifies the data that a retrieval read, to say later whether it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ...masking import public_uri
+from ...records.retrieval import Source
+
+
+def identify(views: Iterable[Any], repo: Path | None) -> tuple[Source, ...]:
+    """Each view's batch source now: for local files and folders their size and time of change.
+
+    On-demand views have none of their own. It asks the file system, and nobody else.
+    """
+    found = {}
+    for view in views:
+        source = getattr(view, "batch_source", None)
+        if source is not None:
+            found[source.name] = _seen(source, repo)
+    return tuple(found.values())
+
+
+def _seen(source: Any, repo: Path | None) -> Source:
+    path = getattr(source, "path", None) or None
+    kind = type(source).__name__
+    if not path:
+        table = getattr(source, "table", None) or getattr(source, "_table", None)
+        return Source(source.name, kind, table=str(table) if table else None)
+    record = Source(source.name, kind, public_uri(path))
+    local = _local(path, repo)
+    if local is None or not local.exists():
+        return record
+    return record if local.is_dir() else _measured(record, [local])
+
+
+def _measured(record: Source, files: list[Path]) -> Source:
+    stats = [f.stat() for f in files]
+    if not stats:
+        return record
+    changed = datetime.fromtimestamp(max(s.st_mtime for s in stats), UTC).isoformat()
+    return replace(record, size=sum(s.st_size for s in stats), modified=changed)
+
+
+def _local(path: str, repo: Path | None) -> Path | None:
+    if path.startswith("file://"):
+        return Path(path.removeprefix("file://"))
+    if "://" in path:
+        return None
+    return Path(path) if Path(path).is_absolute() or repo is None else repo / path
+
+
+def looked_into(record: Source, view: Any, repo: Path | None) -> Source:
+    """The same source with what takes longer: a folder's files, an object's ETag, Parquet's rows.
+
+    Rows and newest event come from the footer of a single file; other sources stay as they are.
+    """
+    source = view.batch_source
+    path = getattr(source, "path", None) or ""
+    local = _local(path, repo)
+    if local is not None:
+        if local.is_dir():
+            files = [f for f in local.rglob("*") if f.is_file()]
+            return replace(_measured(record, files), files=len(files))
+        if not local.is_file():
+            return record
+        own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}
+        moment = own.get(source.timestamp_field, source.timestamp_field)
+        rows, newest = _footer(local, moment, local.stat().st_mtime_ns)
+        return replace(record, rows=rows, newest=newest)
+    return _object(record, path, getattr(source, "s3_endpoint_override", None))
+
+
+@lru_cache(maxsize=256)
+def _footer(path: Path, moment: str, changed: int) -> tuple[int | None, str | None]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        footer = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return None, None  # a CSV, or a file that is being written
+    names = footer.schema.to_arrow_schema().names
+    if moment not in names or not footer.num_row_groups:
+        return footer.num_rows, None
+    place = [footer.schema.column(i).path for i in range(footer.num_columns)].index(moment)
+    parts = [footer.row_group(g).column(place).statistics for g in range(footer.num_row_groups)]
+    newest = [p.max for p in parts if p is not None and p.has_min_max]
+    if len(newest) < len(parts) or not all(isinstance(n, datetime) for n in newest):
+        return footer.num_rows, None
+    last = max(newest)
+    return footer.num_rows, (last if last.tzinfo else last.replace(tzinfo=UTC)).isoformat()
+
+
+def _object(record: Source, path: str, endpoint: str | None) -> Source:
+    """What the object store says of one object; nothing where it cannot be asked."""
+    try:
+        import fsspec
+
+        options = {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
+        system, inner = fsspec.core.url_to_fs(path, **options)
+        said = system.info(inner)
+    except (ImportError, OSError, ValueError):
+        return record  # no driver for it, no access, or a folder: the address says what it was
+    changed = said.get("LastModified") or said.get("mtime") or said.get("updated")
+    return replace(
+        record,
+        size=said.get("size"),
+        modified=changed.isoformat() if isinstance(changed, datetime) else changed,
+        etag=str(said.get("ETag") or said.get("etag") or "").strip('"') or None,
+    )
+
+
+def address_of(storage: Any) -> str:
+    """Where a saved dataset's storage is: a path, a table, or its kind."""
+    source = storage.to_data_source()
+    seen = _seen(source, None)
+    return seen.path or seen.table or seen.kind

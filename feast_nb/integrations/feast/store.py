@@ -1,0 +1,128 @@
+"""Open a feature repository: find it, read its settings, mend its relative paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ...errors import RepositoryError
+
+YAML = "feature_store.yaml"
+
+
+def find(start: Path | None = None) -> Path:
+    """The repository that is meant where none is named.
+
+    `FEAST_FS_YAML_FILE_PATH`, else the nearest folder with a `feature_store.yaml` from `start`
+    upward. Raises `RepositoryError` where there is none.
+    """
+    if named := os.environ.get("FEAST_FS_YAML_FILE_PATH"):
+        return Path(named)
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / YAML).is_file():
+            return folder / YAML
+    raise RepositoryError(
+        f"no {YAML} in {start} or above it; name the repository (%feast_store PATH) or make "
+        "one with `feast init`."
+    )
+
+
+def yaml_of(path: str | os.PathLike[str]) -> Path:
+    """The `feature_store.yaml` that a path means: the file itself, or the folder it is in."""
+    given = Path(path).expanduser()
+    inside = given / "feature_repo" / YAML
+    candidates = [given] if given.is_file() else [given / YAML, inside]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate.resolve()
+    if not given.exists():
+        raise RepositoryError(f"there is no {given}; name the folder that holds a {YAML}.")
+    raise RepositoryError(f"no {YAML} in {given}; name the folder that holds one.")
+
+
+def open_store(yaml: Path) -> Any:
+    """The `FeatureStore` of a `feature_store.yaml`.
+
+    Raises `RepositoryError`, with the first line of what Feast says, for a file that Feast cannot
+    use and for a registry that cannot be reached.
+    """
+    from feast import FeatureStore
+    from feast.errors import FeastError
+    from pydantic import ValidationError
+
+    try:
+        store = FeatureStore(repo_path=str(yaml.parent), fs_yaml_file=yaml)
+        mend_paths(store)
+        store.registry.list_projects()
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "file"
+        raise RepositoryError(f"{yaml}: {where}: {first['msg']}.") from problem
+    except (FeastError, OSError, ValueError, TypeError, AttributeError, ImportError) as problem:
+        raise RepositoryError(f"{yaml}: {_first_line(problem)}") from problem
+    except Exception as problem:  # a YAML parser's, a database driver's: said, with its cause kept
+        raise RepositoryError(f"cannot use {yaml}: {_first_line(problem)}") from problem
+    return store
+
+
+def is_applied(yaml: Path) -> bool:
+    """Whether a registry that is a file here is there: Feast makes one on opening."""
+    from feast.repo_config import load_repo_config
+    from pydantic import ValidationError
+
+    try:
+        config = load_repo_config(yaml.parent, yaml)
+    except (ValidationError, ValueError, OSError, TypeError, AttributeError, ImportError):
+        return True  # what is wrong with it, opening says
+    except Exception as problem:  # a YAML parser's
+        raise RepositoryError(f"cannot use {yaml}: {_first_line(problem)}") from problem
+    path = str(getattr(config.registry, "path", "") or "")
+    kind = str(getattr(config.registry, "registry_type", "file"))
+    return kind != "file" or not path or "://" in path or (yaml.parent / path).exists()
+
+
+def _first_line(problem: BaseException) -> str:
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return text if len(text) <= 300 else text[:297] + "…"
+
+
+def mend_paths(store: Any) -> None:
+    """Make a relative SQLite tracking URI mean a file beside `feature_store.yaml`.
+
+    Feast leaves it to MLflow, which takes it from the working folder: one database for each
+    folder that a notebook is in.
+    """
+    settings = getattr(store.config, "mlflow", None)
+    uri = getattr(settings, "tracking_uri", None)
+    if settings is None or not uri or not settings.enabled:
+        return
+    base = Path(store.config.repo_path or store.repo_path or Path.cwd()).resolve()
+    if (file := sqlite_file(uri)) is not None and not file.is_absolute():
+        (base / file).parent.mkdir(parents=True, exist_ok=True)
+        settings.tracking_uri = anchored(uri, base)
+
+
+def anchored(uri: str, base: Path) -> str:
+    """A SQLite URI whose relative file is one from a folder on; another as it is."""
+    file = sqlite_file(uri)
+    if file is None or file.is_absolute():
+        return uri
+    scheme, _, rest = uri.partition(":///")
+    _, mark, query = rest.partition("?")
+    return f"{scheme}:///{base / file}{mark}{query}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite tracking URI, relative where the URI is."""
+    scheme, _, rest = uri.partition(":///")
+    if scheme.partition("+")[0] != "sqlite" or not rest or rest == ":memory:":
+        return None
+    return Path(rest.partition("?")[0])
+
+
+def settings_of(store: Any) -> Any:
+    """The `mlflow:` block of the store's settings, or None where it is absent or not enabled."""
+    settings = getattr(store.config, "mlflow", None)
+    return settings if settings is not None and settings.enabled else None

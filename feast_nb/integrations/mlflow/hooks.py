@@ -1,0 +1,224 @@
+"""Notice runs that end, models that are logged and versions that are registered, whoever does it.
+
+Two things are also put right on the way: scikit-learn trees log without the user knowing about
+skops, and a SQLite tracking store beside a repository keeps its artifacts there too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+from ...patching.interrupts import guarded
+from ...patching.patches import Patches
+from . import http, silence
+
+
+class Started(NamedTuple):
+    """A run that MLflow started or resumed, its parent, and what MLflow took for its source."""
+
+    run_id: str
+    tracking_uri: str
+    name: str | None = None
+    parent_id: str | None = None
+    source: str | None = None
+
+
+class MlflowListener(Protocol):
+    """Who is told. What these raise becomes a warning, never an error in the user's call."""
+
+    def run_started(self, started: Started) -> None: ...
+
+    def run_ends(self, run_id: str, status: str) -> None: ...
+
+    def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None: ...
+
+    def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None: ...
+
+    def artifact_root(self, tracking_uri: str) -> Path | None: ...
+
+
+class RunHooks:
+    """MLflow's calls, noticed from its import (past or future) until `remove`."""
+
+    def __init__(self, listener: Callable[[], MlflowListener]) -> None:
+        self._wake = listener
+        self._patches = Patches()
+
+    @property
+    def _listener(self) -> MlflowListener:
+        """Made when it is first asked for: an extension that is only loaded costs nothing."""
+        return self._wake()
+
+    def install(self) -> None:
+        follow = self._patches.on_import
+        follow("mlflow.tracking.fluent", self._follow_fluent)
+        follow("mlflow.models.model", self._follow_models)
+        follow("mlflow.tracking._model_registry.fluent", self._follow_registry)
+        follow("mlflow.tracking._tracking_service.client", self._follow_client)
+        http.follow(self._patches)
+        silence.follow(self._patches)
+        follow("mlflow", self._follow_names)
+
+    def remove(self) -> None:
+        self._patches.undo()
+
+    def _follow_fluent(self, module: ModuleType) -> None:
+        self._patches.replace(module, "end_run", self._end_run)
+        self._patches.replace(module, "start_run", self._start_run)
+
+    def _follow_names(self, module: ModuleType) -> None:
+        """`mlflow.start_run` is a second name for the function of the fluent module."""
+        from mlflow.tracking import fluent
+
+        for name in ("start_run", "end_run"):
+            ours = vars(fluent)[name]
+            self._patches.put(module, name, ours, getattr(ours, "__wrapped__", ours))
+
+    def _follow_models(self, module: ModuleType) -> None:
+        self._patches.replace(module.Model, "log", self._log)
+
+    def _follow_registry(self, module: ModuleType) -> None:
+        self._patches.replace(module, "_register_model", self._register)
+
+    def _follow_client(self, module: ModuleType) -> None:
+        service = module.TrackingServiceClient  # `set_experiment` goes past `MlflowClient`
+        self._patches.replace(service, "create_experiment", self._create_experiment)
+
+    def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def start_run(*args: Any, **kwargs: Any) -> Any:
+            if self._patches.active and kwargs.get("nested"):
+                with guarded("looking up the experiment of the outer run"):
+                    _beside_parent(args, kwargs)
+            run = original(*args, **kwargs)
+            if self._patches.active:
+                with guarded("noting that a run started"):
+                    tags = run.data.tags
+                    self._listener.run_started(
+                        Started(
+                            run.info.run_id,
+                            _tracking_uri(),
+                            run.info.run_name,
+                            tags.get("mlflow.parentRunId"),
+                            tags.get("mlflow.source.name"),
+                        )
+                    )
+            return run
+
+        return start_run
+
+    def _end_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def end_run(*args: Any, **kwargs: Any) -> Any:
+            try:
+                if self._patches.active:
+                    with guarded("sending the records of a run that ends"):
+                        import mlflow
+
+                        if run := mlflow.active_run():
+                            status = str(args[0] if args else kwargs.get("status", "FINISHED"))
+                            self._listener.run_ends(run.info.run_id, status)
+            finally:  # Ctrl-C while the records are sent: the run ends all the same
+                ended = original(*args, **kwargs)
+            return ended
+
+        return end_run
+
+    def _log(self, original: Any) -> Any:
+        call = original.__func__ if isinstance(original, classmethod) else original
+        signature = inspect.signature(call)
+
+        @functools.wraps(call)
+        def log(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            model = None
+            if self._patches.active:
+                with guarded("looking at a model to be logged"):
+                    asked = signature.bind(cls, *args, **kwargs).arguments
+                    model = _model_of(asked.get("kwargs", {}))
+                    if _wants_skops(asked.get("flavor"), kwargs):
+                        kwargs["skops_trusted_types"] = _own_types(model)
+            info = call(cls, *args, **kwargs)
+            if self._patches.active:
+                with guarded("recording a logged model"):
+                    self._listener.model_logged(info, model, _tracking_uri())
+            return info
+
+        return classmethod(log)
+
+    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def _register_model(model_uri: str, *args: Any, **kwargs: Any) -> Any:
+            version = original(model_uri, *args, **kwargs)
+            if self._patches.active:
+                with guarded("recording a registered version"):
+                    self._listener.version_registered(version, model_uri, _tracking_uri())
+            return version
+
+        return _register_model
+
+    def _create_experiment(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def create_experiment(
+            client: Any, name: str, artifact_location: str | None = None, *args: Any, **kwargs: Any
+        ) -> Any:
+            if self._patches.active and artifact_location is None:
+                with guarded("placing the artifacts of an experiment"):
+                    root = self._listener.artifact_root(client.tracking_uri)
+                    artifact_location = (root / name).as_uri() if root else None
+            return original(client, name, artifact_location, *args, **kwargs)
+
+        return create_experiment
+
+
+def _beside_parent(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A nested run is in its parent's experiment, where the user chose none.
+
+    Feast sets the project's experiment for good when it starts a run; here it is only told, so
+    that a choice stays the user's, and MLflow would take its default for the nested one.
+    """
+    import mlflow
+    from mlflow.tracking import fluent
+
+    if args or kwargs.get("run_id") or kwargs.get("experiment_id") or fluent._active_experiment_id:
+        return
+    chosen = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    outer = mlflow.active_run()
+    if outer is not None and not any(os.environ.get(name) for name in chosen):
+        kwargs["experiment_id"] = outer.info.experiment_id
+
+
+def _tracking_uri() -> str:
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
+def _model_of(kwargs: dict[str, Any]) -> Any:
+    """The model among a flavour's own arguments: `sk_model`, `xgb_model`, `python_model`, …"""
+    for name, value in kwargs.items():
+        if name == "model" or (name.endswith("_model") and value is not None):
+            return value
+    return None
+
+
+def _wants_skops(flavor: Any, kwargs: dict[str, Any]) -> bool:
+    """A scikit-learn model in the skops format for which the user named no trusted types.
+
+    skops guards those who load a stranger's file; these types are of a model that was trained in
+    this process a moment ago.
+    """
+    if getattr(flavor, "__name__", "") != "mlflow.sklearn" or kwargs.get("skops_trusted_types"):
+        return False
+    return kwargs.get("serialization_format") in (None, "skops")
+
+
+def _own_types(model: Any) -> list[str] | None:
+    import skops.io
+
+    return list(skops.io.get_untrusted_types(data=skops.io.dumps(model))) or None

@@ -1,0 +1,168 @@
+"""MLflow's server, asked as MLflow asks, with little patience: its retries go on for minutes.
+
+Certificates, tokens and proxies are those of MLflow's own client, since it is what asks. What
+cannot be sent is kept on disk and tried again by the outbox; what a magic asks for is refused in
+one line. The user's own calls of MLflow keep MLflow's patience.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from ...errors import TrackingError
+from ...patching.patches import Patches
+
+PATIENCE = 3.0  # seconds for a first sign of life
+_SECONDS = (3.05, 6.0)  # to connect, and between two bytes of an answer
+_SENDS = "_get_http_response_with_retries"
+
+_short: ContextVar[bool] = ContextVar("feast_nb_short_timeouts", default=False)
+_seen_alive: dict[str, float] = {}
+
+
+def check_reachable(uri: str | None) -> None:
+    """Raise `TrackingError` within seconds where no server answers at an http(s) address."""
+    parts = urlsplit(uri or "")
+    if (
+        parts.scheme not in ("http", "https")
+        or time.monotonic() - _seen_alive.get(str(uri), -9) < 5
+    ):
+        return
+    from mlflow.exceptions import MlflowException
+
+    try:
+        status = _ask(str(uri))
+    except MlflowException as problem:
+        raise _unreachable(parts, _cause(str(problem))) from None
+    if status >= 500:
+        raise TrackingError(
+            f"the MLflow server at {parts.hostname} answers {status}; look at its log."
+        )
+    _seen_alive[str(uri)] = time.monotonic()
+
+
+def _ask(uri: str) -> int:
+    """The status of the server's page of health, by MLflow's own request."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    ask = functools.partial(
+        http_request,
+        get_default_host_creds(uri),
+        "/health",
+        "GET",
+        timeout=PATIENCE,
+        max_retries=0,
+        retry_timeout_seconds=PATIENCE,
+        raise_on_status=False,
+    )
+    try:
+        return int(ask().status_code)
+    except MlflowException as problem:
+        if not re.search("aborted|reset|closed|disconnected", str(problem), re.I):
+            raise
+        return int(ask().status_code)  # a connection that was kept open for too long is made anew
+
+
+def _cause(text: str) -> str:
+    """Why a request failed, in few words."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not trusted; name it in MLFLOW_TRACKING_SERVER_CERT_PATH"
+    if "timed out" in text or "timeout" in text:
+        return "no answer"
+    known = re.search(
+        "Name or service not known|Temporary failure in name resolution|nodename nor servname"
+        "|No route to host|Cannot connect to proxy|Connection refused|SSLError",
+        text,
+    )
+    return known[0][0].lower() + known[0][1:] if known else "no connection"
+
+
+@contextmanager
+def short_timeouts() -> Iterator[None]:
+    """Requests of ours: they give up soon, and a server that went away is told as one."""
+    from mlflow.exceptions import MlflowException
+
+    token = _short.set(True)
+    try:
+        yield
+    except MlflowException as problem:
+        if (away := _away(problem)) is not None:
+            raise away from problem
+        raise
+    finally:
+        _short.reset(token)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """The same, with MLflow's refusals as one line of ours and its error as the cause."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with short_timeouts():
+            yield
+    except MlflowException as problem:
+        text = " ".join(str(problem).split())
+        raise TrackingError(f"MLflow refuses: {text[:300]}") from problem
+
+
+def _away(problem: Exception) -> TrackingError | None:
+    """The error for a server that went away since it was last heard of; None for another."""
+    found = re.search(
+        r"API request to (\S+) failed with (?:timeout )?exception (.*)", str(problem), re.S
+    )
+    if found is None:
+        return None
+    parts = urlsplit(found[1])
+    for uri in [u for u in _seen_alive if urlsplit(u).netloc == parts.netloc]:
+        _seen_alive.pop(uri, None)
+    return _unreachable(parts, _cause(str(problem)))
+
+
+def _unreachable(parts: SplitResult, what: str) -> TrackingError:
+    return TrackingError(
+        f"the MLflow server at {parts.hostname}:{parts.port or parts.scheme} cannot be "
+        f"reached ({what}); start it, or correct mlflow.tracking_uri in feature_store.yaml."
+    )
+
+
+def follow(patches: Patches) -> None:
+    """Put it around MLflow's one function that sends requests, now or when it is imported."""
+
+    def put(module: ModuleType) -> None:
+        if hasattr(module, _SENDS):
+            patches.replace(module, _SENDS, patient)
+
+    patches.on_import("mlflow.utils.rest_utils", put)
+
+
+def patient(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What is put around MLflow's one function that sends requests."""
+
+    @functools.wraps(original)
+    def send(method: str, url: str, max_retries: int, *args: Any, **kwargs: Any) -> Any:
+        if not _short.get():
+            return original(method, url, max_retries, *args, **kwargs)
+        from requests import ConnectionError
+
+        if method.upper() != "PUT":  # a large file takes the server its time
+            kwargs["timeout"] = _SECONDS
+        try:
+            return original(method, url, 0, *args, **kwargs)
+        except ConnectionError as problem:
+            if "timed out" in str(problem):
+                raise
+            # A connection that was kept open for too long is made anew.
+            return original(method, url, 0, *args, **kwargs)
+
+    return send

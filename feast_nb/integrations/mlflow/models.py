@@ -1,0 +1,302 @@
+"""Models: what kind they are, what they take, how they are logged, registered and named."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import ModelError, nearest
+from ...records.contract import ModelVersion
+from .clients import client
+from .flavors import FLAVORS
+from .http import check_reachable, translate_errors
+from .runs import at
+from .silence import silent
+
+_OF_TENSORS = ("tensorflow", "keras", "pytorch")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model says it takes: names in order where it knows them, else how many."""
+
+    names: tuple[str, ...] | None = None
+    width: int | None = None
+
+
+def flavor_of(model: Any) -> str | None:
+    """MLflow's flavour for a model, or None for something that is no model it knows."""
+    for flavor, (module_name, classes) in FLAVORS.items():
+        module = sys.modules.get(module_name)
+        for dotted in classes if module is not None else ():
+            kind: Any = module
+            for part in dotted.split("."):
+                kind = getattr(kind, part, None)
+            if isinstance(kind, type) and issubclass(type(model), kind):
+                return flavor
+    return None
+
+
+def is_fitted(model: Any) -> bool:
+    """Whether a model has been trained, as far as it can tell: scikit-learn's own rule."""
+    flavor = flavor_of(model)
+    if flavor not in ("sklearn", "xgboost", "lightgbm"):
+        return True
+    if not hasattr(model, "get_params"):
+        return True  # a booster is the product of training
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(model)
+    except (NotFittedError, TypeError):
+        return False
+    return True
+
+
+def inputs_of(model: Any) -> Inputs:
+    """The names of a model's inputs, in its own order, or their number."""
+    flavor = flavor_of(model)
+    names = None
+    if flavor == "lightgbm":
+        names = _lightgbm_names(model)
+    elif flavor == "xgboost" and not hasattr(model, "get_params"):
+        names = model.feature_names  # a booster; None for one of an array
+    elif flavor is not None:
+        names = getattr(model, "feature_names_in_", None)
+    if names is not None and len(names):
+        return Inputs(tuple(str(n) for n in names), len(names))
+    return Inputs(None, _width(model) if flavor is not None else None)
+
+
+def _lightgbm_names(model: Any) -> list[str] | None:
+    """LightGBM names the columns of a bare array itself: those are nobody's."""
+    if hasattr(model, "get_params") and not is_fitted(model):
+        return None
+    names = model.feature_name() if callable(getattr(model, "feature_name", None)) else None
+    names = names or model.feature_name_
+    made_up = all(n == f"Column_{i}" for i, n in enumerate(names))
+    return None if made_up else list(names)
+
+
+def _width(model: Any) -> int | None:
+    for name in ("n_features_in_", "num_features", "num_feature"):
+        found = getattr(model, name, None)
+        found = found() if callable(found) else found
+        if isinstance(found, int):
+            return found
+    return None
+
+
+def log(
+    uri: str, run_id: str, model: Any, flavor: str, example: Any, name: str = "model"
+) -> ModelVersion:
+    """Log a model to a run with signature and input example.
+
+    `example` is a frame of the model's inputs in its order, or None where none is known; the
+    model is then logged without a signature.
+    """
+    check_reachable(uri)
+    import numpy as np
+
+    module = importlib.import_module(f"mlflow.{flavor}")
+    arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
+    trouble = None
+    with translate_errors(), _active(uri, run_id), silent():
+        if example is not None:
+            if flavor in _OF_TENSORS:  # their signatures have no names to lose
+                example = np.asarray(example, dtype="float32")
+            arguments["signature"], trouble = _signature(model, example)
+            if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
+                arguments["input_example"] = example[:5]
+        positional = () if flavor == "pyfunc" else (model,)
+        info = module.log_model(*positional, name=name, **arguments)
+    if trouble is not None:
+        warnings.warn(trouble, stacklevel=2)
+    return ModelVersion(
+        model_id=str(info.model_id), run_id=run_id, uri=info.model_uri, flavor=flavor
+    )
+
+
+def _signature(model: Any, example: Any) -> tuple[Any, str | None]:
+    """The signature from an example and what the model says to it, and what went wrong if so.
+
+    Rows with gaps are left out where the model refuses them: it may have been fitted without.
+    """
+    from mlflow.models import infer_signature
+
+    whole = example.dropna() if hasattr(example, "dropna") else example
+    trouble = None
+    for rows in (example, whole):
+        try:
+            return infer_signature(example, _answer(model, rows) if len(rows) else None), None
+        except Exception as problem:  # the user's model: a signature of inputs alone says as much
+            trouble = (
+                f"{type(model).__name__} could not predict from the training frame's columns "
+                f"({type(problem).__name__}); its signature has inputs only."
+            )
+    return infer_signature(example, None), trouble
+
+
+def _answer(model: Any, example: Any) -> Any:
+    """What a model says to an example, or None for one that is only called by MLflow."""
+    predict = getattr(model, "predict", None)
+    flavor = flavor_of(model)
+    if flavor == "pytorch":
+        import torch
+
+        with torch.no_grad():
+            return model(torch.from_numpy(example)).numpy()
+    if flavor == "pyfunc" and "context" in inspect.signature(model.predict).parameters:
+        return predict(None, example) if callable(predict) else None
+    return predict(example) if callable(predict) else None
+
+
+@contextlib.contextmanager
+def _active(uri: str, run_id: str) -> Iterator[None]:
+    """Have a run active in this thread for MLflow's fluent calls, an ended one too."""
+    import mlflow
+    from mlflow.tracking import fluent
+
+    before = mlflow.get_tracking_uri()
+    stack = fluent._active_run_stack.get()
+    mlflow.set_tracking_uri(uri)
+    stack.append(mlflow.ActiveRun(mlflow.get_run(run_id)))
+    try:
+        yield
+    finally:
+        stack.pop()
+        mlflow.set_tracking_uri(before)
+
+
+def register(uri: str, logged: ModelVersion, name: str, aliases: Sequence[str]) -> ModelVersion:
+    """Register a logged model as a new version of `name` and point the aliases at it."""
+    check_reachable(uri)
+    import mlflow
+
+    with translate_errors(), silent():
+        version = mlflow.register_model(f"models:/{logged.model_id}", name)
+        for alias in aliases:
+            client(uri).set_registered_model_alias(name, alias, version.version)
+    return ModelVersion(
+        model_id=logged.model_id,
+        run_id=logged.run_id,
+        uri=f"models:/{name}/{version.version}",
+        flavor=logged.flavor,
+        name=name,
+        version=str(version.version),
+        aliases=tuple(aliases),
+    )
+
+
+def uri_of(uri: str, named: str) -> str:
+    """MLflow's URI for a model as people name it: `name/3`, `name@alias`, `name`, or a URI.
+
+    A bare name means its latest version. Raises `ModelError` where there is no such model.
+    """
+    if "://" in named or named.startswith(("models:/", "runs:/")):
+        return named
+    if "@" in named or "/" in named:
+        return f"models:/{named}"
+    known = [int(v.version) for v in client(uri).search_model_versions(f"name = '{named}'")]
+    if not known:
+        hint = nearest(named, list(registered_names(uri)))
+        raise ModelError(f"no registered model {named}; {hint or 'none is registered.'}")
+    return f"models:/{named}/{max(known)}"
+
+
+def load(uri: str, named: str, flavor: str | None = None) -> Any:
+    """A logged or registered model, in the library it was trained with (`flavor`), not as PyFunc.
+
+    Raises `ModelError` where there is no such model, or not of that flavour.
+    """
+    check_reachable(uri)
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import get_model_info
+
+    with at(uri, always=True), silent():
+        address = uri_of(uri, named)
+        try:
+            kinds = get_model_info(address).flavors
+        except MlflowException as problem:
+            text = " ".join(str(problem).split())[:300]
+            raise ModelError(f"no model {named}: {text}") from problem
+        mine = [f for f in FLAVORS if f in kinds]
+        chosen = flavor_named(flavor) if flavor else (mine[0] if mine else "pyfunc")
+        if flavor and flavor != "pyfunc" and flavor not in kinds:
+            raise ModelError(f"{named} is not of flavour {flavor}, but {', '.join(mine)}.")
+        return importlib.import_module(f"mlflow.{chosen}").load_model(address)
+
+
+def signature_of(info: Any) -> dict[str, str] | None:
+    """Column → type of a logged model's signature, where it has named columns."""
+    inputs = getattr(getattr(info, "signature", None), "inputs", None)
+    if inputs is None or not inputs.has_input_names():
+        return None
+    return {str(c.name): str(getattr(c.type, "name", c.type)) for c in inputs.inputs}
+
+
+def registered_names(uri: str) -> dict[str, tuple[str, ...]]:
+    """Every registered model's name with its aliases, all pages of them."""
+    api = client(uri)
+    found: dict[str, tuple[str, ...]] = {}
+    token = None
+    while True:
+        page = api.search_registered_models(max_results=1000, page_token=token)
+        found.update({m.name: tuple(m.aliases or ()) for m in page})
+        token = page.token
+        if not token:
+            return found
+
+
+def versions_of_run(uri: str, run_id: str) -> list[ModelVersion]:
+    """The registered versions that came from a run, with the aliases that point at them now."""
+    api = client(uri)
+    found = []
+    for version in api.search_model_versions(f"run_id = '{run_id}'"):
+        aliases = api.get_registered_model(version.name).aliases or {}
+        mine = tuple(a for a, number in aliases.items() if str(number) == str(version.version))
+        found.append(
+            ModelVersion(
+                model_id=str(version.source or "").removeprefix("models:/"),
+                run_id=run_id,
+                uri=f"models:/{version.name}/{version.version}",
+                name=version.name,
+                version=str(version.version),
+                aliases=mine,
+            )
+        )
+    return found
+
+
+def tag_version(uri: str, name: str, version: str, tags: dict[str, str]) -> None:
+    """Write tags on a registered version."""
+    api = client(uri)
+    for key, value in tags.items():
+        api.set_model_version_tag(name, version, key, value)
+
+
+def keep_contract(uri: str, model_id: str, text: str, tags: dict[str, str]) -> None:
+    """Put a contract among the files of a LoggedModel, and say in its tags what it holds."""
+    import tempfile
+    from pathlib import Path
+
+    api = client(uri)
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        path = Path(place) / "feast_contract.json"
+        path.write_text(text, encoding="utf-8")
+        api.log_model_artifact(model_id, str(path))
+    api.set_logged_model_tags(model_id, tags)
+
+
+def flavor_named(name: str) -> str:
+    """A flavour the user typed; raises `ModelError` with the nearest one we know."""
+    if name not in FLAVORS:
+        raise ModelError(f"no flavour {name}; {nearest(name, FLAVORS)}")
+    return name

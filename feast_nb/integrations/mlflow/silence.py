@@ -1,0 +1,97 @@
+"""MLflow without its progress bars, hints and registry chatter, where a call is one of ours.
+
+Nothing of the process is changed for it, neither filters nor streams nor environment: other
+threads go on meanwhile. Each place in MLflow that speaks looks whether the call is one of ours.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+from ...patching.patches import Patches
+
+_LOGGERS = ("mlflow.models.model", "mlflow.types.utils")
+
+_silent: ContextVar[bool] = ContextVar("feast_nb_silent", default=False)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """What MLflow does within, in this thread, is ours: it says nothing of it."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def follow(patches: Patches) -> None:
+    """Have each place look, now or when it is imported, until the patches are undone."""
+
+    def bars(module: ModuleType) -> None:
+        patches.replace(module.ArtifactProgressBar, "set_pbar", _unless_silent)
+
+    def chatter(module: ModuleType) -> None:
+        """`Successfully registered model …`: the summary says it."""
+        if hasattr(module, "eprint"):
+            patches.replace(module, "eprint", _unless_silent)
+
+    def hints(module: ModuleType) -> None:
+        """That a column of integers may come to hold gaps: our contract says it."""
+        patches.replace(module, "warnings", _Warnings)
+        for name in _LOGGERS:
+            patches.replace(logging.getLogger(name), "filter", _filtered)
+
+    patches.on_import("mlflow.utils.file_utils", bars)
+    patches.on_import("mlflow.tracking._model_registry.fluent", chatter)
+    patches.on_import("mlflow.types.utils", hints)
+
+
+def follow_once() -> None:
+    """The same where no extension is loaded that would see to it: a worker, a script."""
+    from mlflow.utils.file_utils import ArtifactProgressBar
+
+    if not hasattr(ArtifactProgressBar.set_pbar, "__wrapped__"):
+        follow(Patches())
+
+
+def _unless_silent(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return None if _silent.get() else original(*args, **kwargs)
+
+    return call
+
+
+def _filtered(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A logger passes errors only, of a call of ours."""
+
+    @functools.wraps(original)
+    def passes(record: logging.LogRecord) -> Any:
+        if _silent.get() and record.levelno < logging.ERROR:
+            return False
+        return original(record)
+
+    return passes
+
+
+class _Warnings:
+    """The `warnings` that one module of MLflow sees: without those of our calls."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def warn(self, *args: Any, **kwargs: Any) -> None:
+        if not _silent.get():
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+            warnings.warn(*args, **kwargs)

@@ -1,0 +1,113 @@
+"""What is written to a run and read back from it: tags and metrics in one request, artifacts."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import GoneError
+from .clients import client, database_exists, database_file
+from .http import check_reachable, translate_errors
+from .silence import silent
+
+
+def write(
+    uri: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    files: Sequence[tuple[Path | str, str]] = (),
+) -> None:
+    """Write to a run, finished ones too: tags and metrics in one request, then each file.
+
+    A file is a path to upload or the text to upload, with its path among the artifacts. Raises
+    `GoneError` where there is no such run any more.
+    """
+    check_reachable(uri)
+    _check_database(uri)
+    from mlflow.entities import Metric, RunTag
+    from mlflow.exceptions import MlflowException
+
+    api = client(uri)
+    now = int(time.time() * 1000)
+    try:
+        if tags or metrics:
+            api.log_batch(
+                run_id,
+                metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
+                tags=[RunTag(k, v) for k, v in tags.items()],
+            )
+        for content, artifact in files:
+            _upload(api, run_id, content, artifact)
+    except MlflowException as problem:
+        if problem.error_code == "RESOURCE_DOES_NOT_EXIST" or "'active' state" in str(problem):
+            raise GoneError(f"run {run_id} is not there any more (deleted?).") from problem
+        raise
+
+
+def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
+    """Take tags off a run, where they still are what we wrote: Feast may have written since."""
+    api = client(uri)
+    now = api.get_run(run_id).data.tags
+    for key, value in tags.items():
+        if now.get(key) == value:
+            api.delete_tag(run_id, key)
+
+
+def _check_database(uri: str) -> None:
+    """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
+    if not database_exists(uri):
+        raise GoneError(f"the tracking database {database_file(uri)} is not there any more.")
+
+
+def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
+    folder, _, name = artifact.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        local = Path(place) / name
+        if isinstance(content, Path):
+            local.symlink_to(content.resolve())
+        else:
+            local.write_text(content, encoding="utf-8")
+        if local.is_dir():
+            api.log_artifacts(run_id, str(local), artifact)
+        else:
+            api.log_artifact(run_id, str(local), folder or None)
+
+
+def download(uri: str, artifact_uri: str, place: Path) -> Path:
+    """An artifact of a run (`runs:/<id>/path`), downloaded; raises `TrackingError` if not."""
+    from mlflow.artifacts import download_artifacts
+
+    check_reachable(uri)
+    with translate_errors(), silent():
+        return Path(
+            download_artifacts(artifact_uri=artifact_uri, dst_path=str(place), tracking_uri=uri)
+        )
+
+
+def read_text(uri: str, run_id: str, artifact: str) -> str | None:
+    """The text of an artifact, or None where the run has none of that name."""
+    check_reachable(uri)
+    folder = artifact.rpartition("/")[0]
+    api = client(uri)
+    if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:
+        return None
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        with silent():
+            local = api.download_artifacts(run_id, artifact, place)
+        return Path(local).read_text(encoding="utf-8")
+
+
+def text_of(uri: str, run_id: str, artifact: str) -> str | None:
+    """The same; None where the run is gone, too."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read_text(uri, run_id, artifact)
+    except MlflowException as problem:
+        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None

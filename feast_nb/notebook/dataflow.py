@@ -1,0 +1,164 @@
+"""What a cell's text says: the variables it reads and binds, and secrets, which nobody keeps."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+
+def without_magic(source: str) -> str:
+    """A cell's code without the cell magics (`%%time`, `%%feast_train`) above it."""
+    lines = source.lstrip().splitlines(keepends=True)
+    while lines and (lines[0].startswith("%%") or not lines[0].strip()):
+        lines.pop(0)
+    return "".join(lines)
+
+
+def names_stored(source: str) -> set[str]:
+    """The variables that a cell's code binds in the notebook, however deep in its blocks."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return set()
+    found = _Bound()
+    found.visit(tree)
+    return found.names
+
+
+class _Bound(ast.NodeVisitor):
+    """The names bound in the scope of a cell. (`symtable` differs: Python 3.12 inlines some.)"""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.names.add(node.id)
+
+    def visit_alias(self, node: ast.alias) -> None:
+        self.names.add(node.asname or node.name.partition(".")[0])
+
+    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        self.names.add(node.name)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """Its own scope."""
+
+    def _comprehension(self, node: ast.AST) -> None:
+        """A scope of its own, but for `:=`, which binds outside."""
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.NamedExpr):
+                self.visit(inner.target)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+
+
+def names_loaded(source: str) -> set[str]:
+    """The variables that a cell's code reads."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return set()
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def names_read(source: str) -> set[str]:
+    """The variables whose values from before a cell it reads: not those that it binds first.
+
+    What an `if` binds may not be bound; other blocks are taken to run.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return set()
+    read: set[str] = set()
+    _reads(tree.body, set(), read)
+    return read
+
+
+def _reads(body: list[ast.stmt], bound: set[str], read: set[str]) -> None:
+    for node in body:
+        inner = [getattr(node, n, []) for n in ("body", "orelse", "finalbody")]
+        inner += [h.body for h in getattr(node, "handlers", [])]
+        compound = any(inner) and not isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        )
+        if not compound:
+            read |= set(_read(node)) - bound
+            bound |= _bound_by(node)
+            continue
+        for target, value in _assigned(node):
+            read |= set(_read(value)) - bound
+            bound |= set(_changed(target))
+        for part in (getattr(node, "test", None), *getattr(node, "items", ())):
+            if part is not None:
+                read |= set(_read(part)) - bound
+        for block in inner:
+            _reads(block, set(bound) if isinstance(node, ast.If) else bound, read)
+
+
+def _bound_by(node: ast.stmt) -> set[str]:
+    found = _Bound()
+    found.visit(node)
+    return found.names
+
+
+def flows(source: str) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """Each assignment of a cell, in order: the variables it changes, and those it reads for it.
+
+    `train["rate"] = df["rate"]` changes `train`; what a function does inside is not seen.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return []
+    return list(_flows(tree.body))
+
+
+def _flows(body: list[ast.stmt]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        for target, value in _assigned(node):
+            yield frozenset(_changed(target)), frozenset(_read(value))
+        for name in ("body", "orelse", "finalbody"):
+            yield from _flows(getattr(node, name, []))
+        for handler in getattr(node, "handlers", []):
+            yield from _flows(handler.body)
+
+
+def _assigned(node: ast.stmt) -> Iterator[tuple[ast.AST, ast.AST]]:
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield target, node.value
+    elif isinstance(node, (ast.AugAssign, ast.AnnAssign)) and node.value is not None:
+        yield node.target, node.value
+    elif isinstance(node, (ast.For, ast.AsyncFor)):
+        yield node.target, node.iter
+    elif isinstance(node, (ast.With, ast.AsyncWith)):
+        for item in node.items:
+            if item.optional_vars is not None:
+                yield item.optional_vars, item.context_expr
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        # `frame.insert(…)`, `frame.update(other)`: a method may change what it is called on.
+        called = node.value.func
+        if isinstance(called, ast.Attribute):
+            yield called.value, node.value
+
+
+def _changed(target: ast.AST) -> Iterator[str]:
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for part in target.elts:
+            yield from _changed(part)
+    elif isinstance(target, (ast.Subscript, ast.Attribute, ast.Starred)):
+        yield from _changed(target.value)
+
+
+def _read(value: ast.AST) -> Iterator[str]:
+    for node in ast.walk(value):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id

@@ -1,0 +1,1 @@
+"""Replacing a foreign call and putting it back; our bookkeeping inside somebody else's call."""

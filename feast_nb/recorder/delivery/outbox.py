@@ -1,0 +1,308 @@
+"""Records on their way to MLflow, on disk until MLflow has them.
+
+One file for each process, one JSON line for each entry, handed to the operating system before
+`put` returns, so that a killed kernel loses nothing. Threads of ours deliver, one for each
+server. The file is locked while its process lives: one that can be locked was left by a dead
+process, and the next session delivers what is in it.
+
+What MLflow has for good is forgotten, and the file is written anew without it when it has grown:
+its size follows what is still to be delivered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ...patching import threads
+from ...records.outbox import OutboxEntry
+from .outbox_file import OutboxFile, left_behind
+from .run_queue import Batch, RunQueue
+
+Deliver = Callable[[Batch], bool]
+
+_SETTLE = 0.2  # seconds in which further entries for a run join the same request
+_RETRY = (1.0, 5.0, 15.0, 60.0)
+_POLL = 0.5  # seconds between two looks whether a thread of ours lacks a module
+
+_outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
+
+
+class LeftBehind(NamedTuple):
+    """A run in the file of a dead process, and the entries that MLflow may not have."""
+
+    run_id: str
+    tracking_uri: str
+    entries: tuple[OutboxEntry, ...]
+
+
+class Outbox:
+    """Takes entries at once, delivers them later, loses none.
+
+    `deliver` writes a batch to MLflow and says whether MLflow has all of the run's entries for
+    good. `connect` is asked once for each server, in a thread of the user's, to load what
+    delivering needs, and says whether it could; `say` tells the user.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        deliver: Deliver,
+        troubled: Callable[[RunQueue], None],
+        connect: Callable[[str], bool] | None = None,
+        say: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.folder = folder
+        self._deliver = deliver
+        self._troubled = troubled
+        self._connect = connect
+        self._say = say
+        self._begin()
+        _outboxes.add(self)
+
+    def _begin(self) -> None:
+        self._queues: dict[str, RunQueue] = {}
+        self._changed = threading.Condition()
+        self._busy: set[str] = set()
+        self._threads: dict[str, threading.Thread] = {}
+        self._connected: set[str] = set()
+        self._closing = False
+        self._file = OutboxFile(self.folder)
+
+    @property
+    def path(self) -> Path:
+        """The file of this process; it may not be there yet."""
+        return self._file.path
+
+    # ------------------------------------------------------------------ in
+
+    def put(self, run_id: str, tracking_uri: str, entry: OutboxEntry, soon: bool = True) -> None:
+        """Keep an entry for a run: on disk when this returns, in MLflow soon.
+
+        One that is not for `soon` goes with the next that is, with `hurry` or with `flush`.
+        """
+        with self._changed:
+            queue = self._queues.setdefault(run_id, RunQueue(run_id, tracking_uri))
+            self._file.begin(queue)
+            self._file.write_entry(queue, queue.last + 1, entry)
+            queue.add(entry)
+            self._file.compact(self._queues.values())
+            if soon:
+                self._hurry(queue)
+
+    def hurry(self, run_id: str) -> None:
+        """Send what is kept for a run soon."""
+        with self._changed:
+            queue = self._queues.get(run_id)
+            if queue is not None and queue.pending:
+                self._hurry(queue)
+
+    def _hurry(self, queue: RunQueue) -> None:
+        queue.due = queue.due or time.monotonic() + _SETTLE
+        self._start(queue.tracking_uri)
+        self._changed.notify_all()
+
+    # ------------------------------------------------------------------ waiting
+
+    def connect(self) -> None:
+        """In a thread of the user's: load what delivering needs, and begin with what is due."""
+        if threads.is_ours():
+            return
+        threads.load_wanted()
+        with self._changed:
+            due = {q.tracking_uri for q in self._queues.values() if q.due}
+        for uri in due - self._connected:
+            try:
+                there = self._connect is None or self._connect(uri)
+            except Exception as problem:  # whatever a store raises: said, and tried again
+                self._refused(uri, problem)
+                continue
+            if there:
+                with self._changed:
+                    self._connected.add(uri)
+                    self._start(uri)
+
+    def flush(self, run_id: str | None = None, seconds: float = 10.0, final: bool = False) -> bool:
+        """Wait until MLflow has everything (of one run), at most `seconds`; whether it has."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            queues = [q for q in self._queues.values() if run_id in (None, q.run_id)]
+            queues = [q for q in queues if q.pending or q.due or (final and not q.finished)]
+            under_way = {q.run_id for q in queues if q.run_id in self._busy}
+            for queue in queues:
+                queue.send_now(final)
+        while True:
+            self.connect()
+            with self._changed:
+                for uri in {q.tracking_uri for q in queues}:
+                    self._start(uri)
+                self._changed.notify_all()
+                if all(self._settled(q) for q in queues):
+                    return True
+                for queue in queues:  # one that began before does not tell how it is now
+                    if queue.trouble and queue.run_id in under_way:
+                        under_way.remove(queue.run_id)
+                        queue.due, queue.trouble = time.monotonic(), None
+                        self._changed.notify_all()
+                left = deadline - time.monotonic()
+                if left <= 0 or any(self._is_stuck(q) for q in queues):
+                    return False
+                self._changed.wait(min(left, _POLL))
+
+    def _settled(self, queue: RunQueue) -> bool:
+        return not queue.pending and not queue.due and queue.run_id not in self._busy
+
+    def _is_stuck(self, queue: RunQueue) -> bool:
+        """Whether waiting is of no use: it failed, or nothing can be sent to its server yet."""
+        waits = self._connect is not None and queue.tracking_uri not in self._connected
+        return queue.trouble is not None or (waits and not self._settled(queue))
+
+    def pending(self, run_id: str | None = None) -> int:
+        """How many entries MLflow does not have yet."""
+        with self._changed:
+            return sum(q.pending for q in self._queues.values() if run_id in (None, q.run_id))
+
+    def close(self, seconds: float = 5.0) -> bool:
+        """Deliver what can be delivered in time and stop; the rest stays on disk for the next."""
+        done = self.flush(seconds=seconds, final=True)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in list(self._threads.values()):
+            thread.join(1.0 if done else 0.1)
+        with self._changed:
+            if self.pending():
+                self._file.close()
+            else:
+                self._file.remove(self._queues.values())
+        return done
+
+    # ------------------------------------------------------------------ those who died
+
+    def recover(self) -> Iterator[LeftBehind]:
+        """Take over the files of dead processes: what is in them is delivered from here on.
+
+        Their entries are copied to this outbox's own file before theirs is removed; a death in
+        between delivers some twice, and none never. What cannot be read is set aside, with a
+        word. Yields each run, so that the caller can see which were left open.
+        """
+        for found in left_behind(self.folder, but=self.path):
+            with self._changed:
+                for queue in found.queues:
+                    self._take_over(queue)
+            found.remove()
+            if found.rejected:
+                self._say(
+                    f"{len(found.rejected)} records of an earlier session cannot be read "
+                    f"({found.rejected[0]}); they are set aside in {self.folder / 'rejected'}."
+                )
+            for queue in found.queues:
+                yield LeftBehind(queue.run_id, queue.tracking_uri, tuple(queue.kept()))
+
+    def _take_over(self, dead: RunQueue) -> None:
+        """Make a dead process's entries ours; a run that goes on here gets all of them anew."""
+        if dead.finished and not dead.pending:
+            return
+        mine = self._queues.setdefault(dead.run_id, dead)
+        if mine is not dead:
+            mine.take_over(dead)
+        self._file.begin(mine)
+        mine.due = time.monotonic()
+        self._start(mine.tracking_uri)
+        self._changed.notify_all()
+
+    def set_aside(self, run_id: str, entry: OutboxEntry, reason: str) -> None:
+        """Keep an entry that cannot be delivered apart from the others, which go."""
+        with self._changed:
+            queue = self._queues[run_id]
+            if queue.drop(entry):
+                self._file.reject(queue, entry)
+        self._say(
+            f"a record of run {run_id[:8]} cannot be read ({reason}); it is set aside in "
+            f"{self.folder / 'rejected'}."
+        )
+
+    # ------------------------------------------------------------------ the threads
+
+    def _start(self, uri: str) -> None:
+        """Each server has a thread of its own: one that does not answer holds up no other."""
+        if self._connect is not None and uri not in self._connected:
+            return
+        if uri not in self._threads or not self._threads[uri].is_alive():
+            self._closing = False
+            self._threads[uri] = threads.start(lambda: self._work(uri), "outbox")
+
+    def _work(self, uri: str) -> None:
+        while (batch := self._next(uri)) is not None:
+            queue = self._queues[batch.run_id]
+            try:
+                whole = threads.do(
+                    lambda batch=batch: self._deliver(batch),  # type: ignore[misc]
+                    self._wake,
+                    lambda: self._closing,
+                )
+            except threads.Stopped:
+                self._busy.discard(batch.run_id)
+                return
+            except Exception as problem:  # the thread's door: said by `troubled`, tried again
+                self._failed(queue, problem)
+            else:
+                self._done(queue, batch, whole)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _next(self, uri: str) -> Batch | None:
+        """Wait for a run of a server that is due; None when the outbox closes."""
+        with self._changed:
+            while not self._closing:
+                mine = (q for q in self._queues.values() if q.due and q.tracking_uri == uri)
+                waiting = sorted(mine, key=lambda q: q.due)
+                now = time.monotonic()
+                if waiting and waiting[0].due <= now:
+                    waiting[0].due = 0.0
+                    self._busy.add(waiting[0].run_id)
+                    return waiting[0].batch()
+                self._changed.wait(waiting[0].due - now if waiting else None)
+            return None
+
+    def _done(self, queue: RunQueue, batch: Batch, whole: bool) -> None:
+        with self._changed:
+            self._busy.discard(queue.run_id)
+            queue.deliver(batch, whole)
+            self._file.write_mark(queue)
+            if all(q.finished for q in self._queues.values()):
+                self._file.remove(self._queues.values())
+            else:
+                self._file.compact(self._queues.values())
+            self._changed.notify_all()
+
+    def _refused(self, uri: str, problem: Exception) -> None:
+        for queue in [q for q in self._queues.values() if q.due and q.tracking_uri == uri]:
+            self._failed(queue, problem)
+
+    def _failed(self, queue: RunQueue, problem: BaseException) -> None:
+        with self._changed:
+            self._busy.discard(queue.run_id)
+            queue.due = time.monotonic() + _RETRY[min(queue.failures, len(_RETRY) - 1)]
+            queue.failures += 1
+            queue.trouble = problem
+            self._changed.notify_all()
+        self._troubled(queue)
+
+
+def _after_fork() -> None:
+    """A forked child has entries of its own only, and no part in its parent's lock."""
+    for outbox in list(_outboxes):
+        outbox._file.let_go()
+        outbox._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

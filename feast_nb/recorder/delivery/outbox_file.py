@@ -1,0 +1,223 @@
+"""The file of an outbox: a line for each entry, locked by the process that it belongs to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...records.outbox import SCHEMA_VERSION, OutboxEntry, entry_of
+from .run_queue import RunQueue
+
+_LARGE = 1_000_000  # bytes from which a file is written anew, without what MLflow has
+
+
+class OutboxFile:
+    """Made with its first entry, appended to, removed when MLflow has everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = self._fresh()
+        self._file: int | None = None
+        self._size = 0
+        self._limit = _LARGE
+
+    def _fresh(self) -> Path:
+        return self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+
+    def begin(self, queue: RunQueue) -> None:
+        """Have all that came before of a run in the file."""
+        if not queue.on_disk:
+            queue.on_disk = True
+            self._write(*_lines_of(queue))
+
+    def write_entry(self, queue: RunQueue, number: int, entry: OutboxEntry) -> None:
+        self._write(_entry_line(queue, number, entry))
+
+    def write_mark(self, queue: RunQueue) -> None:
+        """How far MLflow has come with a run."""
+        self._write(_mark_line(queue))
+
+    def compact(self, queues: Iterable[RunQueue]) -> None:
+        """Write the file anew where it has grown: with what is still needed, under a new name.
+
+        The new one is locked before it can be found, and whole before the old one goes.
+        """
+        if self._size <= self._limit or self._file is None:
+            return
+        old, old_path = self._file, self.path
+        text = "".join(line for q in queues if q.on_disk for line in _lines_of(q)).encode()
+        self._limit = max(_LARGE, 2 * len(text))
+        fresh = self._fresh()
+        try:
+            file = _open_locked(fresh, text)
+        except OSError:  # the disk is full, say: the old one goes on
+            self._limit = self._size * 2
+            return
+        self._file, self.path, self._size = file, fresh, len(text)
+        old_path.unlink(missing_ok=True)
+        os.close(old)
+
+    def remove(self, queues: Iterable[RunQueue]) -> None:
+        """MLflow has everything of runs that have ended: nothing is left for a next session."""
+        for queue in queues:
+            queue.on_disk = False
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file: it is for the next session."""
+        if self._file is not None:
+            os.close(self._file)
+        self._file, self._size = None, 0
+
+    def let_go(self) -> None:
+        """In a forked child: the lock is the parent's alone, and ends with it."""
+        self.close()
+
+    def reject(self, queue: RunQueue, entry: OutboxEntry) -> None:
+        """Set an entry aside, out of the way of the others."""
+        _set_aside(self.folder, self.path.name, [_entry_line(queue, queue.last, entry)])
+
+    def _write(self, *lines: str) -> None:
+        data = "".join(lines).encode()
+        if self._file is None:
+            self._file, self._size = _open_locked(self.path, b""), 0
+        _write_all(self._file, data)
+        self._size += len(data)
+
+
+@dataclass
+class LeftFile:
+    """The file of a dead process, locked: its runs, and why lines of it cannot be read."""
+
+    path: Path
+    handle: int
+    queues: list[RunQueue]
+    rejected: list[str] = field(default_factory=list)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        os.close(self.handle)
+
+
+def left_behind(folder: Path, but: Path) -> Iterator[LeftFile]:
+    """The files of dead processes; the caller removes each when it has what is in it."""
+    for path in sorted(folder.glob("*.jsonl")):
+        handle = _lock(path) if path != but else None
+        if handle is None:
+            continue
+        if os.fstat(handle).st_nlink == 0:  # another kernel took it over as we opened it
+            os.close(handle)
+            continue
+        yield _read(path, handle)
+
+
+def _read(path: Path, handle: int) -> LeftFile:
+    """The runs in a dead process's file; a line cut short is passed over."""
+    with open(handle, encoding="utf-8", errors="replace", closefd=False) as file:
+        texts = file.read().splitlines()
+    queues: dict[str, RunQueue] = {}
+    rejected: list[tuple[str, str]] = []
+    for text in texts:
+        try:
+            line = json.loads(text)
+            run, uri = line["run"], line["uri"]
+            is_mark = line.get("delivered") is not None
+            if not is_mark:
+                line["entry"]["kind"]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+        queue = queues.setdefault(run, RunQueue(run, uri, final=True, adopted=True))
+        if is_mark:
+            _mark(queue, line)
+            continue
+        try:
+            queue.add(entry_of(line), line.get("n"))
+        except ValueError as problem:
+            queue.last = max(queue.last + 1, line.get("n") or 0)  # others are counted as before
+            rejected.append((str(problem), text))
+    _set_aside(path.parent, path.name, [f"{text}\n" for _, text in rejected])
+    for queue in queues.values():
+        queue.final = True
+    return LeftFile(path, handle, list(queues.values()), [reason for reason, _ in rejected])
+
+
+def _mark(queue: RunQueue, line: dict[str, Any]) -> None:
+    queue.last = max(queue.last, int(line.get("last", 0)))
+    queue.delivered = min(int(line["delivered"]), queue.last)
+    queue.finished = bool(line.get("finished"))
+    if line.get("whole"):
+        queue.forget(queue.delivered)
+
+
+def _lines_of(queue: RunQueue) -> list[str]:
+    """A run as it stands: its entries, and how far MLflow has come."""
+    lines = [_entry_line(queue, number, entry) for number, entry in queue.numbered()]
+    return [*lines, _mark_line(queue)] if queue.delivered else lines
+
+
+def _entry_line(queue: RunQueue, number: int, entry: OutboxEntry) -> str:
+    head = {"schema_version": SCHEMA_VERSION, "run": queue.run_id, "uri": queue.tracking_uri}
+    return json.dumps({**head, "n": number, "entry": entry.to_dict()}) + "\n"
+
+
+def _mark_line(queue: RunQueue) -> str:
+    mark = {
+        "run": queue.run_id,
+        "uri": queue.tracking_uri,
+        "delivered": queue.delivered,
+        "last": queue.last,
+        "whole": queue.whole,
+        "finished": queue.finished,
+    }
+    return json.dumps(mark) + "\n"
+
+
+def _open_locked(path: Path, text: bytes) -> int:
+    """A new file that nobody finds before it is locked and holds its text."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_suffix(".draft")
+    file = os.open(draft, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _write_all(file, text)
+        draft.rename(path)
+    except OSError:
+        os.close(file)
+        draft.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:  # near a full disk the system may take less than it is given
+        data = data[os.write(file, data) :]
+
+
+def _set_aside(folder: Path, name: str, lines: list[str]) -> None:
+    if lines:
+        place = folder / "rejected"
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (place / name).open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+
+
+def _lock(path: Path) -> int | None:
+    """An open handle that holds the file's lock, or None while its process lives."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle

@@ -1,0 +1,221 @@
+"""What a run's entries add up to, as tags, metrics and documents of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...integrations.feast import definition_hashes
+from ...integrations.mlflow import tags, writer
+from ...notebook import provenance
+from ...records.contract import Contract
+from ...records.outbox import (
+    CellsEntry,
+    ContractEntry,
+    FileEntry,
+    OriginEntry,
+    OutboxEntry,
+    RetrievalEntry,
+    RunEnd,
+    RunStart,
+    VersionEntry,
+    WriteEntry,
+)
+from ...records.retrieval import Retrieval, Retrievals, Write, canonical
+from ...records.run import Origin
+from .run_queue import Batch
+
+RETRIEVALS = "feast/retrievals.json"
+
+
+CELLS = "feast/cells.ipynb"
+
+
+INCOMPLETE = "feast_nb.incomplete"
+
+
+@dataclass
+class RunDocument:
+    """What a run's entries add up to; later ones take the place of earlier ones."""
+
+    retrievals: dict[str, Retrieval] = field(default_factory=dict)
+    writes: dict[str, Write] = field(default_factory=dict)
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    origin: Origin | None = None
+    cells: Path | None = None
+    inherited_from: str | None = None
+    source: str | None = None
+    resumed: bool = False
+    ended: str | None = None
+
+    @property
+    def holds_entries(self) -> bool:
+        """Whether anything was added yet."""
+        return self != RunDocument()
+
+    def add(self, entry: OutboxEntry) -> None:
+        match entry:
+            case RetrievalEntry():
+                self.retrievals[entry.retrieval.id] = entry.retrieval
+                self.inherited_from = entry.inherited_from or self.inherited_from
+            case WriteEntry():
+                self.writes[entry.write.id] = entry.write
+            case ContractEntry():
+                self.contracts[entry.contract.model_id] = entry.contract
+            case OriginEntry():
+                self.origin = entry.origin
+            case CellsEntry():
+                self.cells = Path(entry.path)
+            case RunStart():
+                self.resumed = self.resumed or entry.resumed
+                self.source = entry.source or self.source
+                self.ended = None
+            case RunEnd():
+                self.ended = entry.status
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """One delivery: whether the run's documents are due now, and whether the run is done."""
+
+    batch: Batch
+    document: RunDocument
+    whole: Retrievals
+    due: bool
+    done: bool
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether the run has anything to do with Feast: others are left as they are."""
+        return bool(self.whole.retrievals or self.whole.writes or self.document.contracts)
+
+
+def _try(entry: OutboxEntry) -> None:
+    """Use an entry as a delivery does; raises what the delivery would."""
+    document = RunDocument()
+    document.add(entry)
+    _tags(list(document.retrievals.values()), document)
+    _json(_merged("", None, document).to_dict())
+    for contract in document.contracts.values():
+        _ids(contract), _json(contract.to_dict()), canonical(contract.features, contract.views)
+    if isinstance(entry, FileEntry):
+        Path(entry.path), entry.artifact.rpartition("/")
+
+
+def _texts(uri: str, moment: _Moment, new: Sequence[OutboxEntry]) -> list[tuple[Path | str, str]]:
+    """The artifacts that are written as text, where they are due."""
+    document, whole = moment.document, moment.whole
+    texts: list[tuple[Path | str, str]] = [
+        (_json(e.contract.to_dict()), f"feast/contracts/{e.contract.model_id}.json")
+        for e in new
+        if isinstance(e, ContractEntry)
+    ]
+    if moment.due and (whole.retrievals or whole.writes):
+        texts.append((_json(whole.to_dict()), RETRIEVALS))
+        if refs := _training_refs(document, whole.retrievals):
+            texts.append((json.dumps(refs), "feast_features.json"))
+    if moment.done and moment.holds_something:
+        if document.cells is not None and document.cells.exists():
+            texts.append((_cells(uri, whole.run_id, document), CELLS))
+        if document.origin is not None:
+            texts.append((_json(document.origin.to_dict()), "feast/notebook.json"))
+    return texts
+
+
+def _address(contract: Contract) -> str:
+    return f"runs:/{contract.run_id}/feast/contracts/{contract.model_id}.json"
+
+
+def _version_tags(
+    entry: VersionEntry, document: RunDocument, run_tags: Mapping[str, str]
+) -> dict[str, str]:
+    """As Feast tags a registered version, with the contract's own service."""
+    contract = document.contracts.get(entry.model_id or "")
+    if contract is None:
+        return {}
+    shown, missing = tags.whole(canonical(contract.features, contract.views))
+    named = {"feast_nb.contract": _address(contract)}
+    if shown and not missing:  # an index, for those who look at thousands of versions
+        named |= {"feast_nb.features": shown, "feast_nb.project": contract.project}
+    if contract.service:
+        named["feast.feature_service"] = contract.service
+    elif "feast.feature_service" in run_tags:
+        # The run's service is not this model's: without a word here Feast would take it for its.
+        named["feast.feature_service"] = ""
+    return named
+
+
+def _ids(contract: Contract) -> str:
+    return tags.whole(contract.retrievals)[0]
+
+
+def _cells(uri: str, run_id: str, document: RunDocument) -> str:
+    """The cells that ran; those of earlier kernels first, where the run was resumed."""
+    assert document.cells is not None
+    text = document.cells.read_text(encoding="utf-8")
+    before = writer.read_text(uri, run_id, CELLS) if document.resumed else None
+    return _json(provenance.continued(json.loads(before), json.loads(text))) if before else text
+
+
+def earlier(uri: str, run_id: str) -> Retrievals:
+    """What MLflow has of a run's retrievals and writes, whole and in order."""
+    text = writer.read_text(uri, run_id, RETRIEVALS)
+    return Retrievals.from_dict(json.loads(text)) if text else Retrievals(run_id)
+
+
+def _merged(run_id: str, before: Retrievals | None, document: RunDocument) -> Retrievals:
+    retrievals = {r.id: r for r in (before.retrievals if before else ())} | document.retrievals
+    writes = {w.id: w for w in (before.writes if before else ())} | document.writes
+    in_order = sorted(retrievals.values(), key=lambda r: r.at or "")
+    views = [v for r in in_order for v in (*r.views, *r.behind)]
+    known = (before.definitions if before else {}) | definition_hashes.parts_of(views)
+    return Retrievals(run_id, tuple(in_order), tuple(writes.values()), known)
+
+
+def _training_refs(document: RunDocument, retrievals: Sequence[Retrieval]) -> list[str] | None:
+    """The references that the last model was trained on, whole: what Feast's tools check."""
+    if not document.contracts:
+        return None
+    last = list(document.contracts.values())[-1]
+    if last.refs:
+        return list(last.refs)
+    historical = [r for r in retrievals if r.kind == "historical" and r.state == "ran"]
+    return list(historical[0].refs) if historical else None
+
+
+def _tags(
+    retrievals: Sequence[Retrieval], document: RunDocument
+) -> tuple[dict[str, str], dict[str, float]]:
+    all_tags, metrics = tags.build(retrievals)
+    done: list[Any] = [*retrievals, *document.writes.values()]
+    if not done:
+        return all_tags, metrics
+    all_tags["feast_nb.version"] = version("feast-nb")
+    cells = [r.cell for r in done if r.cell]
+    if cells and cells[0].notebook:
+        all_tags["feast_nb.notebook"] = cells[0].notebook
+    if cells and cells[0].number is not None:
+        all_tags["feast_nb.cell"] = str(cells[0].number)
+    if document.inherited_from:
+        all_tags["feast_nb.inherited_from"] = document.inherited_from
+    if document.source:
+        all_tags["mlflow.source.name"] = document.source
+        all_tags["mlflow.source.type"] = "NOTEBOOK"
+    if document.writes:
+        written = tags.union(w.views for w in document.writes.values() if w.state == "ran")
+        all_tags["feast_nb.views_written"] = tags.whole(written)[0]
+        all_tags.setdefault("feast.project", next(iter(document.writes.values())).project)
+    if document.origin is not None and document.origin.commit:
+        all_tags["mlflow.source.git.commit"] = document.origin.commit
+        if document.origin.branch:
+            all_tags["mlflow.source.git.branch"] = document.origin.branch
+        all_tags["feast_nb.git_dirty"] = str(bool(document.origin.dirty)).lower()
+    return all_tags, metrics
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=1)

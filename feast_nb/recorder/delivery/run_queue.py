@@ -1,0 +1,128 @@
+"""The entries of one run that MLflow does not have for good, the latest of each key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ...records.outbox import CellsEntry, ContractEntry, OriginEntry, OutboxEntry, RunEnd, RunStart
+
+# What whoever finds the run left open needs: one of each, or one for each model.
+_UNTIL_THE_END = (RunStart, CellsEntry, OriginEntry, ContractEntry)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be delivered of a run now: entries that MLflow does not have, in order.
+
+    `known` are those that it has, and that are kept until it has the run as a whole. `adopted`:
+    they were left by a process that died. `final`: nothing is expected to follow.
+    `failures`: how often it was tried before.
+    """
+
+    run_id: str
+    tracking_uri: str
+    new: tuple[OutboxEntry, ...]
+    known: tuple[OutboxEntry, ...] = ()
+    upto: int = 0
+    final: bool = False
+    adopted: bool = False
+    failures: int = 0
+
+
+@dataclass
+class RunQueue:
+    """One run's entries by key, each with its number; those up to `delivered` are in MLflow.
+
+    They are kept all the same until MLflow has the run as a `whole`: what a kill takes from a
+    delivery that waits for more (`retrievals.json` is written every 30 seconds) the next process
+    sends.
+    """
+
+    run_id: str
+    tracking_uri: str
+    entries: dict[str, tuple[int, OutboxEntry]] = field(default_factory=dict)
+    last: int = 0
+    delivered: int = 0
+    whole: bool = False
+    final: bool = False
+    adopted: bool = False
+    finished: bool = False
+    on_disk: bool = False
+    due: float = 0.0
+    failures: int = 0
+    trouble: BaseException | None = None
+
+    @property
+    def pending(self) -> int:
+        return sum(number > self.delivered for number, _ in self.entries.values())
+
+    def add(self, entry: OutboxEntry, number: int | None = None) -> None:
+        """Keep an entry in the place of the one before it, where MLflow lacks that, too."""
+        self.last = max(self.last + 1, number or 0)
+        before, earlier = self.entries.get(entry.key, (0, entry))
+        if before > self.delivered:
+            entry = entry.after(earlier)
+        self.entries[entry.key] = (self.last, entry)
+        self.final = self.finished = self.whole = False
+
+    def numbered(self) -> list[tuple[int, OutboxEntry]]:
+        return sorted(self.entries.values(), key=lambda pair: pair[0])
+
+    def kept(self) -> Iterable[OutboxEntry]:
+        """Every entry, in order."""
+        return [entry for _, entry in self.numbered()]
+
+    def batch(self) -> Batch:
+        """What is to be delivered now."""
+        entries = self.numbered()
+        return Batch(
+            self.run_id,
+            self.tracking_uri,
+            new=tuple(entry for number, entry in entries if number > self.delivered),
+            known=tuple(entry for number, entry in entries if number <= self.delivered),
+            upto=self.last,
+            final=self.final,
+            adopted=self.adopted,
+            failures=self.failures,
+        )
+
+    def send_now(self, final: bool) -> None:
+        self.due = time.monotonic()
+        self.final = self.final or final
+        self.failures = 0
+        self.trouble = None
+
+    def deliver(self, batch: Batch, whole: bool) -> None:
+        """MLflow has a batch; what it has for good is forgotten."""
+        self.delivered, self.failures, self.trouble = batch.upto, 0, None
+        self.finished = batch.final and self.last == batch.upto
+        self.whole = whole and self.last == batch.upto
+        if whole:
+            self.forget(batch.upto)
+
+    def forget(self, upto: int) -> None:
+        """Let go of what MLflow has for good, but for what tells that the run is still open."""
+        ended = any(isinstance(e, RunEnd) for n, e in self.entries.values() if n <= upto)
+        keep = () if ended else _UNTIL_THE_END
+        self.entries = {
+            key: (number, entry)
+            for key, (number, entry) in self.entries.items()
+            if number > upto or isinstance(entry, keep)
+        }
+
+    def drop(self, entry: OutboxEntry) -> bool:
+        """Let go of an entry that cannot be delivered; whether it was still there."""
+        if self.entries.get(entry.key, (0, None))[1] is not entry:
+            return False
+        del self.entries[entry.key]
+        return True
+
+    def take_over(self, dead: RunQueue) -> None:
+        """What is older comes first; what MLflow has already it takes again."""
+        mine, final = self.kept(), self.final
+        self.entries, self.last, self.delivered = {}, 0, 0
+        for entry in (*dead.kept(), *mine):
+            self.add(entry)
+        self.final, self.on_disk, self.adopted = final, False, True

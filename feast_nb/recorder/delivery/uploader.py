@@ -1,0 +1,185 @@
+"""From the outbox to MLflow: a run's entries as one batch of tags, and its artifacts."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...integrations.mlflow import datasets, http, models, runs, writer
+from ...records.outbox import ContractEntry, FileEntry, OutboxEntry, RunEnd, VersionEntry
+from ...records.retrieval import Retrieval, Retrievals
+from .run_document import (
+    INCOMPLETE,
+    RunDocument,
+    _address,
+    _ids,
+    _json,
+    _merged,
+    _Moment,
+    _tags,
+    _texts,
+    _try,
+    _version_tags,
+    earlier,
+)
+from .run_queue import Batch
+
+_EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
+
+
+WRITTEN_AT = "feast_nb.written_at"
+
+
+@dataclass
+class UploadState:
+    """What MLflow has of a run already, so that it is not sent again."""
+
+    document: RunDocument = field(default_factory=RunDocument)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    earlier: Retrievals | None = None
+    datasets: set[str] = field(default_factory=set)
+    written: float = 0.0
+    told_end: bool = False  # an end of the run was among what was sent
+
+
+class Uploader:
+    """Writes batches to MLflow; remembers per run what was sent.
+
+    `set_aside(run_id, entry, reason)` takes what cannot be read, so that the rest can go.
+    """
+
+    def __init__(self, set_aside: Callable[[str, OutboxEntry, str], None]) -> None:
+        self._states: dict[str, UploadState] = {}
+        self._set_aside = set_aside
+
+    def deliver(self, batch: Batch) -> bool:
+        """Write what is new to MLflow, and say whether it has the whole run for good now.
+
+        Raises soon where the server is away or refuses.
+        """
+        with http.short_timeouts():
+            return self._deliver(batch)
+
+    def _deliver(self, batch: Batch) -> bool:
+        uri, run_id = batch.tracking_uri, batch.run_id
+        state = self._states.setdefault(run_id, UploadState())
+        if batch.known and not state.document.holds_entries:
+            for entry in batch.known:
+                state.document.add(entry)
+        new = self._readable(batch)
+        for entry in new:
+            state.document.add(entry)
+        if (state.document.resumed or batch.adopted) and state.earlier is None:
+            state.earlier = earlier(uri, run_id)
+            before = _tags(state.earlier.retrievals, state.document)[0]
+            state.tags = {**before, INCOMPLETE: "true"}
+        done = batch.final or state.document.ended is not None
+        due = done or not state.written or time.monotonic() - state.written > _EVERY
+        whole = _merged(run_id, state.earlier, state.document)
+        moment = _Moment(batch, state.document, whole, due, done)
+        files = [(Path(e.path), e.artifact) for e in new if isinstance(e, FileEntry)]
+        there = [(path, artifact) for path, artifact in files if path.exists()]
+        self._write(moment, state, new, there)
+        if due:
+            self._datasets(uri, run_id, state, whole.retrievals)
+            state.written = time.monotonic() if whole.retrievals else 0.0
+        self._models(uri, state, new)
+        self._endings(uri, run_id, new)
+        for path, _ in there:
+            remove_file(path)
+        cells = state.document.cells
+        if done and cells is not None and (batch.adopted or state.document.ended):
+            cells.unlink(missing_ok=True)
+        return due
+
+    def _readable(self, batch: Batch) -> list[OutboxEntry]:
+        """The new entries; what another process wrote and cannot be used is set aside first."""
+        if not batch.adopted:
+            return list(batch.new)
+        good: list[OutboxEntry] = []
+        for entry in batch.new:
+            try:
+                _try(entry)
+            except (TypeError, ValueError, KeyError, AttributeError) as problem:
+                self._set_aside(batch.run_id, entry, f"{entry.kind}: {problem}")
+            else:
+                good.append(entry)
+        return good
+
+    def _write(
+        self,
+        moment: _Moment,
+        state: UploadState,
+        new: Sequence[OutboxEntry],
+        files: Sequence[tuple[Path, str]],
+    ) -> None:
+        """Tags and metrics in one request, files, and what is not true any more taken off."""
+        uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
+        all_tags, metrics = _tags(moment.whole.retrievals, moment.document)
+        if not moment.done and moment.holds_something:
+            all_tags[INCOMPLETE] = "true"
+        if new and _late(moment.batch, state):  # by which a history finds what it has read before
+            metrics[WRITTEN_AT] = round(time.time(), 3)
+        writer.write(
+            uri,
+            run_id,
+            {k: v for k, v in all_tags.items() if state.tags.get(k) != v},
+            {k: v for k, v in metrics.items() if state.metrics.get(k) != v},
+            [*files, *_texts(uri, moment, new)],
+        )
+        stale = {k: v for k, v in state.tags.items() if k not in all_tags}
+        if stale:  # a service that was true of the first retrieval, say, and is not of both
+            writer.untag(uri, run_id, stale)
+        state.tags, state.metrics = all_tags, metrics
+        state.told_end = moment.document.ended is not None
+
+    def _datasets(
+        self, uri: str, run_id: str, state: UploadState, retrievals: Sequence[Retrieval]
+    ) -> None:
+        """Training frames as dataset inputs, each once."""
+        new = [
+            r
+            for r in retrievals
+            if r.kind == "historical" and r.state == "ran" and r.result
+            and r.result.fingerprint and r.result.fingerprint not in state.datasets
+        ]  # fmt: skip
+        if new:
+            datasets.log(uri, run_id, new)
+            state.datasets |= {str(r.result.fingerprint) for r in new if r.result}
+
+    def _models(self, uri: str, state: UploadState, new: Sequence[OutboxEntry]) -> None:
+        for entry in new:
+            if isinstance(entry, ContractEntry):
+                contract = state.document.contracts[entry.contract.model_id]
+                named = {
+                    "feast_nb.contract": _address(contract), "feast_nb.retrievals": _ids(contract)
+                }  # fmt: skip
+                text = _json(contract.to_dict())
+                models.keep_contract(uri, contract.model_id, text, named)
+            elif isinstance(entry, VersionEntry):
+                named = _version_tags(entry, state.document, state.tags)
+                models.tag_version(uri, entry.name, entry.version, named)
+
+    def _endings(self, uri: str, run_id: str, new: Sequence[OutboxEntry]) -> None:
+        """End runs whose server was away when they ended, and those a dead kernel left open."""
+        for entry in new:
+            if isinstance(entry, RunEnd) and entry.late:
+                runs.terminate(uri, run_id, entry.status, only_running=True)
+
+
+def _late(batch: Batch, state: UploadState) -> bool:
+    """Whether a run may have ended before this is written to it."""
+    ended = state.document.ended is not None
+    return batch.adopted or (ended and (state.told_end or batch.failures > 0))
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file or folder that MLflow has, or that has nowhere to go."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""What the running cell reads: frames that came from retrievals, here or in earlier cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import frames
+from ..frames import matching
+from ..notebook import dataflow
+from ..records.retrieval import LinkedBy
+from ..records.run import RunRef
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+# The first line of a training that retrieves, which binds the training frame's variable.
+_INTO = re.compile(r"\s*%%feast_train\b(.*)")
+_RETRIEVES = re.compile(r"--(?:service|features)\b")
+_NAMED = re.compile(r"--into[ =](\w+)")
+
+
+class FrameLinks:
+    """Follows frames from the retrieval that gave them through the variables of a notebook."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._kin = matching.FrameLineage()
+        self._stale: dict[str, int] = {}
+
+    def of(self, value: Any) -> dict[str, LinkedBy]:
+        """Retrieval → how it is known that a value came from it."""
+        known = self._recorder.recording.ledger.retrievals
+        return {id: by for id, by in self._kin.of(value).items() if id in known}
+
+    def of_names(self, names: set[str], namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
+        """What variables came from: by marks and making, and frames of nobody's by their shape."""
+        found: dict[str, LinkedBy] = {}
+        strangers = []
+        for name in sorted(names):
+            value = namespace.get(name)
+            mine = self.of(value)
+            if not mine and frames.is_pandas(value):
+                strangers.append(value)
+            for id, by in mine.items():
+                if matching.more_certain(by, found.get(id)):
+                    found[id] = by
+        retrievals = list(self._recorder.recording.ledger.retrievals.values())
+        for frame in strangers:
+            match = matching.of_shape(frame, retrievals)
+            if match is not None:
+                found.setdefault(match.id, "columns")
+        return found
+
+    def begin(self) -> None:
+        """A cell starts: what it binds before it reads it holds another cell's value until then."""
+        cells = self._recorder.cells
+        own = dataflow.names_loaded(cells.code) - dataflow.names_read(cells.code)
+        into = _INTO.match(cells.source)
+        if into is not None and _RETRIEVES.search(into[1]):
+            named = _NAMED.search(into[1])
+            own.add(named[1] if named else "training_df")
+        self._stale = {n: id(cells.namespace[n]) for n in own if n in cells.namespace}
+
+    @property
+    def now(self) -> dict[str, LinkedBy]:
+        """What the running cell reads, as its variables are now; nothing outside a notebook."""
+        cells = self._recorder.cells
+        if not cells.namespace or not self._recorder.recording.ledger.retrievals:
+            return {}
+        space = cells.namespace
+        names = {
+            name
+            for name in dataflow.names_loaded(cells.code)
+            if name in space and self._stale.get(name) != id(space[name])
+        }
+        return self.of_names(names, space)
+
+    def link(self, run: RunRef) -> None:
+        """Link a run to everything that the running cell reads."""
+        if not self._recorder.records(run):
+            return
+        found, recording = self.now, self._recorder.recording
+        for id in (i for i in list(recording.ledger.retrievals) if i in found):
+            recording.link(run, id, found[id], self._recorder.inherited_from(run, id))
+
+    def learn(self) -> None:
+        """After a cell: what it made from frames of retrievals came from these too."""
+        cells = self._recorder.cells
+        if self._recorder.recording.ledger.retrievals:
+            self.learn_from(cells.code, cells.namespace)
+
+    def learn_from(self, source: str, namespace: Mapping[str, Any]) -> None:
+        """Follow the assignments of some code that has run."""
+        for changed, read in dataflow.flows(source):
+            ids = {id for name in read for id in self.of(namespace.get(name))}
+            for name in changed if ids else ():
+                self._kin.learn(namespace.get(name), ids)

@@ -1,0 +1,291 @@
+"""Feast's calls as they are noticed: each becomes a retrieval, with what it was asked and gave."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import frames
+from ..frames import entity_frames, matching, parquet
+from ..integrations.feast import sources, spark
+from ..integrations.feast.calls import Call, WriteCall
+from ..integrations.feast.jobs import Ran
+from ..integrations.feast.store import settings_of
+from ..masking import public_uri
+from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
+from ..records.run import RunRef
+from .loaded_models import LoadedModels
+from .recording import PendingRetrieval
+
+if TYPE_CHECKING:
+    from ..integrations.feast.definitions import ResolvedRequest
+    from .recorder import Recorder, RunOptions
+from .retrieval_facts import file_of, is_written, look_up, mark_online, online_frame, place_of
+
+
+class RetrievalListener:
+    """Listens to Feast for the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.stores: list[Any] = []
+        self._loaded = LoadedModels(recorder)
+
+    def opened(self, store: Any) -> None:
+        """Keep the stores that are open, the last one last."""
+        self.stores = [*[s for s in self.stores if s is not store][-4:], store]
+
+    def last_store(self) -> Any:
+        """The store that was opened last, of those that MLflow is enabled for.
+
+        One that was opened before we were loaded is looked for among the notebook's variables.
+        """
+        space = self._recorder.cells.namespace.values()
+        bound = [v for v in list(space) if type(v).__name__ == "FeatureStore"]
+        return next((s for s in reversed([*bound, *self.stores]) if settings_of(s)), None)
+
+    def is_a_repositorys(self, uri: str) -> bool:
+        """Whether a tracking server is that of an open store: chosen by nobody else."""
+        found = (settings_of(s) for s in self.stores)
+        return any(s is not None and s.get_tracking_uri() == uri for s in found)
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """A time in which Feast works for the cell."""
+        self._recorder.catch_up()
+        return self._recorder.recording.held()
+
+    @property
+    def auto_log(self) -> bool:
+        """Whether any open store records in runs that nobody asked it for."""
+        return any(s.auto_log for s in map(settings_of, self.stores) if s is not None)
+
+    def entering(self) -> tuple[Any, Any]:
+        """Whose call is about to be made: asked before an await."""
+        return self._recorder.run_of_call(), self._recorder.cells.current
+
+    def historical(self, call: Call) -> PendingRetrieval | None:
+        if not self._wanted(call.store):
+            return None
+        from ..integrations.feast import definitions, dropped_rows
+
+        asked = definitions.resolve_request(call.store, call.features)
+        entity = entity_frames.describe(call.entity, asked.join_keys, call.start, call.end)
+        wish = self._wish()
+        settings = settings_of(call.store)
+        copy = parquet.copied(call.entity) if frames.is_pandas(call.entity) else None
+        engine = spark.SparkEntities(call.entity) if spark.is_frame(call.entity) else None
+        id = self._recorder.recording.submitted(
+            self._draft(call, asked, "historical", entity),
+            copy if copy is not None else engine,
+            archive=self._archives(settings, wish),
+            max_rows=settings.entity_df_max_rows,
+            look=look_up(call, asked),
+        )
+        column = entity.timestamp.column if entity.timestamp else None
+        is_frame = copy is not None and column
+
+        def explain(wanted: Any, given: Any) -> Any:
+            views = list(asked.views.values())
+            return dropped_rows.explain(wanted, given, entity.join_keys, str(column), views)
+
+        return PendingRetrieval(
+            id,
+            entity=copy if is_frame else None,
+            types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
+            explain=explain if is_frame else None,
+            keep_rows=wish is not None and wish.rows,
+            keep=self._archives(settings, wish),
+            max_rows=settings.entity_df_max_rows,
+        )
+
+    def online(self, call: Call, response: Any) -> None:
+        if not self._wanted(call.store, call.owner):
+            return
+        from ..integrations.feast import definitions
+
+        asked = definitions.resolve_request(call.store, call.features)
+        self._loaded.check(asked.refs, asked.service)
+        entity = entity_frames.describe_rows(call.entity, asked.join_keys)
+        draft = self._draft(call, asked, "online", entity)
+        recording = self._recorder.recording
+        run, cell = call.owner or (None, None)
+        draft = replace(draft, cell=cell)
+        id = recording.submitted(draft, look=look_up(call, asked), run=run)
+        types = definitions.types_of(asked.views, asked.refs, call.full_feature_names)
+        recording.ran(
+            PendingRetrieval(id, types=types), call.seconds, lambda: online_frame(response, draft)
+        )
+        mark_online(response, id)
+
+    def ran(self, token: PendingRetrieval, ran: Ran) -> None:
+        recording = self._recorder.recording
+        where = place_of(ran)
+        if token.started:
+            if where:
+                recording.named(token.id, where)
+        else:
+            token.started = True
+            held = ran.table if ran.table is not None else ran.result
+            if frames.is_pandas(held) or hasattr(held, "column_names"):
+                recording.ran(token, ran.seconds, held, where)
+            elif (file := file_of(ran)) is not None:
+                read = functools.partial(parquet.result_of_file, file, token.types)
+                recording.ran(token, ran.seconds, read, where)
+            else:
+                recording.counted(token, ran.seconds, None, where)
+        matching.mark(ran.result, token.id)
+
+    def failed(self, token: PendingRetrieval, seconds: float, error: BaseException) -> None:
+        if not token.started:
+            self._recorder.recording.failed(token, seconds, error)
+
+    def saved(self, token: PendingRetrieval, name: str, storage: Any) -> None:
+        """A job's result is a saved dataset now."""
+        where = sources.address_of(storage)
+        self._recorder.recording.named(token.id, f"saved dataset {name} in {where}")
+
+    def wrote(self, call: WriteCall) -> None:
+        """Features were written, by a push or straight to a store."""
+        if not self._wanted(call.store) or self._recorder.run_of_call() is None:
+            return
+        from ..integrations.feast import definitions
+
+        frame = parquet.copied(call.frame) if frames.is_pandas(call.frame) else None
+        if isinstance(call.frame, dict):
+            frame = parquet.frame_of(call.frame)
+        failed = call.error is not None
+        self._recorder.recording.wrote(
+            Write(
+                id="",
+                call=call.call,  # type: ignore[arg-type]
+                to=call.to,  # type: ignore[arg-type]
+                project=call.store.project,
+                name=call.name,
+                views=definitions.views_written(call.store, call.call, call.name),
+                state="failed" if failed else "ran",
+                seconds=round(call.seconds, 6),
+                error=f"{type(call.error).__name__}: {call.error}"[:500] if failed else None,
+            ),
+            frame,
+        )
+
+    def before_reading(self) -> None:
+        """Feast is about to read a run's tags back: everything goes first."""
+        if self._recorder.outbox.pending():
+            self._recorder.recording.settle()
+            self._recorder.flush()
+
+    def experiment_of_next_run(self, store: Any) -> str | None:
+        """The experiment that the user chose, else the project's."""
+        from ..integrations.mlflow import runs
+
+        uri = runs.address(None)
+        return runs.chosen_experiment(uri) or runs.experiment_id(uri, store.project)
+
+    def resuming(self, run_id: str) -> AbstractContextManager[str]:
+        """The experiment of a run that is to go on, with no other chosen meanwhile."""
+        from ..integrations.mlflow import runs
+
+        return runs.in_its_experiment(runs.address(None), run_id)
+
+    def model_named(self, store: Any, named: str) -> tuple[str, Any]:
+        return self._loaded.find(store, named)
+
+    def model_loaded(self, found: Any) -> None:
+        self._loaded.note(found)
+
+    def version_tagged(self, version: Any) -> None:
+        """Feast has tagged a version from its run: say again what is true of its model."""
+        from ..integrations.mlflow import runs
+
+        self._recorder.models.version_registered(version, str(version.source), runs.address(None))
+
+    def entity_frame_of(self, run_id: str) -> tuple[str | None, str | None]:
+        """A recorded run's timestamp column, and why it keeps no entity frame where it says so."""
+        from ..integrations.mlflow import runs
+
+        tags = runs.tags_of(runs.address(None), run_id)
+        said = tags.get("feast_nb.entity_archived", "")
+        reason = said.removeprefix("false: ") if said.startswith("false") else None
+        return tags.get("feast_nb.timestamp_column"), reason
+
+    def server_of(self, store: Any) -> AbstractContextManager[None]:
+        """The repository's tracking server, for a call of Feast's that would not choose it."""
+        from ..integrations.mlflow import runs
+
+        settings = settings_of(store)
+        return runs.at(settings.get_tracking_uri() if settings else None)
+
+    def say(self, message: str) -> None:
+        self._recorder.say(message)
+
+    def _wanted(self, store: Any, owner: Any = None) -> bool:
+        """`auto_log: false` records only what a magic or a session asked for."""
+        settings = settings_of(store)
+        if settings is None or self._recorder.paused:
+            return False
+        run = owner[0] if owner else self._recorder.run_of_call()
+        if run is not None:
+            self._warn_of_another_server(store, settings, run)
+        return settings.auto_log or (run is not None and run.id in self._recorder.wishes)
+
+    def _warn_of_another_server(self, store: Any, settings: Any, run: RunRef) -> None:
+        mine = settings.get_tracking_uri()
+        if mine and mine.rstrip("/") != run.tracking_uri.rstrip("/"):
+            self._recorder.say(
+                f"run {run.id[:8]} is on {public_uri(run.tracking_uri)}, and the repository "
+                f"{store.project} names {public_uri(mine)}; what is retrieved is recorded with the "
+                "run."
+            )
+
+    def _wish(self) -> RunOptions | None:
+        run = self._recorder.run_of_call()
+        return self._recorder.wishes.get(run.id) if run else None
+
+    def archives(self, wish: RunOptions | None) -> bool:
+        """Whether entity frames are kept, by the settings of the store opened last."""
+        store = self.last_store()
+        return store is not None and self._archives(settings_of(store), wish)
+
+    def _archives(self, settings: Any, wish: RunOptions | None) -> bool:
+        """An explicit magic archives unless it, or the YAML in so many words, says not to.
+
+        What is retrieved with no run open is kept for one that may come to use it.
+        """
+        if wish is None and self._recorder.run_of_call() is None:
+            return settings.auto_log_entity_df or not is_written(settings)
+        if wish is None or is_written(settings):
+            return bool(settings.auto_log_entity_df) and (wish is None or wish.archive)
+        return wish.archive
+
+    def _draft(
+        self,
+        call: Call,
+        asked: ResolvedRequest,
+        kind: Literal["historical", "online"],
+        entity: EntityFrame,
+    ) -> Retrieval:
+        from ..integrations.feast import definitions
+
+        store = call.store
+        return Retrieval(
+            id="",
+            kind=kind,
+            project=store.project,
+            refs=asked.refs,
+            service=asked.service,
+            service_basis=asked.basis,
+            services=asked.fitting,
+            views=asked.records,
+            entity=entity,
+            seconds=Seconds(round(call.seconds, 6)),
+            behind=asked.behind_records,
+            sources=sources.identify(
+                [*asked.views.values(), *asked.behind.values()], store.repo_path
+            ),
+            full_feature_names=call.full_feature_names,
+            registry=asked.registry,
+            beside=definitions.unasked(asked, call.full_feature_names),
+        )

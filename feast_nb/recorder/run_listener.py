@@ -1,0 +1,186 @@
+"""MLflow's calls as they are noticed: runs that open and end, models logged and registered."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..contracts import contract
+from ..frames import matching
+from ..integrations.feast import definition_hashes
+from ..integrations.feast.store import sqlite_file
+from ..records.outbox import RunEnd, RunStart, VersionEntry
+from ..records.retrieval import LinkedBy, Retrieval
+from ..records.run import RunRef
+
+if TYPE_CHECKING:
+    from ..integrations.mlflow.hooks import Started
+    from .recorder import Recorder
+
+_PATIENCE = 15.0  # seconds for frames that are being hashed: logging a model takes longer
+
+# What MLflow takes for the source of a headless notebook.
+_LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py")
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model as it was logged, before it is known what it was trained on."""
+
+    run: RunRef
+    name: str
+    flavor: str | None
+    input_names: tuple[str, ...] | None
+    signature: dict[str, str] | None
+    width: int | None = None
+
+
+class RunListener:
+    """Listens to MLflow for the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.ids: list[str] = []
+        self._seen: dict[str, LoggedModel] = {}
+        self.guessing = False  # whether a signature being logged is of our own guess
+        self._early: dict[str, list[Any]] = {}
+
+    def run_started(self, started: Started) -> None:
+        """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
+        recorder, run = self._recorder, RunRef(started.run_id, started.tracking_uri)
+        recorder.open[run.id] = run
+        recorder.inherit(run)
+        if started.parent_id is not None:
+            recorder.parents[run.id] = started.parent_id
+        if recorder.interactive:
+            from .. import recorder as process
+
+            # MLflow finishes open runs at exit; the last to register comes first.
+            atexit.unregister(process.shut)
+            atexit.register(process.shut)
+            notebook = recorder.cells.current.notebook if recorder.cells.current else None
+            launcher = (started.source or "").endswith(_LAUNCHERS)
+            opened = RunStart(notebook, started.name, source=notebook if launcher else None)
+            recorder.recording.put(run, opened)
+            recorder.origins.opened(run)
+        recorder.reading.link(run)
+        recorder.catch_up()
+
+    def run_ends(self, run_id: str, status: str) -> None:
+        """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""
+        run = self._recorder.open.pop(run_id, None)
+        self._recorder.wishes.pop(run_id, None)
+        if run is None:
+            return
+        self._recorder.reading.link(run)
+        self._inherit(run)
+        recording = self._recorder.recording
+        found = recording.ledger.of_run(run_id)
+        if found or self._recorder.interactive:
+            recording.settle()
+            used = [r.cell for r in found] + [c.cell for c in recording.ledger.contracts_of(run_id)]
+            self._recorder.origins.ends(run, used)
+            recording.put(run, RunEnd(status))
+        self._recorder.flush(run_id, final=True)
+
+    def _inherit(self, run: RunRef) -> None:
+        """A nested run that retrieved nothing itself worked on what its parent retrieved."""
+        recording, outer = self._recorder.recording, self._recorder.parents.get(run.id)
+        while outer is not None and not recording.ledger.of_run(run.id):
+            for retrieval in recording.ledger.of_run(outer):
+                if retrieval.kind == "historical":
+                    recording.link(run, retrieval.id, "parent", outer)
+            outer = self._recorder.parents.get(outer)
+
+    def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
+        """Give every model that is logged in a run its contract, whoever logged it."""
+        from ..integrations.mlflow import models
+
+        if self._recorder.paused or not info.run_id:
+            return
+        run = RunRef(str(info.run_id), tracking_uri)
+        found = models.inputs_of(model) if model is not None else models.Inputs()
+        signature = None if self.guessing else models.signature_of(info)
+        recording = self._recorder.recording
+        recording.settle(_PATIENCE)  # a contract says how each input was in training
+        names = found.names or (tuple(signature) if signature else None)
+        used = self._recorder.reading.now
+        mine = recording.ledger.sources_of(run.id, names, found.width, used)
+        if not mine:
+            self._inherit(run)
+            mine = recording.ledger.sources_of(run.id, names, found.width, used)
+        self.ids.append(str(info.model_id))
+        if not mine and run.id not in self._recorder.wishes:
+            return
+        self._seen[str(info.model_id)] = LoggedModel(
+            run=run,
+            name=str(getattr(info, "name", None) or "model"),
+            flavor=models.flavor_of(model) if model is not None else None,
+            input_names=found.names,
+            signature=signature,
+            width=found.width,
+        )
+        for retrieval in mine:
+            outer = self._recorder.inherited_from(run, retrieval.id)
+            by = used.get(retrieval.id) or ("parent" if outer else "columns")
+            recording.link(run, retrieval.id, by, outer)
+        self.link(str(info.model_id), mine, self._least_sure(run, mine))
+        for version in self._early.pop(str(info.model_id), []):
+            self._tag(version, str(info.model_id), tracking_uri)
+
+    def _least_sure(self, run: RunRef, retrievals: Sequence[Retrieval]) -> LinkedBy:
+        """How it is known what a model was trained on: no surer than the weakest of its links."""
+        known = [
+            self._recorder.recording.ledger.link_of(run.id, r.id) or "columns" for r in retrievals
+        ]
+        return max(known, key=matching.LINK_CONFIDENCE.index, default="columns")
+
+    def link(self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy) -> None:
+        """Say which retrievals a logged model was trained on, and how that is known."""
+        seen = self._seen[model_id]
+        built = contract.build(
+            model_id=model_id,
+            run_id=seen.run.id,
+            name=seen.name,
+            flavor=seen.flavor,
+            input_names=seen.input_names,
+            signature=seen.signature,
+            width=seen.width,
+            retrievals=retrievals,
+            linked_by=by if retrievals else None,
+            cell=self._recorder.cells.current,
+        )
+        parts = definition_hashes.parts_of(built.views)
+        inputs = contract.declared(built.inputs, built.views, parts)
+        built = replace(built, inputs=inputs, definitions=parts)
+        self._recorder.recording.modelled(seen.run, built)
+
+    def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:
+        model_id = model_uri.removeprefix("models:/") if "models:/m-" in model_uri else None
+        if model_id is None and str(version.source).startswith("models:/m-"):
+            model_id = str(version.source).removeprefix("models:/")
+        if model_id is None:
+            return
+        if model_id in self._recorder.recording.ledger.contracts:
+            self._tag(version, model_id, tracking_uri)
+        else:  # `log_model(registered_model_name=…)` registers before it has logged
+            self._early.setdefault(model_id, []).append(version)
+
+    def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
+        run_id = self._recorder.recording.ledger.contracts[model_id].run_id
+        entry = VersionEntry(version.name, str(version.version), model_id)
+        self._recorder.recording.put(RunRef(str(run_id), tracking_uri), entry)
+
+    def artifact_root(self, tracking_uri: str) -> Path | None:
+        """Artifacts lie beside the SQLite tracking store of a repository, wherever one stands."""
+        file = sqlite_file(tracking_uri)
+        if file is None or not file.is_absolute():
+            return None
+        for store in self._recorder.feast.stores:
+            repo = Path(store.repo_path).resolve()
+            if repo in file.resolve().parents:
+                return file.parent / "mlartifacts"
+        return None

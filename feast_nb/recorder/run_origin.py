@@ -1,0 +1,94 @@
+"""Keeps, for each open run, where it came from: commit, packages, the cells that ran."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..notebook import provenance
+from ..patching import threads
+from ..records.outbox import CellsEntry, OriginEntry
+from ..records.retrieval import Cell
+from ..records.run import Origin, RunRef
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+_FRESH = 60.0  # seconds for which the packages are taken as they were: a search starts many runs
+
+
+class RunOrigins:
+    """The notebook behind each open run: written beside the outbox, sent when the run ends."""
+
+    def __init__(self, recorder: Recorder, spool: Path) -> None:
+        self._recorder = recorder
+        self._spool = spool
+        self._runs: dict[str, RunRef] = {}
+        self._looking: threading.Thread | None = None
+        self._found = Origin()
+        self._packages: tuple[float, dict[str, str]] = (0.0, {})
+
+    def opened(self, run: RunRef) -> None:
+        """A run began in a notebook: its cells are kept from here on, and survive the kernel."""
+        self._runs[run.id] = run
+        self._look()
+        path = self._path(run.id)
+        self._write_cells(path)
+        self._recorder.recording.put(run, CellsEntry(str(path)), soon=False)
+
+    def cell_ended(self) -> None:
+        """Another cell ran: the copies of all open runs have it too."""
+        for run_id in list(self._runs):
+            self._write_cells(self._path(run_id))
+
+    def ends(self, run: RunRef, used: Iterable[Cell | None]) -> None:
+        """A run is about to end: say where it came from, and what to beware of."""
+        if self._runs.pop(run.id, None) is None:
+            return
+        self._write_cells(self._path(run.id))
+        if self._looking is not None:
+            self._looking.join(5.0)
+        found = replace(self._found, cautions=self.cautions(used))
+        self._recorder.recording.put(run, OriginEntry(found), soon=False)
+
+    def cautions(self, used: Iterable[Cell | None]) -> tuple[str, ...]:
+        """What to know of the cells that a run depends on."""
+        return provenance.cautions(self._recorder.cells.executed, used)
+
+    def _look(self) -> None:
+        """Ask git and the installed packages, in the background: neither changes often."""
+        if self._looking is not None and self._looking.is_alive():
+            return
+        notebook = self._recorder.cells.notebook
+
+        def look() -> None:
+            at, packages = self._packages
+            if not packages or time.monotonic() - at > _FRESH:
+                self._packages = time.monotonic(), provenance.packages()
+            self._found = provenance.of(notebook, self._packages[1])
+
+        def begun_anew() -> None:
+            threads.do(look, wake=lambda: None, stopped=lambda: False)
+
+        self._looking = threads.start(begun_anew, "origin")
+
+    def _path(self, run_id: str) -> Path:
+        return self._spool / f"{run_id}.ipynb"
+
+    def _write_cells(self, path: Path) -> None:
+        cells = self._recorder.cells
+        notebook = provenance.cells_notebook(cells.history, cells.executed)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
+            draft.replace(path)
+        except OSError as problem:
+            self._recorder.say(f"the cells of a run cannot be kept in {self._spool}: {problem}")

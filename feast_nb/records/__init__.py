@@ -1,0 +1,1 @@
+"""Records: what happened and what is answered, as frozen dataclasses of plain values."""

@@ -1,0 +1,94 @@
+"""What a model expects: its inputs in order, and the definitions that they had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from .document import Document, Record
+from .retrieval import Cell, LinkedBy, ViewDefinition
+
+
+@dataclass(frozen=True)
+class Input(Record):
+    """One input of a model: its column, and the reference it came from if it is a feature.
+
+    What is no feature came with the entity frame (`given`: request data, say) or was `made` by
+    the cell. `dtype` is the Arrow type it had in training, `declared` what its view says;
+    `nulls` is the share of values that were missing in training, `min` and `max` their range.
+    """
+
+    name: str
+    ref: str | None = None
+    dtype: str | None = None
+    basis: Literal["feature", "given", "made", "unknown"] = "unknown"
+    declared: str | None = None
+    nulls: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class Contract(Document):
+    """What a logged model expects: its inputs in order, and the retrievals it was trained on.
+
+    `order` is `named` where the model itself knows its inputs' names, `signature` where MLflow
+    does, and `assumed` where it was fitted on a bare array and the frame's order was taken.
+    `definitions` holds what the hashes of its views stand for, so that a later change can be
+    shown; `unknown` says what could not be known of a model that was logged without us.
+    """
+
+    kind: ClassVar[str] = "contract"
+    model_id: str
+    run_id: str | None
+    project: str
+    name: str = "model"
+    flavor: str | None = None
+    inputs: tuple[Input, ...] = ()
+    order: Literal["named", "signature", "assumed", "unknown"] = "unknown"
+    retrievals: tuple[str, ...] = ()
+    linked_by: LinkedBy | None = None
+    service: str | None = None
+    service_basis: Literal["given", "exact", "none"] = "none"
+    refs: tuple[str, ...] = ()
+    join_keys: tuple[str, ...] = ()
+    full_feature_names: bool = False
+    views: tuple[ViewDefinition, ...] = ()
+    definitions: dict[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    cell: Cell | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The references of the inputs that are Feast features, in the model's order."""
+        return tuple(i.ref for i in self.inputs if i.ref)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What to know before its features are served."""
+        said = [
+            f"{i.name} is declared {i.declared} and was trained on {i.dtype}s: an online store "
+            "rounds it."
+            for i in self.inputs
+            if i.declared == "float" and i.dtype == "double"
+        ]
+        if self.order == "assumed":
+            said.append("order assumed: it was fitted on an array, taken to be in frame order.")
+        return (*said, *self.unknown)
+
+
+@dataclass(frozen=True)
+class ModelVersion(Document):
+    """A model that a run logged, and the version it was registered as, if it was."""
+
+    kind: ClassVar[str] = "model_version"
+    model_id: str
+    run_id: str | None = None
+    uri: str | None = None
+    flavor: str | None = None
+    name: str | None = None
+    version: str | None = None
+    aliases: tuple[str, ...] = ()
+    variable: str | None = None
+    contract: Contract | None = None
+    url: str | None = None

@@ -1,0 +1,151 @@
+"""What comes from what, and what depends on an object: graphs and lists as they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .document import Document, Record
+
+BOX = (190.0, 34.0)  # width and height of a node as it is drawn
+
+
+@dataclass(frozen=True)
+class Node(Record):
+    """An object of a graph; `id` is its kind and name. `layer`, `x` and `y` say where it is drawn.
+
+    A node that stands for several runs says how many (`count`), and the newest (`members`).
+    """
+
+    id: str
+    kind: str
+    label: str
+    sub: str = ""
+    gone: bool = False
+    focus: bool = False
+    aliases: tuple[str, ...] = ()
+    count: int = 1
+    members: tuple[dict[str, str], ...] = ()
+    details: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
+    layer: int = 0
+    x: float = 0.0
+    y: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lineage(Document):
+    """A graph of objects: `edges` are pairs of places in `nodes`, from what is used to its user.
+
+    `bends` are the points (x, y, x, y, …) at which each edge enters the layers that it passes.
+    """
+
+    kind: ClassVar[str] = "lineage"
+    project: str
+    title: str = ""
+    nodes: tuple[Node, ...] = ()
+    edges: tuple[tuple[int, int], ...] = ()
+    bends: tuple[tuple[float, ...], ...] = ()
+    width: float = 0.0
+    height: float = 0.0
+    as_of: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def upstream(self, id: str) -> set[str]:
+        """The ids of everything that a node comes from."""
+        return self._reach(id, backwards=True)
+
+    def downstream(self, id: str) -> set[str]:
+        """The ids of everything that comes from a node."""
+        return self._reach(id, backwards=False)
+
+    def _reach(self, id: str, backwards: bool) -> set[str]:
+        place = {n.id: i for i, n in enumerate(self.nodes)}
+        found = reach(self.edges, {place[id]: 0}, backwards)
+        return {self.nodes[i].id for i in found} - {id}
+
+    def to_networkx(self) -> Any:
+        """The graph as a `networkx.DiGraph`; a node's record is its attributes."""
+        from . import exports
+
+        return exports.lineage_graph(self)
+
+    def to_openlineage(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """OpenLineage run events, one for each run: its inputs and outputs as datasets."""
+        from . import exports
+
+        return exports.openlineage(self, namespace)
+
+    def widget(self) -> Any:
+        """A live drawing (anywidget) whose `selected` is the id of the clicked object."""
+        from ..display import widget
+
+        return widget.widget(self)
+
+
+@dataclass(frozen=True)
+class Dependent(Record):
+    """A model version, service, run or notebook that depends on an object."""
+
+    name: str
+    kind: str
+    aliases: tuple[str, ...] = ()
+    count: int = 1
+    since: str | None = None
+    last: str | None = None
+    through: str | None = None
+    predictions: int = 0
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Impact(Document):
+    """Everything downstream of an object: models with an alias first. `notes`: what is unknown."""
+
+    kind: ClassVar[str] = "impact"
+    project: str
+    object: str
+    models: tuple[Dependent, ...] = ()
+    views: tuple[Dependent, ...] = ()
+    services: tuple[Dependent, ...] = ()
+    runs: int = 0
+    predictions: int = 0
+    since: str | None = None
+    last: str | None = None
+    notebooks: tuple[Dependent, ...] = ()
+    as_of: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> tuple[Dependent, ...]:
+        """The model versions that an alias points at."""
+        return tuple(m for m in self.models if m.aliases)
+
+    def to_pandas(self) -> Any:
+        """One row for each dependent."""
+        from . import exports
+
+        return exports.impact_frame(self)
+
+
+def reach(
+    edges: Iterable[tuple[int, int]],
+    begin: Mapping[int, int],
+    backwards: bool,
+    most: int | None = None,
+) -> dict[int, int]:
+    """Place → how many edges it is away from the nearest of `begin`, that way, up to `most`."""
+    next_of: dict[int, list[int]] = {}
+    for a, b in edges:
+        next_of.setdefault(b if backwards else a, []).append(a if backwards else b)
+    found = dict(begin)
+    waiting = list(begin)
+    for at in waiting:
+        if most is not None and found[at] >= most:
+            continue
+        for other in next_of.get(at, ()):
+            if other not in found:
+                found[other] = found[at] + 1
+                waiting.append(other)
+    return found

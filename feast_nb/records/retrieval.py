@@ -1,0 +1,236 @@
+"""A retrieval: what was asked of which views, with which entities, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from .document import Document, Record
+
+LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
+
+
+@dataclass(frozen=True)
+class ViewDefinition(Record):
+    """A feature view as it was defined when it was read.
+
+    `name` is the one used in references (a service may rename a view), `view` the registry's.
+    `hashes` holds one short hash for each of schema, entities, ttl, code, query and location;
+    `reads` are the references that an on-demand view computes from.
+    """
+
+    name: str
+    view: str
+    kind: Literal["batch", "stream", "on_demand"] = "batch"
+    version: str | None = None
+    hashes: dict[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+
+
+def canonical(refs: Iterable[str], views: Iterable[ViewDefinition]) -> tuple[str, ...]:
+    """References by the views' registered names: a service may have renamed them."""
+    renamed = {v.name: v.view for v in views}
+    split = (ref.partition(":") for ref in refs)
+    plain = ((view.partition("@")[0], colon + feature) for view, colon, feature in split)
+    return tuple(renamed.get(view, view).partition("@")[0] + rest for view, rest in plain)
+
+
+@dataclass(frozen=True)
+class Span(Record):
+    """A timestamp column and the first and last moment in it, in ISO 8601, UTC."""
+
+    column: str
+    min: str | None = None
+    max: str | None = None
+
+
+@dataclass(frozen=True)
+class EntityFrame(Record):
+    """The keys and timestamps that were asked for.
+
+    `artifact` is where the run keeps a copy; without one, `reason` says why. `changed` says what
+    the copy does not give back as it was (an index, say). For SQL and date ranges `rows` and
+    `fingerprint` are those of the entity rows that came back.
+    """
+
+    kind: Literal["dataframe", "sql", "range", "spark", "rows"]
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
+    join_keys: tuple[str, ...] = ()
+    timestamp: Span | None = None
+    query: str | None = None
+    start: str | None = None
+    end: str | None = None
+    fingerprint: str | None = None
+    artifact: str | None = None
+    reason: str | None = None
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column(Record):
+    """A column of a result: its Arrow type, its missing values, and of numbers the range."""
+
+    name: str
+    dtype: str
+    nulls: int | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class DroppedRows(Record):
+    """Rows asked for that did not come back as asked, and which kind of rows they were."""
+
+    rows: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Result(Record):
+    """What came back. `dropped` is rows asked less rows given: negative where rows doubled.
+
+    `artifact` is where the run keeps a copy, by which a later one is compared value by value.
+    """
+
+    rows: int
+    dropped: int = 0
+    losses: tuple[DroppedRows, ...] = ()
+    columns: tuple[Column, ...] = ()
+    fingerprint: str | None = None
+    row_order: str | None = None
+    artifact: str | None = None
+
+
+@dataclass(frozen=True)
+class Seconds(Record):
+    """Wall time: of the call that made the job, and of the job itself once it ran."""
+
+    submit: float
+    run: float | None = None
+
+
+@dataclass(frozen=True)
+class Source(Record):
+    """What identifies a data source at the time it was read.
+
+    `path` of files and objects (`files` counts those of a folder), `table` of databases; `rows`
+    and `newest` (its last event) where a Parquet footer tells them.
+    """
+
+    name: str
+    kind: str
+    path: str | None = None
+    size: int | None = None
+    modified: str | None = None
+    etag: str | None = None
+    files: int | None = None
+    rows: int | None = None
+    newest: str | None = None
+    table: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell(Record):
+    """The cell that did it: its number in this kernel, its notebook, its id, a hash of its text."""
+
+    number: int | None = None
+    notebook: str | None = None
+    digest: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Retrieval(Record):
+    """One call of `get_historical_features` or `get_online_features`, with what came back.
+
+    `refs` are complete and in the order asked. `service` is set only where it is true: given to
+    the call, or exactly equal to what was asked (`service_basis`). `count` is how many identical
+    online calls this record stands for. `registry` hashes every definition of the project,
+    `kept` says where the result was written to, if it was; `beside` names columns that came
+    unasked, those that on-demand views compute from, with their references, and `behind` holds the
+    views that these read and nobody asked for.
+
+    A run that trained on a frame retrieved elsewhere has a copy: `linked_by` says how the two
+    were brought together (the frame's own mark, the variables that the cell reads, matching
+    columns, the user's word, or the parent run that a nested run inherits from), and `origin` in
+    which run it was made, if in one.
+    """
+
+    id: str
+    kind: Literal["historical", "online"]
+    project: str
+    refs: tuple[str, ...]
+    state: Literal["submitted", "ran", "failed"] = "submitted"
+    service: str | None = None
+    service_basis: Literal["given", "exact", "none"] = "none"
+    services: tuple[str, ...] = ()
+    views: tuple[ViewDefinition, ...] = ()
+    behind: tuple[ViewDefinition, ...] = ()
+    entity: EntityFrame = field(default_factory=lambda: EntityFrame("dataframe"))
+    result: Result | None = None
+    seconds: Seconds = field(default_factory=lambda: Seconds(0.0))
+    sources: tuple[Source, ...] = ()
+    full_feature_names: bool = False
+    cell: Cell | None = None
+    run_id: str | None = None
+    linked_by: LinkedBy | None = None
+    origin: str | None = None
+    registry: str | None = None
+    kept: str | None = None
+    beside: dict[str, str] = field(default_factory=dict)
+    count: int = 1
+    at: str | None = None
+    last: str | None = None
+    error: str | None = None
+
+    def column_of(self, ref: str) -> str:
+        """The name that a reference's values have in the result, short or full."""
+        view, _, feature = ref.partition(":")
+        return f"{view.partition('@')[0]}__{feature}" if self.full_feature_names else feature
+
+    def columns(self) -> dict[str, str]:
+        """Result column → reference, in the order asked."""
+        return {self.column_of(ref): ref for ref in self.refs}
+
+    def columns_given(self) -> dict[str, str]:
+        """Result column → reference, in the order of the frame: Feast groups them by view."""
+        asked = self.columns()
+        frame = [c.name for c in self.result.columns if c.name in asked] if self.result else []
+        return {name: asked[name] for name in dict.fromkeys((*frame, *asked))}
+
+
+@dataclass(frozen=True)
+class Write(Record):
+    """Features that a run wrote: by a push, or straight to the online or offline store."""
+
+    id: str
+    call: Literal["push", "write_to_online_store", "write_to_offline_store"]
+    to: Literal["online", "offline", "online_and_offline"]
+    project: str
+    name: str
+    views: tuple[str, ...] = ()
+    state: Literal["ran", "failed"] = "ran"
+    rows: int | None = None
+    columns: tuple[Column, ...] = ()
+    fingerprint: str | None = None
+    seconds: float | None = None
+    cell: Cell | None = None
+    run_id: str | None = None
+    at: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Retrievals(Document):
+    """Every retrieval of a run, whole and in order, and what it wrote: `feast/retrievals.json`.
+
+    `definitions` holds what the hashes of the views stand for.
+    """
+
+    kind: ClassVar[str] = "retrievals"
+    run_id: str
+    retrievals: tuple[Retrieval, ...] = ()
+    writes: tuple[Write, ...] = ()
+    definitions: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,118 @@
+"""Answers as they are kept: one question at a time however many ask it, the last answer on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..paths import cache_folder
+from .worker_process import Reply
+
+FRESH = 2.0  # seconds within which an answer is not asked for again
+_KEPT = 64  # answers kept in memory
+_ON_DISK = ("catalog", "operations", "mlflow-runs")
+
+Ask = Callable[[dict[str, Any], float], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A reply, and whether a newer one is on its way."""
+
+    reply: Reply
+    refreshing: bool = False
+
+
+class CachedAnswers:
+    """The last answer to each question."""
+
+    def __init__(self, ask: Ask, limit: float) -> None:
+        self._ask = ask
+        self._limit = limit
+        self._kept: OrderedDict[str, Reply] = OrderedDict()
+        self._under_way: dict[str, asyncio.Task[Reply]] = {}
+
+    async def get(self, question: dict[str, Any], wait: float | None) -> Answered:
+        """The answer to a question, as new as `wait` seconds allow; None: as long as it takes.
+
+        An older one is given rather than none. Raises what `ask` raises.
+        """
+        key = json.dumps(question, sort_keys=True)
+        loop = asyncio.get_running_loop()
+        kept = self._kept.get(key)
+        if kept is not None and 0 < loop.time() - kept.at < FRESH:
+            return Answered(kept)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._asked(key, question))
+            self._under_way[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done))
+        if kept is None and wait is not None:
+            kept = await loop.run_in_executor(None, _read, _place(key), question)
+        patience = self._limit if wait is None or kept is None else wait
+        done, _ = await asyncio.wait([task], timeout=patience)
+        if done:
+            return Answered(task.result())
+        if kept is None:
+            raise TimeoutError
+        return Answered(kept, refreshing=True)
+
+    def _ended(self, key: str, task: asyncio.Task[Reply]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; where nobody does, it is no trouble
+
+    async def _asked(self, key: str, question: dict[str, Any]) -> Reply:
+        reply = await self._ask(question, self._limit)
+        if reply.status == 200:
+            self._kept[key] = reply
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, _write, _place(key), question, reply)
+        else:
+            self._kept.pop(key, None)
+        return reply
+
+
+def _place(key: str) -> Path:
+    name = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+    return cache_folder() / "panel" / f"{name}.json"
+
+
+def _lasts(question: dict[str, Any]) -> bool:
+    """Whether it is what a panel shows first."""
+    part = question.get("object") or question.get("page_token")
+    return question["ask"] in _ON_DISK and not part
+
+
+def _write(path: Path, question: dict[str, Any], reply: Reply) -> None:
+    """Keep an answer for the next start; without a disk to keep it on there is none."""
+    if not _lasts(question):
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        head = {k: v for k, v in asdict(reply).items() if k not in ("body", "at")}
+        part = path.with_suffix(f".{os.getpid()}")
+        part.touch(0o600)
+        part.write_bytes(json.dumps(head).encode() + b"\n" + reply.body)
+        part.replace(path)
+
+
+def _read(path: Path, question: dict[str, Any]) -> Reply | None:
+    if not _lasts(question):
+        return None
+    try:
+        head, _, body = path.read_bytes().partition(b"\n")
+        return Reply(**json.loads(head), body=body)
+    except (OSError, ValueError, TypeError):  # none, or of another version
+        return None

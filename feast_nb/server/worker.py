@@ -1,0 +1,192 @@
+"""The process that reads feature repositories and MLflow for the side panel.
+
+Questions come as lines of JSON on its input; each answer is a line of JSON that says its `size`,
+and as many bytes. It ends with its input. The Jupyter server that asks imports neither Feast nor
+MLflow: both are imported here.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .. import masking
+from ..errors import FeastNbError, FeatureError, TrackingError, UsageError
+from ..questions.monitor import RepositoryMonitor, follow_requests
+
+if TYPE_CHECKING:
+    from ..records.document import Document
+
+LARGEST = 64_000_000  # bytes of an answer
+_AT_ONCE = 8
+
+Question = dict[str, Any]
+
+
+class Worker:
+    """Answers questions about repositories, each of which is opened once."""
+
+    def __init__(self) -> None:
+        self._watched: dict[tuple[str, str | None], RepositoryMonitor] = {}
+        self._opening: defaultdict[Any, threading.Lock] = defaultdict(threading.Lock)
+        follow_requests()
+
+    def answer(self, question: Question) -> tuple[dict[str, Any], bytes]:
+        """What is known of an answer (`status`, `etag`, `as_of`, `state`), and the answer as JSON.
+
+        An error is one line and a remedy, without a traceback.
+        """
+        try:
+            found = self._found(question)
+        except FeastNbError as problem:
+            return _refusal(_status(problem), str(problem), type(problem).__name__)
+        except Exception as problem:  # a driver's, a library's: the panel shows its first line
+            said = " ".join(str(problem).split())[:300]
+            print(f"feast_nb: {type(problem).__name__}: {said}", file=sys.stderr)
+            return _refusal(500, f"{type(problem).__name__}: {said}", "Failure")
+        # When it was true is no part of what it says: an answer that is the same is not sent again.
+        passing = {k: v for k, v in found.items() if k in ("as_of", "now")}
+        lasting = _json({k: v for k, v in found.items() if k not in passing})
+        if len(lasting) > LARGEST:
+            return _refusal(413, "the answer is too large; ask for less of it.", "TooLarge")
+        etag = hashlib.blake2b(lasting, digest_size=12).hexdigest()
+        body = _json(passing)[:-1] + (b"," if passing else b"") + lasting[1:]
+        state = (found.get("tracking") or {}).get("state", "ready")
+        return {"status": 200, "etag": etag, "as_of": found.get("as_of"), "state": state}, body
+
+    def _found(self, question: Question) -> dict[str, Any]:
+        ask = _ASKED.get(question["ask"])
+        if ask is None:
+            raise UsageError(f"there is no {question['ask']} to ask for.")
+        return ask(self._repository(question), question)
+
+    def _repository(self, question: Question) -> RepositoryMonitor:
+        key = (question["repo"], question.get("tracking_uri"))
+        with self._opening[key]:  # a far registry that does not answer keeps nobody else waiting
+            if key not in self._watched:
+                self._watched[key] = RepositoryMonitor(Path(key[0]), key[1])
+            return self._watched[key]
+
+
+def _runs(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+    from ..questions import feast_ui
+
+    most, token = question.get("max_results") or 50, question.get("page_token")
+    return _of_mlflow(
+        watched, "runs", lambda p: feast_ui.runs(p, most, token, question.get("object"))
+    )
+
+
+def _usage(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+    from ..questions import feast_ui
+
+    page = question.get("max_results"), question.get("page_token")
+    return _of_mlflow(watched, "feature_usage", lambda p: feast_ui.feature_usage(p, *page))
+
+
+def _models(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+    from ..questions import feast_ui
+
+    page = question.get("max_results"), question.get("page_token")
+    return _of_mlflow(watched, "feature_models", lambda p: feast_ui.feature_models(p, *page))
+
+
+def _of_mlflow(
+    watched: RepositoryMonitor, which: str, ask: Callable[[Any], dict[str, Any]]
+) -> dict[str, Any]:
+    """One of Feast's endpoints; where MLflow is off it is empty, with the reason."""
+    from ..questions import feast_ui
+
+    if watched.off:
+        return feast_ui.nothing(which, watched.off)
+    return watched.asked(ask)
+
+
+def _operations(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+    if watched.off:
+        return {"operations": [], "as_of": None, "reason": watched.off}
+    return _shown(watched.operations(question.get("max_results") or 100))
+
+
+def _lineage(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+    return _shown(watched.lineage(question.get("object"), question.get("up"), question.get("down")))
+
+
+def _impact(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+    named = question.get("object")
+    if not named:
+        raise UsageError("name an object: view:feature, view=…, service=….")
+    return _shown(watched.impact(named))
+
+
+def _shown(record: Document) -> dict[str, Any]:
+    return record.to_dict()
+
+
+_ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, Any]]] = {
+    "catalog": lambda watched, _: _shown(watched.overview()),
+    "mlflow-runs": _runs,
+    "mlflow-feature-usage": _usage,
+    "mlflow-feature-models": _models,
+    "operations": _operations,
+    "lineage": _lineage,
+    "impact": _impact,
+}
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _status(problem: FeastNbError) -> int:
+    if isinstance(problem, UsageError):
+        return 400
+    if isinstance(problem, FeatureError):
+        return 404
+    return 503 if isinstance(problem, TrackingError) else 422
+
+
+def _refusal(status: int, message: str, reason: str) -> tuple[dict[str, Any], bytes]:
+    said = {"message": masking.without_credentials(message), "reason": reason}
+    body = json.dumps(said, ensure_ascii=False).encode()
+    return {"status": status, "etag": None, "as_of": None, "state": "refused"}, body
+
+
+def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until the questions end; several at a time."""
+    worker, writing = Worker(), threading.Lock()
+
+    def work(question: Question) -> None:
+        head, body = worker.answer(question)
+        line = json.dumps({"id": question["id"], **head, "size": len(body)}).encode()
+        with writing:
+            answers.write(line + b"\n" + body)
+            answers.flush()
+
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    for line in questions:
+        pool.submit(work, json.loads(line))
+
+
+def main() -> None:
+    """Keep the answers apart from what libraries print, and end with the server that asks."""
+    # Python's own thresholds have it go through Feast's and MLflow's objects again and again: a
+    # third of the time until the first answer, and half of that of each later one.
+    gc.set_threshold(100_000, 50, 50)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(sys.stdin.buffer, answers)
+    os._exit(0)  # what is being read is read for nobody
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What only the kernel knows, for the side panel: a file in Jupyter's runtime folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..integrations.feast.store import anchored, settings_of
+from ..masking import public_uri
+from ..paths import runtime_folder
+
+if TYPE_CHECKING:
+    from . import Session
+
+
+class Published:
+    """The kernel's repository, tracking server and open run, as others may read them.
+
+    No secrets: an address that holds one is left out.
+    """
+
+    def __init__(self, kernel: str) -> None:
+        self._kernel = kernel
+        self._path = runtime_folder() / f"feast-nb-{kernel}.json"
+        self._told: dict[str, Any] = {}
+
+    def tell(self, session: Session, notebook: str | None) -> None:
+        """Write the file, where something of it changed."""
+        now = {
+            "kernel": self._kernel,
+            "pid": os.getpid(),
+            "notebook": os.path.abspath(notebook) if notebook else None,
+            "repository": str(session.yaml),
+            "tracking_uri": _address(session),
+            "run": _run(session),
+        }
+        if now == self._told:
+            return
+        self._told = now
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps({**now, "at": time.time()}), encoding="utf-8")
+        part.chmod(0o600)
+        part.replace(self._path)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def of_kernel() -> Published | None:
+    """The one of this kernel; None in a terminal or a script, which no panel looks at."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from ipykernel.connect import get_connection_file
+
+    try:
+        name = Path(get_connection_file()).stem
+    except RuntimeError:  # no kernel runs in this process
+        return None
+    return Published(name.removeprefix("kernel-"))
+
+
+def _address(session: Session) -> str | None:
+    """The tracking server as it is known without MLflow: this runs after a cell, on its time."""
+    settings = settings_of(session.store)
+    if settings is None:
+        return None
+    uri: str | None = settings.get_tracking_uri()
+    # Another thread may be at importing it: then it has no such function yet.
+    default = getattr(sys.modules.get("mlflow"), "get_tracking_uri", None)
+    if uri is None and default is not None:
+        uri = default()
+    if not uri or public_uri(uri) != uri:
+        return None
+    return anchored(uri, Path.cwd())  # others work in other folders
+
+
+def _run(session: Session) -> dict[str, str | None] | None:
+    opened = session.runs.innermost
+    if opened is None:
+        return None
+    return {"id": opened.record.id, "name": opened.record.name, "url": opened.record.url}

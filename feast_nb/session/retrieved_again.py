@@ -1,0 +1,168 @@
+"""A training set retrieved again: what was recorded of it, and what of that can be asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FeastNbError, FeatureError, ModelError
+from ..integrations.mlflow import contract_store, http, model_lookup, runs, writer
+from ..recorder.delivery import run_document
+from ..records.contract import Contract
+from ..records.retrieval import EntityFrame, Retrieval
+
+if TYPE_CHECKING:
+    from . import Session
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A retrieval of a run, as it was recorded by us or by Feast alone."""
+
+    run_id: str
+    retrieval: Retrieval
+    by_us: bool
+    definitions: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------ what was recorded
+
+
+def recorded_of(session: Session, named: str, number: int | None) -> Recorded:
+    """What was recorded of a run's or model’s retrieval: the one named, else its only one."""
+    uri = session.runs.uri
+    run_id, contract = _run_of(session, named)
+    document = run_document.earlier(uri, run_id)
+    kept = [r for r in document.retrievals if r.kind == "historical" and r.state == "ran"]
+    if not kept:
+        if number not in (None, 1):
+            raise FeatureError(f"run {named} has no retrieval {number}; it has 1.")
+        return Recorded(run_id, _of_feast(uri, run_id, named), by_us=False)
+    known = document.definitions
+    if number is not None:
+        if not 1 <= number <= len(kept):
+            raise FeatureError(f"run {named} has no retrieval {number}; it has {_numbers(kept)}.")
+        return Recorded(run_id, kept[number - 1], by_us=True, definitions=known)
+    mine = [r for r in kept if contract is not None and r.id in contract.retrievals]
+    chosen = mine or kept
+    if len(chosen) > 1:
+        listed = "; ".join(
+            f"{kept.index(r) + 1}: {r.service or ', '.join(r.refs[:3])}, {_rows(r)} rows"
+            for r in chosen
+        )
+        raise FeatureError(f"{named} has {len(chosen)} retrievals; add --retrieval N ({listed}).")
+    return Recorded(run_id, chosen[0], by_us=True, definitions=known)
+
+
+def _numbers(kept: Sequence[Retrieval]) -> str:
+    return "1" if len(kept) == 1 else f"1–{len(kept)}"
+
+
+def _rows(retrieval: Retrieval) -> str:
+    return f"{retrieval.result.rows:,}" if retrieval.result else "?"
+
+
+def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
+    """The run that a run's name or id, or a model's name, means."""
+    uri = session.runs.uri
+    http.check_reachable(uri)
+    if "/" not in named and "@" not in named:
+        with http.translate_errors():
+            run_id = model_lookup.run_named(uri, session.store.project, named)
+        if run_id is not None:
+            return run_id, None
+    try:
+        found = model_lookup.find(uri, named)
+    except ModelError as problem:
+        raise ModelError(f"{named} is no run of {session.store.project}, and {problem}") from None
+    if found.run_id is None:
+        raise ModelError(f"{found.shown} was logged outside any run: nothing was recorded.")
+    return found.run_id, contract_store.of(uri, found)
+
+
+def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
+    """What Feast's own integration recorded of a run: its tags, and the files it names."""
+    tags = runs.tags_of(uri, run_id)
+    left = model_lookup.read_native_tags(uri, model_lookup.ModelRef(named, run_id=run_id))
+    if left.refs is None or tags.get("feast.retrieval_type") == "online":
+        raise FeatureError(f"run {named} recorded no historical retrieval: nothing to rebuild.")
+    if left.cut:
+        raise FeatureError(
+            f"run {named} cannot be rebuilt: Feast cut the list of its references off "
+            f"({len(left.refs)} of {tags['feast.feature_count']} are known)."
+        )
+    kind: Any = {"sql": "sql", "range": "range"}.get(tags.get("feast.entity_df_type", ""))
+    start, end = tags.get("feast.start_date"), tags.get("feast.end_date")
+    entity = EntityFrame(
+        kind or ("range" if start else "dataframe"),
+        query=tags.get("feast.entity_df_query"),
+        start=start,
+        end=end,
+        artifact="entity_df.parquet",
+    )
+    return Retrieval("", "historical", left.project or "", left.refs, "ran",
+                     service=left.run, entity=entity)  # fmt: skip
+
+
+# ------------------------------------------------------------------ asking again
+
+
+def asked_again(session: Session, recorded: Recorded) -> dict[str, Any]:
+    """The entity rows, query or date range of then, as arguments of the retrieval."""
+    entity = recorded.retrieval.entity
+    if entity.kind in ("sql", "range") and entity.artifact and recorded.by_us:
+        return {"entity_df": _kept(session, recorded)}  # its rows as they were then
+    if entity.kind == "sql" and entity.query:
+        if entity.query.endswith("...") and not recorded.by_us:
+            raise FeatureError("it cannot be rebuilt: Feast cut the entity query off.")
+        return {"entity_df": entity.query}
+    if entity.kind == "range":
+        import pandas as pd
+
+        moments = {"start_date": entity.start, "end_date": entity.end}
+        return {k: pd.Timestamp(v).to_pydatetime() for k, v in moments.items() if v}
+    return {"entity_df": _kept(session, recorded)}
+
+
+def retrieve(session: Session, features: Any, full: bool, asked: dict[str, Any]) -> Any:
+    """Ask Feast for the training set again."""
+    store = session.store
+    try:
+        job = store.get_historical_features(features=features, full_feature_names=full, **asked)
+    except TypeError as problem:
+        if "start_date" not in str(problem) and "end_date" not in str(problem):
+            raise
+        kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
+        raise FeatureError(
+            f"it cannot be rebuilt here: it was asked for by a range of dates, and the offline "
+            f"store {kind} takes none."
+        ) from problem
+    return job.to_df()
+
+
+def _kept(session: Session, recorded: Recorded) -> Any:
+    import pandas as pd
+
+    entity, uri = recorded.retrieval.entity, session.runs.uri
+    where = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None
+    elsewhere = (entity.reason or "").removeprefix("it is kept in ")
+    if where is None and elsewhere.startswith("runs:/"):
+        where = elsewhere
+    if where is None:
+        why = entity.reason or "nobody said why"
+        raise FeatureError(f"it cannot be rebuilt: its entity frame was not archived: {why}.")
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+        try:
+            return pd.read_parquet(writer.download(uri, where, Path(place)))
+        except (FeastNbError, OSError) as problem:
+            said = runs.tags_of(uri, recorded.run_id).get("feast.entity_df_rows")
+            size = f" ({said} rows)" if said else ""
+            raise FeatureError(
+                f"it cannot be rebuilt: the run keeps no entity frame{size}; Feast archives one "
+                "with auto_log_entity_df: true, up to entity_df_max_rows."
+                if not recorded.by_us
+                else f"it cannot be rebuilt: {where} cannot be read ({problem})."
+            ) from problem

@@ -1,0 +1,97 @@
+"""What a training's summary says beside the records: features in order, and what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..records.contract import ModelVersion
+from ..records.retrieval import Retrieval
+from ..records.run import FeatureUse
+
+
+def features_used(
+    retrievals: Sequence[Retrieval], made: Iterable[ModelVersion]
+) -> tuple[FeatureUse, ...]:
+    """Every feature of the historical retrievals in the order asked, and its place in the model."""
+    order: dict[str, int] = {}
+    for version in made:
+        if version.contract is not None:
+            order = {i.ref: n for n, i in enumerate(version.contract.inputs, 1) if i.ref}
+    used: dict[str, FeatureUse] = {}
+    for retrieval in retrievals:
+        if retrieval.kind != "historical":
+            continue
+        known = {c.name: c for c in retrieval.result.columns} if retrieval.result else {}
+        for column, ref in retrieval.columns().items():
+            found = known.get(column)
+            used.setdefault(
+                ref,
+                FeatureUse(
+                    ref=ref,
+                    column=column,
+                    dtype=found.dtype if found else None,
+                    nulls=found.nulls if found else None,
+                    rows=retrieval.result.rows if retrieval.result else None,
+                    input=order.get(ref),
+                ),
+            )
+    for version in made:
+        for n, item in enumerate(version.contract.inputs if version.contract else (), 1):
+            if item.ref is None:
+                used[f"input {n}"] = FeatureUse("", item.name, item.dtype, input=n)
+    return tuple(used.values())
+
+
+def warnings(retrievals: Sequence[Retrieval], made: Sequence[ModelVersion]) -> list[str]:
+    """What the reader of a summary should know before trusting it."""
+    said = _of_models(made, any(r.kind == "historical" for r in retrievals))
+    for r in retrievals:
+        result, entity = r.result, r.entity
+        if result is not None and result.dropped:
+            verb = "dropped" if result.dropped > 0 else "added"
+            why = "; ".join(f"{loss.rows:,}: {loss.why}" for loss in result.losses)
+            said.append(
+                f"the offline store {verb} {abs(result.dropped):,} of {entity.rows:,} rows asked "
+                f"for ({why})."
+                if why
+                else f"{abs(result.dropped):,} rows were {verb}."
+            )
+        kept = entity.reason is None or entity.reason.startswith(("it is kept", "archiving is off"))
+        if not kept and r.kind == "historical":
+            said.append(f"the entity frame is not archived: {entity.reason}; its fingerprint is.")
+        if result is not None:
+            empty = [c.name for c in result.columns if c.nulls == result.rows and result.rows]
+            features = [c for c in empty if c in r.columns()]
+            if features:
+                said.append(f"no value at all in {', '.join(features)}.")
+        if r.state == "submitted":
+            said.append("a retrieval was asked for and never run (no to_df() or to_arrow()).")
+        if len(r.services) > 1:
+            said.append(
+                f"the list of features is that of several services ({', '.join(r.services)}); "
+                "none is recorded. Pass the service itself."
+            )
+    return said
+
+
+def _of_models(made: Sequence[ModelVersion], retrieved: bool) -> list[str]:
+    if not made:
+        return ["no model was found here; assign it to a variable, or log one: %feast_log VAR"]
+    said = []
+    for version in made:
+        contract = version.contract
+        name = version.variable or version.model_id
+        if contract is None or not contract.retrievals:
+            if retrieved:
+                said.append(f"{name} could not be linked to any retrieval.")
+        elif contract.order == "assumed":
+            said.append(
+                f"{name} was fitted on an array: the order of its inputs is taken to be that of "
+                "the features asked for. Fit it on a frame, and it knows their names."
+            )
+        elif contract.order == "unknown":
+            said.append(
+                f"{name} was fitted on an array: which features it takes, and in which order, "
+                "cannot be known. Fit it on a frame."
+            )
+    return said
