@@ -192,6 +192,8 @@ class Outbox:
         word. Yields each run, so that the caller can see which were left open.
         """
         for found in left_behind(self.folder, but=self.path):
+            # What is in it, before any of it is delivered and forgotten.
+            left = [LeftBehind(q.run_id, q.tracking_uri, tuple(q.kept())) for q in found.queues]
             with self._changed:
                 for queue in found.queues:
                     self._take_over(queue)
@@ -201,8 +203,7 @@ class Outbox:
                     f"{len(found.rejected)} records of an earlier session cannot be read "
                     f"({found.rejected[0]}); they are set aside in {self.folder / 'rejected'}."
                 )
-            for queue in found.queues:
-                yield LeftBehind(queue.run_id, queue.tracking_uri, tuple(queue.kept()))
+            yield from left
 
     def _take_over(self, dead: RunQueue) -> None:
         """Make a dead process's entries ours; a run that goes on here gets all of them anew."""
