@@ -48,6 +48,32 @@ def _outside(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.chdir(tmp_path_factory.mktemp("outside"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_search_for_requirements() -> Iterator[None]:
+    """A logged model names the packages of its flavour: the one thing here that is not the real one.
+
+    MLflow starts a process for each logged model that loads it, to see what it imports: seven
+    eighths of a training test's time. `real_requirements` has MLflow's own back.
+    """
+    import mlflow.models
+
+    def named(uri: str, flavor: str, fallback: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return fallback
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow.models, "infer_pip_requirements", named)
+        yield
+
+
+@pytest.fixture
+def real_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow looks for a model's requirements itself, in a process of its own."""
+    import mlflow.models
+    from mlflow.utils.environment import infer_pip_requirements
+
+    monkeypatch.setattr(mlflow.models, "infer_pip_requirements", infer_pip_requirements)
+
+
 @pytest.fixture(autouse=True)
 def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test in a folder of its own, with a state folder of its own, and no run left over."""

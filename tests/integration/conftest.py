@@ -38,14 +38,11 @@ def define(repo: Path) -> list[Any]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which `m` (named inputs) and `p` (fitted on an array) were registered."""
-    import mlflow.models
-
     import feast_nb
     from feast_nb.session import recorder
 
     folder = make_repository(tmp_path_factory.mktemp("trained") / "repo", define=define)
-    infer, state = mlflow.models.infer_pip_requirements, os.environ.get("FEAST_NB_STATE")
-    mlflow.models.infer_pip_requirements = lambda uri, flavor, fallback, **kwargs: fallback
+    state = os.environ.get("FEAST_NB_STATE")
     os.environ["FEAST_NB_STATE"] = str(folder.parent / "state")
     try:
         session = feast_nb.open(folder)
@@ -55,7 +52,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train(session)
         recorder.shut()
     finally:
-        mlflow.models.infer_pip_requirements = infer
         os.environ.pop("FEAST_NB_STATE")
         if state is not None:
             os.environ["FEAST_NB_STATE"] = state

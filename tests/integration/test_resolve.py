@@ -211,7 +211,7 @@ def test_the_model_of_a_deleted_run_is_resolved_all_the_same(promoted, api, firs
 @pytest.fixture(scope="module")
 def orphan(trained) -> Iterator[str]:
     """A registered model whose run was deleted for good (`mlflow gc`); its name."""
-    import mlflow.models
+    import mlflow
     from sklearn.linear_model import LogisticRegression
 
     import feast_nb
@@ -221,7 +221,6 @@ def orphan(trained) -> Iterator[str]:
         shutil.copy(trained.parent / name, trained / name)
     patch = pytest.MonkeyPatch()
     patch.setenv("FEAST_NB_STATE", str(trained.parent / "state"))
-    patch.setattr(mlflow.models, "infer_pip_requirements", lambda uri, flavor, fallback, **_: [])
     session = feast_nb.open(trained)
     with session.train("gone", service="activity", entity_df=entities().drop(columns="index"),
                        register="orphan") as training:  # fmt: skip

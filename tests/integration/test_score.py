@@ -101,14 +101,12 @@ def outside_models(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def further(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of its own with those models, materialized once."""
-    import mlflow.models
 
     import feast_nb
     from feast_nb.session import recorder
 
     folder = make_repository(tmp_path_factory.mktemp("further") / "repo", define=define)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow.models, "infer_pip_requirements", lambda u, f, fallback, **_: fallback)
         patch.setenv("FEAST_NB_STATE", str(folder.parent / "state"))
         session = feast_nb.open(folder)
         session.store.materialize(
