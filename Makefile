@@ -64,11 +64,11 @@ test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of Py
 	$(PYTEST) tests/torch
 
 test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode; needs Java 17
-	$(INSTALL) "pyspark==4.3.0" boto3
+	@$(INSTALL) "pyspark==4.3.0" boto3
 	$(PYTEST) tests/spark
 
 test-stack: $(VENV)/.test  ## sources in an object store, on a server that speaks S3
-	$(INSTALL) "moto[server,s3]" s3fs
+	@$(INSTALL) "moto[server,s3]" s3fs
 	$(PYTEST) tests/stack
 
 test-matrix: $(VENV)/.test  ## unit and forty smoke tests with other versions: VERSIONS=lowest VENV=.venv-lowest
@@ -83,7 +83,7 @@ test-wheel:  ## the package as it is installed, in an environment of its own
 
 .PHONY: install-wheel
 install-wheel:
-	$(INSTALL) --constraint requirements.lock --reinstall-package feast-nb .
+	@$(INSTALL) --constraint requirements.lock --reinstall-package feast-nb .
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*OK"
 	$(BIN)/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
 
@@ -119,19 +119,19 @@ $(VENV)/bin/python:
 
 # The lowest that pyproject.toml claims, and no lower than that.
 $(VENV)/lowest.txt: $(VENV)/bin/python pyproject.toml
-	$(UV) compile --quiet --python $(BIN)/python --no-deps --no-header --no-annotate --resolution lowest-direct pyproject.toml --output-file $@
+	@$(UV) compile --quiet --python $(BIN)/python --no-deps --no-header --no-annotate --resolution lowest-direct pyproject.toml --output-file $@
 
 CONSTRAINTS = $(if $(filter locked,$(VERSIONS)),--constraint requirements.lock,$(if $(filter lowest,$(VERSIONS)),--constraint $(VENV)/lowest.txt))
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml package.json requirements.lock $(if $(filter lowest,$(VERSIONS)),$(VENV)/lowest.txt)
 	@echo "installing into $(VENV): a minute, once"
 	@mkdir -p feast_nb/labextension
-	$(NO_NPM) $(INSTALL) $(CONSTRAINTS) --group notebooks --editable .
+	@$(NO_NPM) $(INSTALL) $(CONSTRAINTS) --group notebooks --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(INSTALL) $(CONSTRAINTS) --group test
-	$(if $(WITH),$(INSTALL) $(WITH))
+	@$(INSTALL) $(CONSTRAINTS) --group test
+	@$(if $(WITH),$(INSTALL) $(WITH))
 	@touch $@
 
 node_modules/.installed: package-lock.json

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 NOW = pd.Timestamp("2024-01-10 12:00", tz="UTC")
 
@@ -35,8 +36,13 @@ entity_key_serialization_version: 3
 
 
 def pytest_configure() -> None:
-    """Ctrl-C interrupts: a shell that starts the tests in the background has it ignored."""
+    """Ctrl-C interrupts: a shell that starts the tests in the background has it ignored.
+
+    And no example of hypothesis has failed because the machine is busy.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -337,24 +343,34 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
 
 
 def answers(url: str) -> bool:
     """Whether a server answers at a URL."""
     try:
-        with urlopen(url, timeout=2) as answer:
+        with urlopen(url, timeout=10) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> None:
-    """Wait until a condition holds; fails with `what` when it does not in time."""
-    deadline = time.monotonic() + seconds
+    """Wait until a condition holds; fails with `what` when it does not in time.
+
+    `seconds` is long for a machine that is at rest: one that is busy has five times that.
+    """
+    deadline = time.monotonic() + 5 * seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        assert time.monotonic() < deadline, f"waited {5 * seconds} s for {what}"
         time.sleep(0.1)
+
+
+def unheard_of() -> None:
+    """As after five seconds: no server's last answer counts as a sign of life any more."""
+    from feast_nb.runs import reach
+
+    reach._seen_alive.clear()
 
 
 def artifacts(client: Any, run_id: str, folder: str = "") -> dict[str, Any]:

@@ -515,7 +515,7 @@ def ordered(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Ordered
     }
     said = {}
     for seed, process in processes.items():
-        out, wrong = process.communicate(timeout=240)
+        out, wrong = process.communicate(timeout=800)
         assert process.returncode == 0, wrong
         (line,) = [x for x in out.splitlines() if x.startswith("SAID ")]
         said[seed] = json.loads(line.removeprefix("SAID "))

@@ -33,7 +33,7 @@ def write(path: Path, repo: Path, *cells: str) -> Path:
 def run_all(path: Path):
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}
     )
     return client, notebook
 
@@ -99,11 +99,11 @@ def test_a_kernel_interrupt_kills_the_run_and_the_kernel_goes_on(repo, client) -
     manager, kernel = start_new_kernel(kernel_name="python3")
     try:
         for text in HEAD:
-            kernel.execute_interactive(text.format(repo=repo), timeout=90)
-        sent = kernel.execute(TRAIN + "print('waiting')\nimport time\ntime.sleep(60)")
+            kernel.execute_interactive(text.format(repo=repo), timeout=600)
+        sent = kernel.execute(TRAIN + "print('waiting')\nimport time\ntime.sleep(600)")
         errors = []
         while True:
-            message = kernel.get_iopub_msg(timeout=90)
+            message = kernel.get_iopub_msg(timeout=600)
             if message["parent_header"].get("msg_id") != sent:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -113,7 +113,7 @@ def test_a_kernel_interrupt_kills_the_run_and_the_kernel_goes_on(repo, client) -
                 errors.append(content["ename"])
             elif kind == "status" and content["execution_state"] == "idle":
                 break
-        reply = kernel.execute_interactive(TRAIN + "again = 1", timeout=90)
+        reply = kernel.execute_interactive(TRAIN + "again = 1", timeout=600)
     finally:
         kernel.stop_channels()
         manager.shutdown_kernel(now=True)
