@@ -24,6 +24,9 @@ from hypothesis import HealthCheck, settings
 
 NOW = pd.Timestamp("2024-01-10 12:00", tz="UTC")
 
+# An MLflow server runs seven further processes for jobs (evaluations) that nothing here asks for.
+SERVERS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
 YAML = """\
 project: {project}
 registry: registry.db
@@ -87,6 +90,7 @@ def _outside(tmp_path_factory: pytest.TempPathFactory) -> None:
     connection for such an address: two workers would share one database, and make it at once.
     """
     os.chdir(tmp_path_factory.mktemp("outside"))
+    os.environ.update(SERVERS)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -127,6 +131,8 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith(("MLFLOW_", "FEAST_FS")) and name != "MLFLOW_HTTP_REQUEST_MAX_RETRIES":
             monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in SERVERS.items():
+        monkeypatch.setenv(name, value)
     yield
     from feast_nb.session import recorder
 
