@@ -20,6 +20,8 @@ from feast_nb.session import of_store
 
 from .conftest import entities
 
+pytestmark = pytest.mark.xdist_group("drift")  # its models are trained once, not by each worker
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _put_back(trained: Path) -> Iterator[None]:

@@ -19,6 +19,8 @@ import pytest
 from ..conftest import NOW, make_repository
 from .conftest import define
 
+pytestmark = pytest.mark.xdist_group("interop")  # its models are trained once, not by each worker
+
 ACTIVITY = ("hourly:conv_rate", "hourly:acc_rate", "hourly:trips")
 
 BEGIN = """\

@@ -17,6 +17,8 @@ from feast_nb.session import of_store
 from ..conftest import make_repository
 from .conftest import entities
 
+pytestmark = pytest.mark.xdist_group("resolve")  # its models are trained once, not by each worker
+
 REFS = ("hourly:trips", "hourly:conv_rate")
 HEX = "0" * 31 + "a"
 

@@ -19,6 +19,8 @@ from ..conftest import NOW, make_repository, read_json, stats
 from .conftest import define as plain
 from .conftest import entities
 
+pytestmark = pytest.mark.xdist_group("score")  # its models are trained once, not by each worker
+
 OLD = "{} of {} rows have a value older than its view's TTL"
 
 
