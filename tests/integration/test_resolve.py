@@ -58,10 +58,8 @@ def again(api, first) -> Iterator[Callable[[str], Any]]:
         api.delete_registered_model(name)
 
 
-@pytest.mark.parametrize(
-    "named", ["m/1", "m@champion", "models:/m/1", "models:/m@champion", "models:/m/champion",
-              "m/champion", "models:/{id}", "{id}", "runs:/{run}/model"],
-)  # fmt: skip
+# Every form of a name is a row of conformance 6.1; here one of them, and the id alone.
+@pytest.mark.parametrize("named", ["m@champion", "{id}"])
 def test_every_way_to_name_a_model(promoted, first, named: str) -> None:
     """Whatever it is called, the answer is the same: references in the model's own order."""
     found = promoted.run(f"%feast_resolve {named.format(**first)}")
@@ -74,7 +72,7 @@ def test_every_way_to_name_a_model(promoted, first, named: str) -> None:
     assert found.contract.run_id == first["run"]
 
 
-@pytest.mark.parametrize("named", ["m", "m/latest", "models:/m", "models:/m/latest", "m/2"])
+@pytest.mark.parametrize("named", ["m", "models:/m/latest"])
 def test_a_bare_name_is_the_latest_version(promoted, named: str) -> None:
     """`m` means version 2, which takes three features in an order of its own."""
     found = promoted.run(f"%feast_resolve {named}")
