@@ -31,7 +31,7 @@ lab: $(VENV)/.demo  ## JupyterLab on the tutorials
 prepare: node_modules/.installed $(VENV)/.test feast_nb/labextension/package.json  ## what the tests need: environment, packages, the lab extension
 
 test: prepare  ## every test that most people need: the quick jobs of .ci/jobs.json, two at a time
-	$(BIN)/python .ci/lanes.py --quick
+	VENV=$(VENV) PYTHON=$(PYTHON) $(BIN)/python .ci/lanes.py --quick
 
 test-code: prepare lint types  ## linters, types, and the tests in TypeScript
 	npm run --silent lint:check

@@ -7,10 +7,12 @@ skipped fails the whole.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "build" / "ci"
 LANES = 2
+LIMIT = 2400  # seconds for one job
 # What pytest closes with, and vitest: `1 failed, 12 passed in 4.2s`, `Tests  5 passed (5)`.
 CLOSING = re.compile(r"(=+ )?\d+ (passed|failed|error|skipped).* in [\d.]+s|\s*Tests  ")
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -47,14 +50,36 @@ def counted(output: str) -> dict[str, int]:
     return counts
 
 
-def make(target: str, python: str, log: Path) -> int:
-    """Run one command in a shell of its own; its exit code."""
-    environment = {**os.environ, "PYTHON": python, "MAKEFLAGS": ""}
-    with log.open("wb") as out:
-        return subprocess.run(
-            target, shell=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-            stdout=out, stderr=subprocess.STDOUT,
-        ).returncode  # fmt: skip
+class Shells:
+    """Commands that run, each in a process group of its own, so that all of it can be ended."""
+
+    def __init__(self) -> None:
+        self._running: set[int] = set()
+
+    def run(self, command: str, python: str, log: Path) -> int:
+        """Run one command in a shell; its exit code. One that hangs is ended after a while."""
+        environment = {**os.environ, "PYTHON": python, "MAKEFLAGS": ""}
+        with log.open("wb") as out:
+            shell = subprocess.Popen(
+                command, shell=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            self._running.add(shell.pid)
+            try:
+                return shell.wait(timeout=LIMIT)
+            except subprocess.TimeoutExpired:
+                out.write(f"\nended: it took more than {LIMIT} s\n".encode())
+                return 1
+            finally:
+                self._running.discard(shell.pid)
+                with contextlib.suppress(ProcessLookupError):  # whatever a job leaves behind, too
+                    os.killpg(shell.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """End all that run."""
+        for group in list(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGTERM)
 
 
 def main(names: list[str]) -> int:
@@ -72,6 +97,7 @@ def main(names: list[str]) -> int:
         pythons = dict.fromkeys(versions, os.environ.get("PYTHON", sys.executable))
     else:
         pythons = {version: python_of(version) for version in versions}
+    shells = Shells()
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     seconds: dict[str, float] = {}
@@ -94,7 +120,7 @@ def main(names: list[str]) -> int:
     if any("VENV=" not in job["run"] for job in jobs):
         started, log = time.monotonic(), LOGS / "prepare.log"
         python = next(pythons[job["python"]] for job in jobs if "VENV=" not in job["run"])
-        done("prepare", make("make prepare", python, log), log, started)
+        done("prepare", shells.run("make prepare", python, log), log, started)
     waiting: SimpleQueue[dict[str, Any]] = SimpleQueue()
     for job in [] if wrong else jobs:
         waiting.put(job)
@@ -107,15 +133,22 @@ def main(names: list[str]) -> int:
             except Empty:
                 return
             started, log = time.monotonic(), LOGS / f"{job['name']}.log"
-            code = make(job["run"], pythons[job["python"]], log)
+            code = shells.run(job["run"], pythons[job["python"]], log)
             with said:
                 done(job["name"], code, log, started)
 
     lanes = [threading.Thread(target=lane) for _ in range(LANES)]
     for thread in lanes:
         thread.start()
-    for thread in lanes:
-        thread.join()
+    try:
+        for thread in lanes:
+            thread.join()
+    except KeyboardInterrupt:
+        with contextlib.suppress(Empty):
+            while waiting.get_nowait():
+                pass
+        shells.end()
+        raise
 
     print(f"──── {time.monotonic() - began:.0f} s in all ────")
     for name, took in seconds.items():
