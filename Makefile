@@ -3,14 +3,21 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-TESTS ?= tests
-# Tiers of their own.
-APART := $(foreach tier,conformance browser notebooks torch spark stack,--ignore tests/$(tier))
+# Which versions of what pyproject.toml names: `locked`, `lowest` or `newest`; WITH names others.
+VERSIONS ?= locked
+WITH ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# uv knows nothing of pip's settings: it is told where pip looks.
+SETTINGS = $(shell $(BIN)/python -m pip config list 2>/dev/null | sed -n "s/^[^=]*[.]index-url=/UV_DEFAULT_INDEX=/p; s/^[^=]*[.]cert=/SSL_CERT_FILE=/p")
+UV = $(SETTINGS) $(BIN)/python -m uv pip
+INSTALL = $(UV) install --quiet --python $(BIN)/python
+PYTEST := $(BIN)/python -m pytest
+# A test whose module makes something dear stays with its module; all others go where there is room.
+SPREAD := -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo lab test test-python test-conformance test-torch test-spark test-stack bench lint types notebooks conformance lock clean help
+.PHONY: demo lab prepare test test-code test-unit test-integration test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,33 +28,64 @@ demo: $(VENV)/.demo  ## train on real flights in a notebook, and see what was re
 lab: $(VENV)/.demo  ## JupyterLab on the tutorials
 	$(BIN)/jupyter lab notebooks
 
-test: $(VENV)/.test node_modules/.installed lint types  ## every test that most people need
+prepare: node_modules/.installed $(VENV)/.test feast_nb/labextension/package.json  ## what the tests need: environment, packages, the lab extension
+
+test: prepare  ## every test that most people need: the quick jobs of .ci/jobs.json, two at a time
+	VENV=$(VENV) PYTHON=$(PYTHON) $(BIN)/python .ci/lanes.py --quick
+
+test-code: prepare lint types  ## linters, types, and the tests in TypeScript
 	npm run --silent lint:check
-	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 	npm test --silent
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"
 	$(BIN)/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
-	$(BIN)/python -m pytest tests -n 2 --dist loadgroup $(APART)
-	$(BIN)/python -m pytest tests/notebooks
-	$(BIN)/python -m pytest tests/browser
 
-test-python: $(VENV)/.test  ## the quick Python tests, for another version: PYTHON=python3.13 VENV=.venv313
-	$(BIN)/python -m pytest $(TESTS) -n 2 --dist loadgroup -m "not slow" $(APART)
+test-unit: $(VENV)/.test  ## Python without a store or a server
+	$(PYTEST) tests/unit tests/test_*.py $(SPREAD)
+
+test-integration: $(VENV)/.test  ## Feast, MLflow and Jupyter as they are
+	$(PYTEST) tests/integration $(SPREAD)
+
+test-notebooks: $(VENV)/.test  ## the tutorials, run and compared with what is kept of them
+	$(PYTEST) tests/notebooks
+
+test-browser: prepare  ## JupyterLab in Chromium
+	$(PYTEST) tests/browser
+
+test-python: test-unit test-integration  ## the Python tests, also of another version: PYTHON=python3.13 VENV=.venv-3.13
 
 test-conformance: $(VENV)/.test  ## what Feast's own integration does, and what is right instead
-	$(BIN)/python -m pytest tests/conformance -n 2 --dist loadgroup
+	$(PYTEST) tests/conformance $(SPREAD)
+
+# These have environments of their own, and no lab extension in them.
+test-torch test-spark test-stack test-matrix: NO_NPM := SKIP_JUPYTER_BUILDER=1
 
 test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of PyTorch
 	$(PIP) "torch==2.13.0" keras
-	$(BIN)/python -m pytest tests/torch
+	$(PYTEST) tests/torch
 
 test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode; needs Java 17
-	$(PIP) "pyspark==4.3.0" boto3
-	$(BIN)/python -m pytest tests/spark
+	@$(INSTALL) "pyspark==4.3.0" boto3
+	$(PYTEST) tests/spark
 
 test-stack: $(VENV)/.test  ## sources in an object store, on a server that speaks S3
-	$(PIP) "moto[server,s3]" s3fs
-	$(BIN)/python -m pytest tests/stack
+	@$(INSTALL) "moto[server,s3]" s3fs
+	$(PYTEST) tests/stack
+
+test-matrix: $(VENV)/.test  ## unit and forty smoke tests with other versions: VERSIONS=lowest VENV=.venv-lowest
+	@echo "with: $$($(UV) freeze --python $(BIN)/python 2>/dev/null | grep -E '^(feast|ipython|jupyterlab|jupyter-server|mlflow|numpy|pandas|pyarrow)==' | tr '\n' ' ')"
+	$(PYTEST) tests/unit $(SPREAD)
+	$(PYTEST) tests/integration -m matrix $(SPREAD)
+
+test-wheel:  ## the package as it is installed, in an environment of its own
+	rm -rf .venv-wheel
+	$(MAKE) --no-print-directory .venv-wheel/bin/python VENV=.venv-wheel
+	$(MAKE) --no-print-directory install-wheel VENV=.venv-wheel
+
+.PHONY: install-wheel
+install-wheel:
+	@$(INSTALL) --constraint requirements.lock --reinstall-package feast-nb .
+	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*OK"
+	$(BIN)/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
 
 conformance: $(VENV)/.test  ## Feast alone and with feast_nb, row by row: writes docs/conformance.md
 	$(BIN)/python -m tests.conformance.table
@@ -58,6 +96,7 @@ bench: $(VENV)/.test  ## the benchmarks: ratios within one run
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.test
 	$(BIN)/mypy
@@ -77,18 +116,29 @@ NO_NPM := $(if $(shell command -v npm),,SKIP_JUPYTER_BUILDER=1)
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "feast_nb needs Python 3.11 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade "pip>=25.1"
+	$(PIP) --upgrade "pip>=25.1" "uv>=0.8"
 
-$(VENV)/.demo: $(VENV)/bin/python pyproject.toml package.json requirements.lock
-	@echo "installing into $(VENV): one or two minutes, once"
+# The lowest that pyproject.toml claims, and no lower than that.
+$(VENV)/lowest.txt: $(VENV)/bin/python pyproject.toml
+	@$(UV) compile --quiet --python $(BIN)/python --no-deps --no-header --no-annotate --resolution lowest-direct pyproject.toml --output-file $@
+
+CONSTRAINTS = $(if $(filter locked,$(VERSIONS)),--constraint requirements.lock,$(if $(filter lowest,$(VERSIONS)),--constraint $(VENV)/lowest.txt))
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml package.json requirements.lock $(if $(filter lowest,$(VERSIONS)),$(VENV)/lowest.txt)
+	@echo "installing into $(VENV): a minute, once"
 	@mkdir -p feast_nb/labextension
-	$(NO_NPM) $(PIP) --constraint requirements.lock --group notebooks --editable .
+	@$(NO_NPM) $(INSTALL) $(CONSTRAINTS) --group notebooks --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(PIP) --constraint requirements.lock --group test
+	@$(INSTALL) $(CONSTRAINTS) --group test
+	@$(if $(WITH),$(INSTALL) $(WITH))
 	@touch $@
 
 node_modules/.installed: package-lock.json
 	npm ci --silent
+	@touch $@
+
+feast_nb/labextension/package.json: package.json labextension/tsconfig.json $(shell find labextension/src labextension/style labextension/schema -type f) | $(VENV)/.test node_modules/.installed
+	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
 	@touch $@

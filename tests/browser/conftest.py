@@ -17,7 +17,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 TOKEN = "t"
-START_SECONDS = 60
+START_SECONDS = 300
+SLOW = 240_000  # a worker and a kernel import Feast and MLflow, on two cores that others use too
 
 # News would open a pop-up over the page; the lab asks for it over the network.
 NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false}'
@@ -61,7 +62,7 @@ def served(home: Path, app: str = "jupyterlab") -> Iterator[Lab]:
     finally:
         server.terminate()
         try:
-            server.wait(timeout=15)
+            server.wait(timeout=60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -82,6 +83,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page; the test fails if anything it opened complained."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(SLOW)
     complaints: list[str] = []
     page.on(
         "console",

@@ -75,7 +75,7 @@ def test_the_palette_lists_the_commands_under_feast(lab_server: Lab, page: Page)
 
     page.evaluate("async () => { await window.jupyterapp.restored }")
     shown = page.locator(".lm-CommandPalette-header:has-text('Feast') ~ .lm-CommandPalette-item")
-    for left in reversed(range(10)):
+    for left in reversed(range(40)):
         page.evaluate(
             "() => void window.jupyterapp.commands.execute('apputils:activate-command-palette')"
         )

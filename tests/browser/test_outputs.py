@@ -16,7 +16,7 @@ from feast_nb.records.document import Document
 from feast_nb.records.lineage import Lineage, Node
 
 from .. import past
-from .conftest import Lab
+from .conftest import SLOW, Lab
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = Path(__file__).parents[2] / "labextension" / "test-results"
@@ -208,12 +208,12 @@ def test_a_live_drawing_tells_python_what_is_clicked(lab_server: Lab, page: Page
     nbformat.write(notebook, lab_server.root / "live.ipynb")
     page.goto(lab_server.tree("live.ipynb"))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell .cm-content")
-    page.wait_for_function(IDLE, timeout=60_000)
+    page.wait_for_function(IDLE, timeout=SLOW)
     page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".fnb-lineage canvas[data-painted=yes]", timeout=60_000)
+    page.wait_for_selector(".fnb-lineage canvas[data-painted=yes]", timeout=SLOW)
     click(page, "view:hourly")
     page.locator(".fnb-details").wait_for()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     last: Locator = page.locator(".jp-CodeCell").last
     while "view:hourly" not in last.inner_text() and time.monotonic() < deadline:
         last.locator(".cm-content").click()

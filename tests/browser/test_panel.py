@@ -16,11 +16,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page
 
 from ..conftest import answers, free_port, make_repository, wait_for
-from .conftest import TOKEN, Lab, served
+from .conftest import SLOW, TOKEN, Lab, served
 from .test_outputs import AXE, IDLE, SHOTS
 
 TUTORIAL = Path(__file__).parents[2] / "notebooks" / "drivers"
-SLOW = 90_000  # the worker and a kernel import Feast and MLflow, on two cores
 
 PREPARE = """\
 import warnings
@@ -221,7 +220,7 @@ def test_a_busy_kernel_changes_nothing(lab_server: Lab, page: Page) -> None:
     )
     command(page, "feast-nb:open-panel")
     panel = page.locator(".fnb-panel")
-    row(panel, "view", "hourly").wait_for(timeout=45_000)
+    row(panel, "view", "hourly").wait_for(timeout=SLOW)
     panel.get_by_label("Search").fill("conv_rate")
     row(panel, "feature", "conv_rate").click()
     panel.get_by_text("hourly:conv_rate").first.wait_for()

@@ -37,17 +37,12 @@ def forget() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_search_for_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow loads each model in a process of its own to see what it imports: seconds each time."""
-    import mlflow.models
-    import skops.io  # its import looks into every module: a `feast.mlflow` without a store raises
+def _skops_is_there() -> None:
+    """MLflow imports it as it logs; its import looks into every module: a `feast.mlflow` without a
+    store raises."""
+    import skops.io
 
     assert skops.io.dumps is not None
-
-    def named(uri: str, flavor: str, fallback: list[str], **kwargs: Any) -> list[str]:
-        return fallback
-
-    monkeypatch.setattr(mlflow.models, "infer_pip_requirements", named)
 
 
 @pytest.fixture

@@ -41,22 +41,17 @@ INPUTS = ("trips", "total", "conv_rate", "acc_rate")
 
 @contextmanager
 def apart(folder: Path) -> Iterator[None]:
-    """What a fixture of a whole module needs: a folder, no state of the user's, no slow guesses."""
-    import mlflow.models
+    """What a fixture of a whole module needs: a folder, no state of the user's."""
     import skops.io  # its import looks into every module: a `feast.mlflow` without a store raises
 
     assert skops.io.dumps is not None
     assert recorder._recorder is None, "the control comes before the extension is loaded"
-
-    def named(uri: str, flavor: str, fallback: list[str], **kwargs: Any) -> list[str]:
-        return fallback
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.chdir(folder)
         patch.setenv("FEAST_NB_STATE", str(folder / "state"))
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        patch.setattr(mlflow.models, "infer_pip_requirements", named)
         forget()
         try:
             yield
@@ -521,7 +516,7 @@ def ordered(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Ordered
     }
     said = {}
     for seed, process in processes.items():
-        out, wrong = process.communicate(timeout=240)
+        out, wrong = process.communicate(timeout=800)
         assert process.returncode == 0, wrong
         (line,) = [x for x in out.splitlines() if x.startswith("SAID ")]
         said[seed] = json.loads(line.removeprefix("SAID "))

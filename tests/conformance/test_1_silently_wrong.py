@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 import feast_nb
 from feast_nb import recorder
 
-from ..conftest import NOW, artifacts, read_json
+from ..conftest import NOW, artifacts, read_json, unheard_of
 from .conftest import change_yaml, contracts_of, fit, retrievals_of, tags_of
 
 RATES = ["hourly:conv_rate", "hourly:acc_rate"]
@@ -349,7 +349,7 @@ def test_1_10_what_was_retrieved_while_the_server_was_away_arrives_later(
     assert before["feast.feature_service"] == "rates"
     assert before["feast_nb.incomplete"] == "true", "the run is open"
     line.cut()
-    time.sleep(5.2)  # past the time for which an answer counts as a sign of life
+    unheard_of()
     book.run(RETRIEVE.format("activity"))
     recorder.current().recording.settle()
     assert not recorder.current().outbox.flush(seconds=2)
@@ -384,7 +384,7 @@ def test_1_10_a_run_that_ended_meanwhile_is_made_whole(
     book.run(RETRIEVE.format("rates"))
     load.sent()
     line.cut()
-    time.sleep(5.2)
+    unheard_of()
     book.run(RETRIEVE.format("activity"))
     ended = book.run("%feast_run --end")
     assert ended.pending > 0

@@ -134,7 +134,7 @@ class Kernel:
             seen.append(content.get("text") or content.get("data", {}).get("text/plain") or "")
 
         reply = self._client.execute_interactive(
-            source, timeout=90, output_hook=keep, store_history=True, allow_stdin=False
+            source, timeout=600, output_hook=keep, store_history=True, allow_stdin=False
         )["content"]
         assert reply["status"] == "ok", reply.get("traceback")
         return "".join(seen)
@@ -142,7 +142,7 @@ class Kernel:
     def value(self, expression: str) -> Any:
         """The value of an expression, which must be a literal."""
         reply = self._client.execute_interactive(
-            "", timeout=90, user_expressions={"value": expression}, allow_stdin=False
+            "", timeout=600, user_expressions={"value": expression}, allow_stdin=False
         )["content"]["user_expressions"]["value"]
         assert reply["status"] == "ok", reply
         return ast.literal_eval(reply["data"]["text/plain"])

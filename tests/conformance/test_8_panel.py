@@ -37,7 +37,7 @@ def panel(alone: Any, jp_root_dir: Path, jp_fetch: Any, jp_serverapp: Any,
 
     async def ask(route: str, **params: Any) -> Any:
         given = {"repo": "repo", **{k: str(v) for k, v in params.items()}}
-        found = await jp_fetch("feast-nb", "api", route, params=given, request_timeout=120)
+        found = await jp_fetch("feast-nb", "api", route, params=given, request_timeout=600)
         return json.loads(found.body)
 
     yield ask
@@ -153,7 +153,7 @@ def ui(alone: Any) -> Iterator[Any]:
     base = f"http://127.0.0.1:{port}"
     try:
         wait_for(lambda: answers(f"{base}/health"), 90, "feast ui")
-        yield lambda path: json.loads(urlopen(base + path, timeout=60).read())
+        yield lambda path: json.loads(urlopen(base + path, timeout=300).read())
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()

@@ -20,6 +20,8 @@ from feast_nb.session import of_store
 
 from .conftest import entities
 
+pytestmark = pytest.mark.xdist_group("drift")  # its models are trained once, not by each worker
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _put_back(trained: Path) -> Iterator[None]:
@@ -48,7 +50,7 @@ def alone_derived(trained: Path, _put_back: None) -> Iterator[str]:
 
 def _trained_on(trained: Path, name: str, *columns: str) -> Iterator[str]:
     """A model registered in the repository as it was, until the module ends."""
-    import mlflow.models
+    import mlflow
     from sklearn.linear_model import LogisticRegression
 
     import feast_nb
@@ -57,7 +59,6 @@ def _trained_on(trained: Path, name: str, *columns: str) -> Iterator[str]:
     _restore(trained)
     patch = pytest.MonkeyPatch()
     patch.setenv("FEAST_NB_STATE", str(trained.parent / "state"))
-    patch.setattr(mlflow.models, "infer_pip_requirements", lambda uri, flavor, fallback, **_: [])
     given = entities().drop(columns="index").assign(bonus=range(10))
     refs = tuple({"doubled": "doubled:doubled"}.get(c, f"hourly:{c}") for c in columns)
     session = feast_nb.open(trained)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -33,7 +35,7 @@ def write(path: Path, repo: Path, *cells: str) -> Path:
 def run_all(path: Path):
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}
     )
     return client, notebook
 
@@ -41,18 +43,18 @@ def run_all(path: Path):
 TRAIN = "%%feast_train v1 --features hourly:trips --entity-df drivers\n"
 
 
-@pytest.mark.parametrize(
-    ("cell", "name"),
-    [
-        (TRAIN + "1/0", "ZeroDivisionError"),
-        (TRAIN + "x = (", "SyntaxError"),
-        ("%%feast_run v1\n1/0", "ZeroDivisionError"),
-        ("%%feast_train v1 --servce x\n1", "UsageError"),
-        ("%%feast_train v1 --service nosuch --entity-df drivers\n1", "FeatureError"),
-        ("%feast_log nothing", "ModelError"),
-    ],
-)
-def test_run_all_stops_at_a_cell_that_fails_and_shows_one_error(repo, tmp_path, cell, name) -> None:
+FAILING = [
+    (TRAIN + "1/0", "ZeroDivisionError"),
+    (TRAIN + "x = (", "SyntaxError"),
+    ("%%feast_run v1\n1/0", "ZeroDivisionError"),
+    ("%%feast_train v1 --servce x\n1", "UsageError"),
+    ("%%feast_train v1 --service nosuch --entity-df drivers\n1", "FeatureError"),
+    ("%feast_log nothing", "ModelError"),
+]
+
+
+def test_run_all_stops_at_a_cell_that_fails_and_shows_one_error(repo, tmp_path) -> None:
+    cell, name = FAILING[0]
     path = write(tmp_path / "a.ipynb", repo, cell, "after = 'went on'\nprint(after)")
     client, notebook = run_all(path)
 
@@ -62,6 +64,27 @@ def test_run_all_stops_at_a_cell_that_fails_and_shows_one_error(repo, tmp_path, 
     errors = [o for o in failed.outputs if o.output_type == "error"]
     assert [e.ename for e in errors] == [name]
     assert after.outputs == []
+
+
+def test_every_cell_that_fails_is_an_error_to_its_kernel_and_shown_once(repo) -> None:
+    """By the reply a front end stops; by the messages it shows the error. All in one kernel."""
+    manager, kernel = start_new_kernel(kernel_name="python3")
+    try:
+        for text in HEAD:
+            kernel.execute_interactive(text.format(repo=repo), timeout=600)
+        for cell, name in FAILING:
+            shown: list[str] = []
+
+            def keep(message: dict[str, Any], shown: list[str] = shown) -> None:
+                if message["msg_type"] == "error":
+                    shown.append(message["content"]["ename"])
+
+            reply = kernel.execute_interactive(cell, timeout=600, output_hook=keep)
+            content = reply["content"]
+            assert (content["status"], content["ename"], shown) == ("error", name, [name]), cell
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_papermill_stops_too_and_the_run_names_the_notebook(repo, tmp_path, client) -> None:
@@ -94,16 +117,14 @@ def test_headless_the_notebook_is_the_only_one_that_holds_the_cell(repo, tmp_pat
 
 
 def test_a_kernel_interrupt_kills_the_run_and_the_kernel_goes_on(repo, client) -> None:
-    from jupyter_client.manager import start_new_kernel
-
     manager, kernel = start_new_kernel(kernel_name="python3")
     try:
         for text in HEAD:
-            kernel.execute_interactive(text.format(repo=repo), timeout=90)
-        sent = kernel.execute(TRAIN + "print('waiting')\nimport time\ntime.sleep(60)")
+            kernel.execute_interactive(text.format(repo=repo), timeout=600)
+        sent = kernel.execute(TRAIN + "print('waiting')\nimport time\ntime.sleep(600)")
         errors = []
         while True:
-            message = kernel.get_iopub_msg(timeout=90)
+            message = kernel.get_iopub_msg(timeout=600)
             if message["parent_header"].get("msg_id") != sent:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -113,7 +134,7 @@ def test_a_kernel_interrupt_kills_the_run_and_the_kernel_goes_on(repo, client) -
                 errors.append(content["ename"])
             elif kind == "status" and content["execution_state"] == "idle":
                 break
-        reply = kernel.execute_interactive(TRAIN + "again = 1", timeout=90)
+        reply = kernel.execute_interactive(TRAIN + "again = 1", timeout=600)
     finally:
         kernel.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -46,7 +46,7 @@ def in_nbclient(path: Path) -> None:
     code = (
         "import sys, nbformat, nbclient\n"
         "book = nbformat.read(sys.argv[1], as_version=4)\n"
-        "nbclient.NotebookClient(book, timeout=120).execute()"
+        "nbclient.NotebookClient(book, timeout=600).execute()"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=path.parent)
 
@@ -75,13 +75,13 @@ def in_jupyter(path: Path) -> None:
         execute(f"ws://127.0.0.1:{port}/api/kernels/{kernel}/channels?token=t", path)
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
 
 
 def execute(address: str, path: Path) -> None:
     import websocket
 
-    channel = websocket.create_connection(address, timeout=120)
+    channel = websocket.create_connection(address, timeout=600)
     for cell in nbformat.read(path, as_version=4).cells:
         sent = uuid.uuid4().hex
         header = {"msg_id": sent, "msg_type": "execute_request", "username": "", "session": "s",

@@ -128,7 +128,6 @@ def models(frame: pd.DataFrame) -> dict[str, tuple[Any, Callable[[pd.DataFrame],
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A repository with the six models; its folder, its latest rows, and what each model says."""
-    import mlflow.models
     from feast import FeatureStore
 
     import feast_nb
@@ -149,7 +148,6 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     labelled = drivers.assign(y=np.random.default_rng(5).random(DRIVERS))
     predicted, latest = {}, None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow.models, "infer_pip_requirements", lambda u, f, fallback, **_: fallback)
         patch.setenv("FEAST_NB_STATE", str(folder.parent / "state"))
         session = feast_nb.open(folder)
         session.store.materialize(

@@ -18,7 +18,7 @@ from feast_nb.display import bundle
 from feast_nb.questions.source import since_of, stretch_of
 from feast_nb.session import of_store
 
-from ..conftest import answers, free_port, make_repository, wait_for
+from ..conftest import answers, free_port, make_repository, unheard_of, wait_for
 from .conftest import entities
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -277,9 +277,7 @@ def test_with_the_server_away_the_copy_answers_and_says_as_of_when(tmp_path: Pat
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-    from feast_nb.integrations.mlflow import http
-
-    http._seen_alive.clear()
+    unheard_of()
     away = session.usage()
 
     assert away.training == 1

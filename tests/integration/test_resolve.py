@@ -17,6 +17,8 @@ from feast_nb.session import of_store
 from ..conftest import make_repository
 from .conftest import entities
 
+pytestmark = pytest.mark.xdist_group("resolve")  # its models are trained once, not by each worker
+
 REFS = ("hourly:trips", "hourly:conv_rate")
 HEX = "0" * 31 + "a"
 
@@ -56,10 +58,8 @@ def again(api, first) -> Iterator[Callable[[str], Any]]:
         api.delete_registered_model(name)
 
 
-@pytest.mark.parametrize(
-    "named", ["m/1", "m@champion", "models:/m/1", "models:/m@champion", "models:/m/champion",
-              "m/champion", "models:/{id}", "{id}", "runs:/{run}/model"],
-)  # fmt: skip
+# Every form of a name is a row of conformance 6.1; here one of them, and the id alone.
+@pytest.mark.parametrize("named", ["m@champion", "{id}"])
 def test_every_way_to_name_a_model(promoted, first, named: str) -> None:
     """Whatever it is called, the answer is the same: references in the model's own order."""
     found = promoted.run(f"%feast_resolve {named.format(**first)}")
@@ -72,7 +72,7 @@ def test_every_way_to_name_a_model(promoted, first, named: str) -> None:
     assert found.contract.run_id == first["run"]
 
 
-@pytest.mark.parametrize("named", ["m", "m/latest", "models:/m", "models:/m/latest", "m/2"])
+@pytest.mark.parametrize("named", ["m", "models:/m/latest"])
 def test_a_bare_name_is_the_latest_version(promoted, named: str) -> None:
     """`m` means version 2, which takes three features in an order of its own."""
     found = promoted.run(f"%feast_resolve {named}")
@@ -211,7 +211,7 @@ def test_the_model_of_a_deleted_run_is_resolved_all_the_same(promoted, api, firs
 @pytest.fixture(scope="module")
 def orphan(trained) -> Iterator[str]:
     """A registered model whose run was deleted for good (`mlflow gc`); its name."""
-    import mlflow.models
+    import mlflow
     from sklearn.linear_model import LogisticRegression
 
     import feast_nb
@@ -221,7 +221,6 @@ def orphan(trained) -> Iterator[str]:
         shutil.copy(trained.parent / name, trained / name)
     patch = pytest.MonkeyPatch()
     patch.setenv("FEAST_NB_STATE", str(trained.parent / "state"))
-    patch.setattr(mlflow.models, "infer_pip_requirements", lambda uri, flavor, fallback, **_: [])
     session = feast_nb.open(trained)
     with session.train("gone", service="activity", entity_df=entities().drop(columns="index"),
                        register="orphan") as training:  # fmt: skip

@@ -19,6 +19,8 @@ from ..conftest import NOW, make_repository, read_json, stats
 from .conftest import define as plain
 from .conftest import entities
 
+pytestmark = pytest.mark.xdist_group("score")  # its models are trained once, not by each worker
+
 OLD = "{} of {} rows have a value older than its view's TTL"
 
 
@@ -101,14 +103,12 @@ def outside_models(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def further(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of its own with those models, materialized once."""
-    import mlflow.models
 
     import feast_nb
     from feast_nb import recorder
 
     folder = make_repository(tmp_path_factory.mktemp("further") / "repo", define=define)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow.models, "infer_pip_requirements", lambda u, f, fallback, **_: fallback)
         patch.setenv("FEAST_NB_STATE", str(folder.parent / "state"))
         session = feast_nb.open(folder)
         session.store.materialize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ..conftest import artifacts, read_json
@@ -20,6 +22,7 @@ def book(notebook, repo, drivers):
     return notebook
 
 
+@pytest.mark.usefixtures("real_requirements")
 def test_a_training_is_recorded_whole(book, client) -> None:
     summary = book.run(
         "%%feast_train v1 --service activity --entity-df drivers --register m --alias champion"
@@ -43,6 +46,10 @@ def test_a_training_is_recorded_whole(book, client) -> None:
     assert summary.metrics == {"auc": 0.7}
     assert [f.ref for f in summary.features] == kept["refs"]
     assert [f.input for f in summary.features] == [None, 2, 1]
+    (model,) = summary.models
+    needed = client.get_logged_model(model.model_id).artifact_location
+    text = Path(needed.removeprefix("file://"), "requirements.txt").read_text()
+    assert "numpy==" in text  # what MLflow's own search adds to the flavour's packages
 
 
 def test_the_contract_has_the_models_own_order(book, client) -> None:

@@ -24,7 +24,7 @@ def execute(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     notebook = nbformat.read(folder / name, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
     return NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources=resources
+        notebook, timeout=800, kernel_name="python3", resources=resources
     ).execute()
 
 

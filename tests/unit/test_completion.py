@@ -152,7 +152,9 @@ ODD = st.text(st.sampled_from("-= \t'\"%\\{[é:feast_train"), max_size=30)
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(magic=st.sampled_from(["%feast_run", "%%feast_train", "%feast_log", "%feast_store"]), rest=ODD)  # fmt: skip
 def test_no_line_is_too_odd(tab, magic: str, rest: str) -> None:
