@@ -88,7 +88,7 @@ class ExtensionState:
             else:
                 registry[name] = before
         recorder.shut()
-        for notice in self.recorder.notices:
+        for notice in self.recorder.notices.take():
             print(f"feast_nb: {notice}", file=sys.stderr)
 
     def _publish(self) -> None:
@@ -101,6 +101,5 @@ class ExtensionState:
     def _tell(self, result: Any) -> None:
         """After a cell: what the background had to say, once."""
         self._publish()
-        notices, self.recorder.notices = self.recorder.notices, []
-        for notice in notices:
+        for notice in self.recorder.notices.take():
             print(f"feast_nb: {notice}", file=sys.stderr)

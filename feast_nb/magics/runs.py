@@ -174,7 +174,7 @@ class FeastMagics(Magics):
             if runs.innermost is None:
                 raise UsageError("no run of %feast_run is open; start one with %feast_run NAME.")
             return runs.end(runs.innermost, (options.status or "FINISHED").upper())
-        session.recorder.paused = chosen == "pause"
+        session.recorder.runs.paused = chosen == "pause"
         return runs.state()
 
     def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> Any:

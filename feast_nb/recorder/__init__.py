@@ -24,14 +24,14 @@ def current(interactive: bool = False) -> Recorder:
     if _recorder is None:
         import atexit
 
-        _recorder = Recorder()
-        _recorder.interactive = interactive
+        _recorder = Recorder(last_at_exit=shut)
+        _recorder.notices.interactive = interactive
         _recorder.start()
         _recorder.recover()
         atexit.register(shut)
     if not interactive:
         _recorder.wake()
-    _recorder.interactive = _recorder.interactive or interactive
+    _recorder.notices.interactive = _recorder.notices.interactive or interactive
     return _recorder
 
 
@@ -40,7 +40,7 @@ def shut() -> None:
     global _recorder
     if _recorder is not None:
         stopping, _recorder = _recorder, None
-        if "mlflow" in sys.modules and stopping.interactive:
+        if "mlflow" in sys.modules and stopping.notices.interactive:
             _end_open(stopping)
         stopping.stop()
 
@@ -50,8 +50,8 @@ def _end_open(recorder: Recorder) -> None:
     from ..errors import TrackingError
     from ..integrations.mlflow import runs
 
-    for run in reversed(list(recorder.open.values())):
-        recorder.models.run_ends(run.id, "KILLED")
+    for run in reversed(list(recorder.runs)):
+        recorder.run_listener.run_ends(run.id, "KILLED")
         try:
             runs.end(run.tracking_uri, run.id, "KILLED")
         except TrackingError:

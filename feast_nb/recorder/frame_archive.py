@@ -27,9 +27,9 @@ class FrameArchive:
         self.spool = spool
         self._send = send
         self._kept: dict[tuple[What, str, str], ArchivedCopy] = {}
-        self._loose: dict[tuple[What, str], tuple[Path, tuple[str, ...]]] = {}
+        self._unclaimed: dict[tuple[What, str], tuple[Path, tuple[str, ...]]] = {}
 
-    def keep(
+    def store(
         self,
         what: What,
         id: str,
@@ -52,20 +52,20 @@ class FrameArchive:
         if not written:
             return ArchivedCopy(None, reason=trouble)
         if run_id is None:
-            self._loose[what, id] = path, changed
+            self._unclaimed[what, id] = path, changed
             return ArchivedCopy(None, reason=NO_RUN)
         return self._sent(what, run_id, digest, path, ArchivedCopy(artifact, changed))
 
-    def take_along(
+    def copy_to_run(
         self, what: What, id: str, run_id: str, digest: str, artifact: str
     ) -> ArchivedCopy | None:
         """A run uses what was retrieved when none was open: it gets a copy, where there is one."""
-        if (what, id) not in self._loose:
+        if (what, id) not in self._unclaimed:
             return None
         known = self._kept.get((what, run_id, digest))
         if known is not None:
             return known
-        path, changed = self._loose[what, id]
+        path, changed = self._unclaimed[what, id]
         copy = self.spool / f"{run_id[:8]}-{path.name}"
         shutil.copyfile(path, copy)
         return self._sent(what, run_id, digest, copy, ArchivedCopy(artifact, changed))

@@ -10,10 +10,10 @@ from .. import frames
 from ..frames import matching
 from ..notebook import dataflow
 from ..records.retrieval import LinkedBy
-from ..records.run import RunRef
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
+    from ..notebook.cells import Cells
+    from .retrieval_table import RetrievalTable
 
 
 # The first line of a training that retrieves, which binds the training frame's variable.
@@ -25,14 +25,15 @@ _NAMED = re.compile(r"--into[ =](\w+)")
 class FrameLinks:
     """Follows frames from the retrieval that gave them through the variables of a notebook."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, cells: Cells, table: RetrievalTable) -> None:
+        self._cells = cells
+        self._table = table
         self._kin = matching.FrameLineage()
         self._stale: dict[str, int] = {}
 
     def of(self, value: Any) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it."""
-        known = self._recorder.recording.ledger.retrievals
+        known = self._table.retrievals
         return {id: by for id, by in self._kin.of(value).items() if id in known}
 
     def of_names(self, names: set[str], namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
@@ -47,7 +48,7 @@ class FrameLinks:
             for id, by in mine.items():
                 if matching.more_certain(by, found.get(id)):
                     found[id] = by
-        retrievals = list(self._recorder.recording.ledger.retrievals.values())
+        retrievals = list(self._table.retrievals.values())
         for frame in strangers:
             match = matching.of_shape(frame, retrievals)
             if match is not None:
@@ -56,7 +57,7 @@ class FrameLinks:
 
     def begin(self) -> None:
         """A cell starts: what it binds before it reads it holds another cell's value until then."""
-        cells = self._recorder.cells
+        cells = self._cells
         own = dataflow.names_loaded(cells.code) - dataflow.names_read(cells.code)
         into = _INTO.match(cells.source)
         if into is not None and _RETRIEVES.search(into[1]):
@@ -67,8 +68,8 @@ class FrameLinks:
     @property
     def now(self) -> dict[str, LinkedBy]:
         """What the running cell reads, as its variables are now; nothing outside a notebook."""
-        cells = self._recorder.cells
-        if not cells.namespace or not self._recorder.recording.ledger.retrievals:
+        cells = self._cells
+        if not cells.namespace or not self._table.retrievals:
             return {}
         space = cells.namespace
         names = {
@@ -78,18 +79,10 @@ class FrameLinks:
         }
         return self.of_names(names, space)
 
-    def link(self, run: RunRef) -> None:
-        """Link a run to everything that the running cell reads."""
-        if not self._recorder.records(run):
-            return
-        found, recording = self.now, self._recorder.recording
-        for id in (i for i in list(recording.ledger.retrievals) if i in found):
-            recording.link(run, id, found[id], self._recorder.inherited_from(run, id))
-
     def learn(self) -> None:
         """After a cell: what it made from frames of retrievals came from these too."""
-        cells = self._recorder.cells
-        if self._recorder.recording.ledger.retrievals:
+        cells = self._cells
+        if self._table.retrievals:
             self.learn_from(cells.code, cells.namespace)
 
     def learn_from(self, source: str, namespace: Mapping[str, Any]) -> None:

@@ -8,10 +8,10 @@ from ..errors import FeastNbError
 from ..integrations.feast.store import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..integrations.mlflow.model_lookup import ModelRef
-    from .recorder import Recorder
+    from .open_runs import OpenRuns
 
 
 class LoadedModel(NamedTuple):
@@ -25,8 +25,9 @@ class LoadedModel(NamedTuple):
 class LoadedModels:
     """What each open run has loaded by `store.mlflow.load_model`."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, runs: OpenRuns, say: Callable[[str], None]) -> None:
+        self._runs = runs
+        self._say = say
         self._of_run: dict[str, list[LoadedModel]] = {}
 
     def find(self, store: Any, named: str) -> tuple[str, tuple[str, ModelRef] | None]:
@@ -48,7 +49,7 @@ class LoadedModels:
         """Remember what the open run loaded, and tag it with the run the model was trained in."""
         from ..integrations.mlflow import contract_store, model_lookup, writer
 
-        run = self._recorder.run_of_call()
+        run = self._runs.of_call()
         if run is None or known is None:
             return
         uri, found = known
@@ -68,14 +69,14 @@ class LoadedModels:
 
     def check(self, refs: Sequence[str], service: str | None) -> None:
         """Say where an online retrieval lacks features of the models that its run has loaded."""
-        run = self._recorder.run_of_call() if self._of_run else None
+        run = self._runs.of_call() if self._of_run else None
         models = self._of_run.get(run.id, []) if run else []
         if not models or any(set(m.refs) <= set(refs) for m in models):
             return
         model = models[-1]
         lacking = [r for r in model.refs if r not in refs]
         asked = f"service {service}" if service else "this retrieval"
-        self._recorder.say(
+        self._say(
             f"{model.shown} was trained on {model.service or 'other features'}, and {asked} has no "
             f"{', '.join(lacking[:5])}; %feast_resolve {model.shown} says what to serve."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,22 +17,39 @@ from ..integrations.feast.store import settings_of
 from ..masking import public_uri
 from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
 from ..records.run import RunRef
+from .frame_hashes import PendingRetrieval
 from .loaded_models import LoadedModels
-from .recording import PendingRetrieval
 
 if TYPE_CHECKING:
     from ..integrations.feast.definitions import ResolvedRequest
-    from .recorder import Recorder, RunOptions
+    from ..notebook.cells import Cells
+    from .open_runs import OpenRuns, RunOptions
+    from .recording import Recording
 from .retrieval_facts import file_of, is_written, look_up, mark_online, online_frame, place_of
 
 
 class RetrievalListener:
     """Listens to Feast for the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(
+        self,
+        runs: OpenRuns,
+        recording: Recording,
+        cells: Cells,
+        say: Callable[[str], None],
+        before_call: Callable[[], None],
+        before_reading: Callable[[], None],
+        version_registered: Callable[[Any, str, str], None],
+    ) -> None:
+        self._runs = runs
+        self._recording = recording
+        self._cells = cells
+        self.say = say
+        self.before_reading = before_reading
+        self._before_call = before_call
+        self._version_registered = version_registered
         self.stores: list[Any] = []
-        self._loaded = LoadedModels(recorder)
+        self._loaded = LoadedModels(runs, say)
 
     def opened(self, store: Any) -> None:
         """Keep the stores that are open, the last one last."""
@@ -42,7 +60,7 @@ class RetrievalListener:
 
         One that was opened before we were loaded is looked for among the notebook's variables.
         """
-        space = self._recorder.cells.namespace.values()
+        space = self._cells.namespace.values()
         bound = [v for v in list(space) if type(v).__name__ == "FeatureStore"]
         return next((s for s in reversed([*bound, *self.stores]) if settings_of(s)), None)
 
@@ -53,8 +71,8 @@ class RetrievalListener:
 
     def at_work(self) -> AbstractContextManager[None]:
         """A time in which Feast works for the cell."""
-        self._recorder.catch_up()
-        return self._recorder.recording.held()
+        self._before_call()
+        return self._recording.held()
 
     @property
     def auto_log(self) -> bool:
@@ -63,7 +81,7 @@ class RetrievalListener:
 
     def entering(self) -> tuple[Any, Any]:
         """Whose call is about to be made: asked before an await."""
-        return self._recorder.run_of_call(), self._recorder.cells.current
+        return self._runs.of_call(), self._cells.current
 
     def historical(self, call: Call) -> PendingRetrieval | None:
         if not self._wanted(call.store):
@@ -76,7 +94,7 @@ class RetrievalListener:
         settings = settings_of(call.store)
         copy = parquet.copied(call.entity) if frames.is_pandas(call.entity) else None
         engine = spark.SparkEntities(call.entity) if spark.is_frame(call.entity) else None
-        id = self._recorder.recording.submitted(
+        id = self._recording.submitted(
             self._draft(call, asked, "historical", entity),
             copy if copy is not None else engine,
             archive=self._archives(settings, wish),
@@ -109,7 +127,7 @@ class RetrievalListener:
         self._loaded.check(asked.refs, asked.service)
         entity = entity_frames.describe_rows(call.entity, asked.join_keys)
         draft = self._draft(call, asked, "online", entity)
-        recording = self._recorder.recording
+        recording = self._recording
         run, cell = call.owner or (None, None)
         draft = replace(draft, cell=cell)
         id = recording.submitted(draft, look=look_up(call, asked), run=run)
@@ -120,7 +138,7 @@ class RetrievalListener:
         mark_online(response, id)
 
     def ran(self, token: PendingRetrieval, ran: Ran) -> None:
-        recording = self._recorder.recording
+        recording = self._recording
         where = place_of(ran)
         if token.started:
             if where:
@@ -139,16 +157,16 @@ class RetrievalListener:
 
     def failed(self, token: PendingRetrieval, seconds: float, error: BaseException) -> None:
         if not token.started:
-            self._recorder.recording.failed(token, seconds, error)
+            self._recording.failed(token, seconds, error)
 
     def saved(self, token: PendingRetrieval, name: str, storage: Any) -> None:
         """A job's result is a saved dataset now."""
         where = sources.address_of(storage)
-        self._recorder.recording.named(token.id, f"saved dataset {name} in {where}")
+        self._recording.named(token.id, f"saved dataset {name} in {where}")
 
     def wrote(self, call: WriteCall) -> None:
         """Features were written, by a push or straight to a store."""
-        if not self._wanted(call.store) or self._recorder.run_of_call() is None:
+        if not self._wanted(call.store) or self._runs.of_call() is None:
             return
         from ..integrations.feast import definitions
 
@@ -156,7 +174,7 @@ class RetrievalListener:
         if isinstance(call.frame, dict):
             frame = parquet.frame_of(call.frame)
         failed = call.error is not None
-        self._recorder.recording.wrote(
+        self._recording.wrote(
             Write(
                 id="",
                 call=call.call,  # type: ignore[arg-type]
@@ -170,12 +188,6 @@ class RetrievalListener:
             ),
             frame,
         )
-
-    def before_reading(self) -> None:
-        """Feast is about to read a run's tags back: everything goes first."""
-        if self._recorder.outbox.pending():
-            self._recorder.recording.settle()
-            self._recorder.flush()
 
     def experiment_of_next_run(self, store: Any) -> str | None:
         """The experiment that the user chose, else the project's."""
@@ -200,7 +212,7 @@ class RetrievalListener:
         """Feast has tagged a version from its run: say again what is true of its model."""
         from ..integrations.mlflow import runs
 
-        self._recorder.models.version_registered(version, str(version.source), runs.address(None))
+        self._version_registered(version, str(version.source), runs.address(None))
 
     def entity_frame_of(self, run_id: str) -> tuple[str | None, str | None]:
         """A recorded run's timestamp column, and why it keeps no entity frame where it says so."""
@@ -218,31 +230,28 @@ class RetrievalListener:
         settings = settings_of(store)
         return runs.at(settings.get_tracking_uri() if settings else None)
 
-    def say(self, message: str) -> None:
-        self._recorder.say(message)
-
     def _wanted(self, store: Any, owner: Any = None) -> bool:
         """`auto_log: false` records only what a magic or a session asked for."""
         settings = settings_of(store)
-        if settings is None or self._recorder.paused:
+        if settings is None or self._runs.paused:
             return False
-        run = owner[0] if owner else self._recorder.run_of_call()
+        run = owner[0] if owner else self._runs.of_call()
         if run is not None:
             self._warn_of_another_server(store, settings, run)
-        return settings.auto_log or (run is not None and run.id in self._recorder.wishes)
+        return settings.auto_log or (run is not None and self._runs.options_of(run.id) is not None)
 
     def _warn_of_another_server(self, store: Any, settings: Any, run: RunRef) -> None:
         mine = settings.get_tracking_uri()
         if mine and mine.rstrip("/") != run.tracking_uri.rstrip("/"):
-            self._recorder.say(
+            self.say(
                 f"run {run.id[:8]} is on {public_uri(run.tracking_uri)}, and the repository "
                 f"{store.project} names {public_uri(mine)}; what is retrieved is recorded with the "
                 "run."
             )
 
     def _wish(self) -> RunOptions | None:
-        run = self._recorder.run_of_call()
-        return self._recorder.wishes.get(run.id) if run else None
+        run = self._runs.of_call()
+        return self._runs.options_of(run.id) if run else None
 
     def archives(self, wish: RunOptions | None) -> bool:
         """Whether entity frames are kept, by the settings of the store opened last."""
@@ -254,7 +263,7 @@ class RetrievalListener:
 
         What is retrieved with no run open is kept for one that may come to use it.
         """
-        if wish is None and self._recorder.run_of_call() is None:
+        if wish is None and self._runs.of_call() is None:
             return settings.auto_log_entity_df or not is_written(settings)
         if wish is None or is_written(settings):
             return bool(settings.auto_log_entity_df) and (wish is None or wish.archive)

@@ -26,6 +26,7 @@ class RetrievalTable:
         self._users: dict[str, set[str]] = {}
         self._written: dict[str, list[Write]] = {}
         self._same: dict[tuple[Any, ...], str] = {}
+        self._trainings: dict[str, set[str]] = {}
         self._moved: dict[tuple[str, str], tuple[EntityFrame | None, Result | None]] = {}
 
     # ------------------------------------------------------------------ what is written down
@@ -36,6 +37,12 @@ class RetrievalTable:
             self.retrievals[retrieval.id] = retrieval
             if retrieval.run_id:
                 self._made.setdefault(retrieval.run_id, {})[retrieval.id] = None
+
+    def made_in(self, training: str | None, id: str) -> None:
+        """A retrieval was made while a training was under way in its run."""
+        if training is not None:
+            with self.lock:
+                self._trainings.setdefault(training, set()).add(id)
 
     def wrote(self, run_id: str, write: Write) -> None:
         with self.lock:
@@ -128,6 +135,11 @@ class RetrievalTable:
                 if before.kind == "historical" and before.entity.kind not in _FRAMES:
                     return False
         return True
+
+    def of_training(self, training: str) -> set[str]:
+        """The ids of what a training retrieved."""
+        with self.lock:
+            return set(self._trainings.get(training, ()))
 
     def contracts_of(self, run_id: str) -> list[Contract]:
         """The contracts of the models that a run logged."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,29 @@ from ..records.run import RunRef
 
 if TYPE_CHECKING:
     from ..integrations.mlflow.hooks import Started
-    from .recorder import Recorder
+    from .frame_links import FrameLinks
+    from .notices import Notices
+    from .open_runs import OpenRuns
+    from .recording import Recording
+    from .run_origin import RunOrigins
 
 _PATIENCE = 15.0  # seconds for frames that are being hashed: logging a model takes longer
 
 # What MLflow takes for the source of a headless notebook.
 _LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py")
+
+
+_guessed: ContextVar[bool] = ContextVar("feast_nb_guessed_signature", default=False)
+
+
+@contextmanager
+def guessed_signature(guessed: bool) -> Iterator[None]:
+    """Whether the signature of a model that is logged within is a guess of ours, no fact."""
+    token = _guessed.set(guessed)
+    try:
+        yield
+    finally:
+        _guessed.reset(token)
 
 
 @dataclass(frozen=True)
@@ -41,79 +59,90 @@ class LoggedModel:
 class RunListener:
     """Listens to MLflow for the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(
+        self,
+        runs: OpenRuns,
+        recording: Recording,
+        links: FrameLinks,
+        origins: RunOrigins,
+        notices: Notices,
+        stores: Callable[[], Sequence[Any]],
+        begun: Callable[[], None],
+        flush: Callable[..., bool],
+    ) -> None:
+        self._runs = runs
+        self._recording = recording
+        self._table = recording.table
+        self._links = links
+        self._origins = origins
+        self._notices = notices
+        self._stores = stores
+        self._begun = begun
+        self._flush = flush
         self.ids: list[str] = []
         self._seen: dict[str, LoggedModel] = {}
-        self.guessing = False  # whether a signature being logged is of our own guess
         self._early: dict[str, list[Any]] = {}
 
     def run_started(self, started: Started) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
-        recorder, run = self._recorder, RunRef(started.run_id, started.tracking_uri)
-        recorder.open[run.id] = run
-        recorder.inherit(run)
-        if started.parent_id is not None:
-            recorder.parents[run.id] = started.parent_id
-        if recorder.interactive:
-            from .. import recorder as process
-
-            # MLflow finishes open runs at exit; the last to register comes first.
-            atexit.unregister(process.shut)
-            atexit.register(process.shut)
-            notebook = recorder.cells.current.notebook if recorder.cells.current else None
+        run = RunRef(started.run_id, started.tracking_uri)
+        self._runs.begin(run, started.parent_id)
+        if self._notices.interactive:
+            notebook = self._origins.notebook
             launcher = (started.source or "").endswith(_LAUNCHERS)
             opened = RunStart(notebook, started.name, source=notebook if launcher else None)
-            recorder.recording.put(run, opened)
-            recorder.origins.opened(run)
-        recorder.reading.link(run)
-        recorder.catch_up()
+            self._recording.put(run, opened)
+            self._origins.opened(run)
+        self.link_reads(run)
+        self._begun()
 
     def run_ends(self, run_id: str, status: str) -> None:
         """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""
-        run = self._recorder.open.pop(run_id, None)
-        self._recorder.wishes.pop(run_id, None)
+        run = self._runs.end(run_id)
         if run is None:
             return
-        self._recorder.reading.link(run)
+        self.link_reads(run)
         self._inherit(run)
-        recording = self._recorder.recording
-        found = recording.ledger.of_run(run_id)
-        if found or self._recorder.interactive:
-            recording.settle()
-            used = [r.cell for r in found] + [c.cell for c in recording.ledger.contracts_of(run_id)]
-            self._recorder.origins.ends(run, used)
-            recording.put(run, RunEnd(status))
-        self._recorder.flush(run_id, final=True)
+        found = self._table.of_run(run_id)
+        if found or self._notices.interactive:
+            self._recording.settle()
+            used = [r.cell for r in found] + [c.cell for c in self._table.contracts_of(run_id)]
+            self._origins.ends(run, used)
+            self._recording.put(run, RunEnd(status))
+        self._flush(run_id, final=True)
+
+    def link_reads(self, run: RunRef) -> None:
+        """A run uses everything that the running cell reads."""
+        if self._runs.records(run):
+            self._recording.link_all(run, self._links.now)
 
     def _inherit(self, run: RunRef) -> None:
         """A nested run that retrieved nothing itself worked on what its parent retrieved."""
-        recording, outer = self._recorder.recording, self._recorder.parents.get(run.id)
-        while outer is not None and not recording.ledger.of_run(run.id):
-            for retrieval in recording.ledger.of_run(outer):
+        outer = self._runs.outer_of(run.id)
+        while outer is not None and not self._table.of_run(run.id):
+            for retrieval in self._table.of_run(outer):
                 if retrieval.kind == "historical":
-                    recording.link(run, retrieval.id, "parent", outer)
-            outer = self._recorder.parents.get(outer)
+                    self._recording.link(run, retrieval.id, "parent", outer)
+            outer = self._runs.outer_of(outer)
 
     def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
         """Give every model that is logged in a run its contract, whoever logged it."""
         from ..integrations.mlflow import models
 
-        if self._recorder.paused or not info.run_id:
+        if self._runs.paused or not info.run_id:
             return
         run = RunRef(str(info.run_id), tracking_uri)
         found = models.inputs_of(model) if model is not None else models.Inputs()
-        signature = None if self.guessing else models.signature_of(info)
-        recording = self._recorder.recording
-        recording.settle(_PATIENCE)  # a contract says how each input was in training
+        signature = None if _guessed.get() else models.signature_of(info)
+        self._recording.settle(_PATIENCE)  # a contract says how each input was in training
         names = found.names or (tuple(signature) if signature else None)
-        used = self._recorder.reading.now
-        mine = recording.ledger.sources_of(run.id, names, found.width, used)
+        used = self._links.now
+        mine = self._table.sources_of(run.id, names, found.width, used)
         if not mine:
             self._inherit(run)
-            mine = recording.ledger.sources_of(run.id, names, found.width, used)
+            mine = self._table.sources_of(run.id, names, found.width, used)
         self.ids.append(str(info.model_id))
-        if not mine and run.id not in self._recorder.wishes:
+        if not mine and self._runs.options_of(run.id) is None:
             return
         self._seen[str(info.model_id)] = LoggedModel(
             run=run,
@@ -124,18 +153,16 @@ class RunListener:
             width=found.width,
         )
         for retrieval in mine:
-            outer = self._recorder.inherited_from(run, retrieval.id)
+            outer = self._runs.ancestor(run.id, retrieval.run_id)
             by = used.get(retrieval.id) or ("parent" if outer else "columns")
-            recording.link(run, retrieval.id, by, outer)
+            self._recording.link(run, retrieval.id, by, outer)
         self.link(str(info.model_id), mine, self._least_sure(run, mine))
         for version in self._early.pop(str(info.model_id), []):
             self._tag(version, str(info.model_id), tracking_uri)
 
     def _least_sure(self, run: RunRef, retrievals: Sequence[Retrieval]) -> LinkedBy:
         """How it is known what a model was trained on: no surer than the weakest of its links."""
-        known = [
-            self._recorder.recording.ledger.link_of(run.id, r.id) or "columns" for r in retrievals
-        ]
+        known = [self._table.link_of(run.id, r.id) or "columns" for r in retrievals]
         return max(known, key=matching.LINK_CONFIDENCE.index, default="columns")
 
     def link(self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy) -> None:
@@ -151,12 +178,12 @@ class RunListener:
             width=seen.width,
             retrievals=retrievals,
             linked_by=by if retrievals else None,
-            cell=self._recorder.cells.current,
+            cell=self._origins.cell,
         )
         parts = definition_hashes.parts_of(built.views)
         inputs = contract.declared(built.inputs, built.views, parts)
         built = replace(built, inputs=inputs, definitions=parts)
-        self._recorder.recording.modelled(seen.run, built)
+        self._recording.modelled(seen.run, built)
 
     def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:
         model_id = model_uri.removeprefix("models:/") if "models:/m-" in model_uri else None
@@ -164,22 +191,22 @@ class RunListener:
             model_id = str(version.source).removeprefix("models:/")
         if model_id is None:
             return
-        if model_id in self._recorder.recording.ledger.contracts:
+        if model_id in self._table.contracts:
             self._tag(version, model_id, tracking_uri)
         else:  # `log_model(registered_model_name=…)` registers before it has logged
             self._early.setdefault(model_id, []).append(version)
 
     def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
-        run_id = self._recorder.recording.ledger.contracts[model_id].run_id
+        run_id = self._table.contracts[model_id].run_id
         entry = VersionEntry(version.name, str(version.version), model_id)
-        self._recorder.recording.put(RunRef(str(run_id), tracking_uri), entry)
+        self._recording.put(RunRef(str(run_id), tracking_uri), entry)
 
     def artifact_root(self, tracking_uri: str) -> Path | None:
         """Artifacts lie beside the SQLite tracking store of a repository, wherever one stands."""
         file = sqlite_file(tracking_uri)
         if file is None or not file.is_absolute():
             return None
-        for store in self._recorder.feast.stores:
+        for store in self._stores():
             repo = Path(store.repo_path).resolve()
             if repo in file.resolve().parents:
                 return file.parent / "mlartifacts"

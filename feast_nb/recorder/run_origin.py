@@ -18,7 +18,9 @@ from ..records.retrieval import Cell
 from ..records.run import Origin, RunRef
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
+    from ..notebook.cells import Cells
+    from .notices import Notices
+    from .recording import Recording
 
 
 _FRESH = 60.0  # seconds for which the packages are taken as they were: a search starts many runs
@@ -27,13 +29,25 @@ _FRESH = 60.0  # seconds for which the packages are taken as they were: a search
 class RunOrigins:
     """The notebook behind each open run: written beside the outbox, sent when the run ends."""
 
-    def __init__(self, recorder: Recorder, spool: Path) -> None:
-        self._recorder = recorder
+    def __init__(self, cells: Cells, recording: Recording, notices: Notices, spool: Path) -> None:
+        self._cells = cells
+        self._recording = recording
+        self._notices = notices
         self._spool = spool
         self._runs: dict[str, RunRef] = {}
         self._looking: threading.Thread | None = None
         self._found = Origin()
         self._packages: tuple[float, dict[str, str]] = (0.0, {})
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell that runs."""
+        return self._cells.current
+
+    @property
+    def notebook(self) -> str | None:
+        """The notebook of the cell that runs."""
+        return self.cell.notebook if self.cell else None
 
     def opened(self, run: RunRef) -> None:
         """A run began in a notebook: its cells are kept from here on, and survive the kernel."""
@@ -41,7 +55,7 @@ class RunOrigins:
         self._look()
         path = self._path(run.id)
         self._write_cells(path)
-        self._recorder.recording.put(run, CellsEntry(str(path)), soon=False)
+        self._recording.put(run, CellsEntry(str(path)), soon=False)
 
     def cell_ended(self) -> None:
         """Another cell ran: the copies of all open runs have it too."""
@@ -56,17 +70,17 @@ class RunOrigins:
         if self._looking is not None:
             self._looking.join(5.0)
         found = replace(self._found, cautions=self.cautions(used))
-        self._recorder.recording.put(run, OriginEntry(found), soon=False)
+        self._recording.put(run, OriginEntry(found), soon=False)
 
     def cautions(self, used: Iterable[Cell | None]) -> tuple[str, ...]:
         """What to know of the cells that a run depends on."""
-        return provenance.cautions(self._recorder.cells.executed, used)
+        return provenance.cautions(self._cells.executed, used)
 
     def _look(self) -> None:
         """Ask git and the installed packages, in the background: neither changes often."""
         if self._looking is not None and self._looking.is_alive():
             return
-        notebook = self._recorder.cells.notebook
+        notebook = self._cells.notebook
 
         def look() -> None:
             at, packages = self._packages
@@ -83,7 +97,7 @@ class RunOrigins:
         return self._spool / f"{run_id}.ipynb"
 
     def _write_cells(self, path: Path) -> None:
-        cells = self._recorder.cells
+        cells = self._cells
         notebook = provenance.cells_notebook(cells.history, cells.executed)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,4 +105,4 @@ class RunOrigins:
             draft.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
             draft.replace(path)
         except OSError as problem:
-            self._recorder.say(f"the cells of a run cannot be kept in {self._spool}: {problem}")
+            self._notices.say(f"the cells of a run cannot be kept in {self._spool}: {problem}")

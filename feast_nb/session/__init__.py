@@ -42,7 +42,7 @@ class Session:
         self.store = store
         self.yaml = yaml
         self.recorder = _recorder.current()
-        self.recorder.feast.opened(store)
+        self.recorder.retrieval_listener.opened(store)
         self.runs = Runs(self.recorder, store, on_open=self._opened)
         self.models: dict[str, tuple[str, ...]] = {}
         self.plans: dict[tuple[str, bool], ServingPlan] = {}
@@ -139,7 +139,7 @@ class Session:
             variable=variable,
             flavor=flavor,
             at_hand=at_hand,
-            retrievals=recording.ledger.of_run(run.id),
+            retrievals=recording.table.of_run(run.id),
         )
         if register:
             logged = models.register(self.recorder, run, logged, register, aliases)
@@ -271,7 +271,7 @@ class Session:
 
     def _opened(self) -> None:
         """A run was opened: in a notebook, the registry of models is worth completing from now."""
-        if self.recorder.interactive and not self.models:
+        if self.recorder.notices.interactive and not self.models:
             self.learn_names()
 
     def learn(self, model: str, aliases: Sequence[str]) -> None:
@@ -289,13 +289,13 @@ class Session:
         from ..integrations.mlflow import clients, models
         from ..patching import threads
 
-        if self.recorder.open:
+        if self.recorder.runs:
             clients.connect(self.runs.uri)
 
         def read() -> None:
             try:
                 _ = self.repository
-                if self.recorder.open:
+                if self.recorder.runs:
                     self.models |= models.registered_names(self.runs.uri)
             except FeastNbError:
                 return
@@ -315,8 +315,8 @@ class Session:
         if self.runs.innermost is not None:
             return self.runs.innermost.ref
         inputs = models.inputs_of(model)
-        used = self.recorder.reading.now
-        for source in self.recorder.recording.ledger.sources_of(
+        used = self.recorder.links.now
+        for source in self.recorder.recording.table.sources_of(
             "", inputs.names, inputs.width, used
         ):
             if source.run_id:

@@ -13,6 +13,7 @@ from ..errors import FeastNbError, ModelError, UsageError, nearest
 from ..frames import matching
 from ..integrations.mlflow import models
 from ..recorder.recorder import Recorder
+from ..recorder.run_listener import guessed_signature
 from ..records.contract import ModelVersion
 from ..records.retrieval import Retrieval
 from ..records.run import RunRef
@@ -148,12 +149,12 @@ def log(
             "flavour with --flavor, or wrap it in mlflow.pyfunc.PythonModel."
         )
     inputs = models.inputs_of(model)
-    used = recorder.reading.now
+    used = recorder.links.now
     mine = matching.of_model(inputs.names, inputs.width, retrievals, used)
     frame = example(inputs, mine, at_hand)
-    recorder.models.guessing = inputs.names is None
     try:
-        logged = models.log(run.tracking_uri, run.id, model, kind, frame)
+        with guessed_signature(inputs.names is None):
+            logged = models.log(run.tracking_uri, run.id, model, kind, frame)
     except FeastNbError:
         raise
     except Exception as problem:  # a flavour's own trouble with the user's model: said with a way
@@ -163,14 +164,12 @@ def log(
             f"{variable or 'the model'} could not be logged as {kind} ({text}); it is still "
             f"there: {again} tries again."
         ) from problem
-    finally:
-        recorder.models.guessing = False
-    contract = recorder.recording.ledger.contracts.get(logged.model_id)
+    contract = recorder.recording.table.contracts.get(logged.model_id)
     if declared and retrievals:
-        recorder.models.link(logged.model_id, retrievals, "declared")
+        recorder.run_listener.link(logged.model_id, retrievals, "declared")
     elif contract is not None and not contract.retrievals and retrievals:
-        recorder.models.link(logged.model_id, retrievals, "name")
-    contract = recorder.recording.ledger.contracts.get(logged.model_id)
+        recorder.run_listener.link(logged.model_id, retrievals, "name")
+    contract = recorder.recording.table.contracts.get(logged.model_id)
     return replace(logged, variable=variable, contract=contract)
 
 

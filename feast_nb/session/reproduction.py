@@ -37,7 +37,7 @@ def reproduce(
     resolution.check_project(session, named, retrieval.project)
     asked = asked_again(session, recorded)
     features = _features(session, retrieval)
-    with session.recorder.apart():  # an open run does not train on it: a later cell may
+    with session.recorder.runs.apart():  # an open run does not train on it: a later cell may
         frame = retrieve(session, features, retrieval.full_feature_names, asked)
     views = definitions.views_of(session.store, features, retrieval.refs)
     found = Reproduction(

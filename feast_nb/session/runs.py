@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import TrackingError, UsageError
 from ..integrations.feast.store import settings_of
 from ..integrations.mlflow import runs
-from ..recorder.recorder import Recorder, RunOptions
+from ..recorder.open_runs import RunOptions
+from ..recorder.recorder import Recorder
 from ..records.outbox import RunEnd, RunStart
 from ..records.run import RunRef, RunState, TrackedRun
 
@@ -38,7 +39,7 @@ class Runs:
     @property
     def innermost(self) -> OpenRun | None:
         """The run that a cell would join now; one that MLflow ended meanwhile does not count."""
-        while self._innermost and self._innermost.ref.id not in self._recorder.open:
+        while self._innermost and self._innermost.ref.id not in self._recorder.runs:
             self._innermost = self._innermost.outer
         return self._innermost
 
@@ -110,7 +111,7 @@ class Runs:
         """End a run: its records go first, then its status; neither is lost if MLflow is away."""
         if status not in ENDINGS:
             raise UsageError(f"no status {status}; say one of {', '.join(ENDINGS)}.")
-        self._recorder.models.run_ends(opened.ref.id, status)
+        self._recorder.run_listener.run_ends(opened.ref.id, status)
         self.last = opened.ref
         if self._innermost is opened:
             self._innermost = opened.outer
@@ -119,7 +120,9 @@ class Runs:
             runs.end(opened.ref.tracking_uri, opened.ref.id, status)
         except TrackingError as problem:
             self._recorder.recording.put(opened.ref, RunEnd(status, late=True))
-            self._recorder.say(f"the end of run {opened.record.name} is kept on disk: {problem}")
+            self._recorder.notices.say(
+                f"the end of run {opened.record.name} is kept on disk: {problem}"
+            )
             return self.described(opened, status, away=str(problem))
         return self.described(opened, status)
 
@@ -130,7 +133,7 @@ class Runs:
         while one is not None:
             found.append(self.described(one))
             one = one.outer
-        return RunState(tuple(found), recording=not self._recorder.paused)
+        return RunState(tuple(found), recording=not self._recorder.runs.paused)
 
     def described(
         self, opened: OpenRun, status: str | None = None, away: str | None = None
@@ -150,8 +153,8 @@ class Runs:
             record = replace(record, warnings=(str(problem),), status=status or record.status)
         return replace(
             record,
-            retrievals=tuple(self._recorder.recording.ledger.of_run(opened.ref.id)),
-            writes=tuple(self._recorder.recording.ledger.written_in(opened.ref.id)),
+            retrievals=tuple(self._recorder.recording.table.of_run(opened.ref.id)),
+            writes=tuple(self._recorder.recording.table.written_in(opened.ref.id)),
             pending=self._recorder.outbox.pending(opened.ref.id),
             url=self.url(record),
         )
@@ -162,8 +165,8 @@ class Runs:
         base = settings.get_ui_url() if settings else None
         return runs.run_url(base, record.experiment_id, record.id) or record.url
 
-    def _opened(self, ref: RunRef, record: TrackedRun, wish: RunOptions) -> OpenRun:
-        self._recorder.wishes[ref.id] = wish
+    def _opened(self, ref: RunRef, record: TrackedRun, options: RunOptions) -> OpenRun:
+        self._recorder.runs.ask(ref.id, options)
         self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)
         self.last = ref

@@ -67,7 +67,7 @@ def score(session: Session, entities: pd.DataFrame, wanted: ScoringOptions) -> p
         record = replace(record, notes=(*record.notes, *unsaid))
         _write(uri, opened, record)
     for note in record.notes:
-        session.recorder.tell(note)
+        session.recorder.notices.tell(note)
     scored: pd.DataFrame = _answered(entities, answer, frame, wanted)
     return scored
 

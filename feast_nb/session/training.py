@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 from ..errors import FeastNbError, ModelError, TrackingError, UsageError
 from ..frames import entity_frames
 from ..integrations.feast import definitions, repository
 from ..notebook import dataflow
-from ..recorder.recorder import RunOptions
+from ..recorder.open_runs import RunOptions
 from ..records.contract import ModelVersion
 from ..records.retrieval import LinkedBy, Retrieval
 from ..records.run import TrainingSummary
@@ -87,13 +89,13 @@ class Training:
         self._session = session
         self._run: OpenRun | None = None
         self._owned = False
-        self._first = 0
         self._logged_before = 0
         self._started = 0.0
         self._question: FeastNbError | None = None
         self._linked: set[str] = set()
         self._reach: dict[str, Any] = {}
-        self._wish_before: RunOptions | None = None
+        self._id = f"t-{uuid4().hex[:12]}"
+        self._asked = ExitStack()
 
     def __enter__(self) -> Self:
         features = self._checked_features()
@@ -111,12 +113,11 @@ class Training:
             archive=plan.archive,
             archive_rows=plan.archive_rows,
         )
-        self._wish_before = recorder.wishes.get(self._run.ref.id)
-        recorder.wishes[self._run.ref.id] = RunOptions(plan.archive, plan.archive_rows)
-        self._first = len(recorder.recording.ledger.retrievals)
-        self._logged_before = len(recorder.models.ids)
+        options = RunOptions(plan.archive, plan.archive_rows, training=self._id)
+        self._asked.enter_context(recorder.runs.asked(self._run.ref.id, options))
+        self._logged_before = len(recorder.run_listener.ids)
         for frame in plan.sources:
-            for id in self._session.recorder.reading.of(frame):
+            for id in self._session.recorder.links.of(frame):
                 self._link(id, "declared")
         if plan.retrieves:
             try:
@@ -152,29 +153,29 @@ class Training:
     @property
     def retrievals(self) -> list[Retrieval]:
         """What this training retrieved, then what the frames it used came from."""
-        recording = self._session.recorder.recording
-        new = {r.id for r in list(recording.ledger.retrievals.values())[self._first :]}
-        found = recording.ledger.of_run(self.run.ref.id)
+        table = self._session.recorder.recording.table
+        new = table.of_training(self._id)
+        found = table.of_run(self.run.ref.id)
         mine = [r for r in found if r.id in new and r.linked_by is None]
         return [*mine, *(r for r in found if r.id in self._linked)]
 
     @property
     def has_logged(self) -> bool:
         """Whether the user's own code, or autolog, logged a model in here."""
-        return len(self._session.recorder.models.ids) > self._logged_before
+        return len(self._session.recorder.run_listener.ids) > self._logged_before
 
     def use(self, namespace: Mapping[str, Any], source: str) -> None:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
         loaded = dataflow.names_loaded(source)
         self.at_hand += [namespace[n] for n in sorted(loaded) if n in namespace]
         read = dataflow.names_read(source)
-        for id, by in self._session.recorder.reading.of_names(read, namespace).items():
+        for id, by in self._session.recorder.links.of_names(read, namespace).items():
             self._link(id, by)
 
     def _link(self, id: str, by: LinkedBy) -> None:
         recorder, run = self._session.recorder, self.run.ref
-        recorder.recording.link(run, id, by, recorder.inherited_from(run, id))
-        if recorder.recording.ledger.retrievals[id].run_id != run.id:
+        recorder.recording.link_all(run, {id: by})
+        if recorder.recording.table.retrievals[id].run_id != run.id:
             self._linked.add(id)
 
     def choose(
@@ -186,7 +187,7 @@ class Training:
         is asked when the run has ended: the training itself went well.
         """
         made = [v for k, v in namespace.items() if k in dataflow.names_stored(source)]
-        self._session.recorder.reading.learn_from(source, namespace)
+        self._session.recorder.links.learn_from(source, namespace)
         self.at_hand = [*made, *self.at_hand]  # what the cell made of a frame is what it fitted
         try:
             if name is None and not self.has_logged:
@@ -243,8 +244,8 @@ class Training:
         plan, recorder = self.plan, self._session.recorder
         recorder.recording.settle()
         if self.has_logged:
-            for model_id in recorder.models.ids[self._logged_before :]:
-                contract = recorder.recording.ledger.contracts.get(model_id)
+            for model_id in recorder.run_listener.ids[self._logged_before :]:
+                contract = recorder.recording.table.contracts.get(model_id)
                 flavor = contract.flavor if contract else None
                 self.made.append(
                     ModelVersion(
@@ -260,7 +261,7 @@ class Training:
                 flavor=plan.flavor,
                 at_hand=self.at_hand,
                 retrievals=self.retrievals,
-                declared=any(self._session.recorder.reading.of(f) for f in plan.sources),
+                declared=any(self._session.recorder.links.of(f) for f in plan.sources),
             )
             self.made.append(logged)
         if plan.register:
@@ -291,8 +292,8 @@ class Training:
             status = "KILLED"
         recorder = self._session.recorder
         recorder.recording.settle()
-        if not self._owned and self._wish_before is not None:
-            recorder.wishes[self.run.ref.id] = self._wish_before
+        if not self._owned:
+            self._asked.close()
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         failed = problem is not None or self._question is not None

@@ -764,7 +764,7 @@ def test_3_9_without_mlflow_the_way_to_it_is_said(alone, load, drivers, capsys, 
         assert recorder.current().recording.settle()
     assert len(frame) == 6
     assert "mlflow is not installed" in shown
-    kept = list(recorder.current().recording.ledger.retrievals.values())
+    kept = list(recorder.current().recording.table.retrievals.values())
     assert [(r.kind, r.state) for r in kept] == [("historical", "ran"), ("online", "ran")]
     assert importlib.import_module("mlflow") is mlflow
 

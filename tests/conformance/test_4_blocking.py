@@ -260,7 +260,7 @@ class Interrupt:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
         self.entered, self.pressed = threading.Event(), threading.Event()
         self.recorded_at: float | None = None
-        listener = recorder.current().feast
+        listener = recorder.current().retrieval_listener
         original = getattr(listener, method)
 
         def slow(*args: Any) -> Any:

@@ -16,7 +16,10 @@ import pytest
 
 from feast_nb.frames import fingerprint
 from feast_nb.frames.parquet import columns_of, copied
-from feast_nb.recorder.recording import PendingRetrieval, Recording
+from feast_nb.recorder.frame_hashes import PendingRetrieval
+from feast_nb.recorder.open_runs import OpenRuns
+from feast_nb.recorder.recording import Recording
+from feast_nb.recorder.retrieval_table import RetrievalTable
 from feast_nb.records.contract import Contract
 from feast_nb.records.document import Record
 from feast_nb.records.retrieval import Cell, DroppedRows, EntityFrame, Retrieval, Seconds
@@ -50,7 +53,7 @@ class Scene:
     def settled(self, id: str) -> Retrieval:
         self.gate.set()
         assert self.recording.settle(5)
-        return self.recording.ledger.retrievals[id]
+        return self.recording.table.retrievals[id]
 
 
 @pytest.fixture
@@ -62,9 +65,15 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         put=lambda run, uri, entry, soon: sent.append((run, uri, entry.to_dict())),
         hurry=lambda run: None,
     )
+
+    class Runs(OpenRuns):
+        def of_call(self) -> RunRef | None:
+            return world.run
+
     recording = Recording(
         outbox,  # type: ignore[arg-type]
-        run_of_call=lambda: world.run,
+        RetrievalTable(),
+        runs=Runs(warned.append, lambda: True),
         cell=lambda: world.cell,
         spool=tmp_path / "spool",
         warn=warned.append,
@@ -100,7 +109,7 @@ def online(scene: Scene, rows: int = 1, **fields: Any) -> str:
 
 def test_a_job_that_was_made_is_submitted(scene) -> None:
     id = scene.recording.submitted(draft(), entities())
-    kept = scene.recording.ledger.retrievals[id]
+    kept = scene.recording.table.retrievals[id]
 
     assert (kept.state, kept.run_id, kept.cell) == ("submitted", "run", Cell(3))
     assert kept.at
@@ -433,7 +442,7 @@ def test_identical_online_calls_are_one_record_with_a_count(scene) -> None:
     assert kept.at is not None
     assert kept.last is not None
     assert kept.last >= kept.at
-    assert len(scene.recording.ledger.retrievals) == 1
+    assert len(scene.recording.table.retrievals) == 1
 
 
 @pytest.mark.parametrize(
@@ -446,7 +455,7 @@ def test_another_online_call_is_another_record(scene, change: dict[str, Any]) ->
     first, second = online(scene), online(scene, **change)
 
     assert first != second
-    assert {r.count for r in scene.recording.ledger.retrievals.values()} == {1}
+    assert {r.count for r in scene.recording.table.retrievals.values()} == {1}
 
 
 def test_the_same_online_call_in_another_cell_or_run_is_another_record(scene) -> None:
@@ -489,7 +498,7 @@ def test_a_job_made_outside_any_run_is_of_the_run_it_runs_in(scene) -> None:
     scene.recording.ran(PendingRetrieval(id), 1.0, pa.table({"a": [1, 2, 3]}))
 
     assert scene.settled(id).run_id == "run"
-    assert scene.recording.ledger.of_run("run") == [scene.settled(id)]
+    assert scene.recording.table.of_run("run") == [scene.settled(id)]
 
 
 def test_a_job_made_outside_any_run_that_fails_in_one_is_of_that_run(scene) -> None:
@@ -527,7 +536,7 @@ def test_retrievals_of_a_run_are_in_order_with_linked_ones_first(scene) -> None:
     first, second = (scene.recording.submitted(draft(), entities()) for _ in range(2))
     scene.recording.link(RUN, elsewhere, "attrs")
 
-    assert [r.id for r in scene.recording.ledger.of_run("run")] == [elsewhere, first, second]
+    assert [r.id for r in scene.recording.table.of_run("run")] == [elsewhere, first, second]
 
 
 def test_a_link_leaves_the_original_untouched(scene) -> None:
@@ -537,9 +546,9 @@ def test_a_link_leaves_the_original_untouched(scene) -> None:
     linked = scene.recording.link(OTHER, id, "name")
 
     assert (linked.run_id, linked.linked_by) == ("other", "name")
-    assert scene.recording.ledger.retrievals[id] == original
-    assert scene.recording.ledger.of_run("run") == [original]
-    assert scene.recording.ledger.of_run("other") == [linked]
+    assert scene.recording.table.retrievals[id] == original
+    assert scene.recording.table.of_run("run") == [original]
+    assert scene.recording.table.of_run("other") == [linked]
     assert scene.sent[-1] == (
         *OTHER,
         {"kind": "retrieval", "retrieval": linked.to_dict(), "inherited_from": None},
@@ -562,7 +571,7 @@ def test_a_contract_is_kept_and_sent(scene) -> None:
 
     scene.recording.modelled(RUN, contract)
 
-    assert scene.recording.ledger.contracts == {"m-1": contract}
+    assert scene.recording.table.contracts == {"m-1": contract}
     assert scene.sent == [(*RUN, {"kind": "contract", "contract": Record.to_dict(contract)})]
 
 
@@ -587,7 +596,7 @@ def test_many_threads_may_retrieve_at_once(scene) -> None:
     for thread in threads:
         thread.join()
     scene.recording.settle(10)
-    kept = list(scene.recording.ledger.retrievals.values())
+    kept = list(scene.recording.table.retrievals.values())
 
     assert len(kept) == 40
     assert all(r.result and r.entity.fingerprint and r.entity.artifact for r in kept)
@@ -618,6 +627,6 @@ def test_rolled_up_calls_of_many_threads_are_all_counted(scene) -> None:
     for thread in threads:
         thread.join()
 
-    (kept,) = scene.recording.ledger.of_run("run")
+    (kept,) = scene.recording.table.of_run("run")
     assert kept.count == 201
     assert scene.settled(kept.id).result is not None

@@ -1,0 +1,231 @@
+"""What is found out of a frame while the cell goes on: its hash, its types, a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ..frames import fingerprint, parquet
+from ..records.outbox import WriteEntry
+from ..records.retrieval import DroppedRows, Result, Retrieval, Write
+from ..records.run import RunRef
+from .frame_archive import NO_RUN, ArchivedCopy, FrameArchive
+
+if TYPE_CHECKING:
+    from .retrieval_store import RetrievalStore
+
+
+@dataclass
+class PendingRetrieval:
+    """A retrieval on its way: what is needed until its job has run.
+
+    `look` completes the record with what takes longer to find out; `explain` says why rows asked
+    for did not come back; `keep_rows` keeps the entity rows that a query or date range gave, and
+    `keep` the result itself where it has at most `max_rows` rows.
+    """
+
+    id: str
+    entity: Any = None
+    types: Mapping[str, Any] = field(default_factory=dict)
+    explain: Callable[[Any, Any], tuple[DroppedRows, ...]] | None = None
+    keep_rows: bool = False
+    keep: bool = False
+    max_rows: int = 0
+    started: bool = False
+
+
+@runtime_checkable
+class EngineFrame(Protocol):
+    """An entity frame whose rows stay with the engine that has them (Spark)."""
+
+    def sums(self) -> list[tuple[int, int, int]]: ...
+
+    def schema(self) -> Any: ...
+
+    def span(self, column: str) -> tuple[str | None, str | None]: ...
+
+    def why_not(self) -> str | None: ...
+
+    def write(self, path: Path) -> None: ...
+
+
+class FrameHashes:
+    """Work for the background: each finds out one thing and has the store write it down."""
+
+    def __init__(
+        self, store: RetrievalStore, archive: FrameArchive, warn: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._archive = archive
+        self._warn = warn
+
+    def look(self, id: str, look: Callable[[Retrieval], Retrieval]) -> None:
+        before = self._store.table.retrievals[id]
+        found = look(before)
+        changed = {
+            f: getattr(found, f) for f in _LOOKED_UP if getattr(found, f) != getattr(before, f)
+        }
+        if changed:
+            self._store.change(id, **changed)
+
+    def entity(self, id: str, frame: Any, keep: bool, max_rows: int) -> None:
+        stamp = self._store.table.retrievals[id].entity.timestamp
+        if stamp is not None and stamp.column in frame.columns:
+            stamp = parquet.span(frame, stamp.column)
+        digest = fingerprint.of(frame).digest
+        kept = self._archived(id, digest, frame, keep, max_rows)
+        self._store.change_entity(id, timestamp=stamp, fingerprint=digest, **kept)
+
+    def engine(self, id: str, engine: EngineFrame, keep: bool, max_rows: int) -> None:
+        """As for a pandas frame: the engine adds up the rows, and writes the copy."""
+        entity = self._store.table.retrievals[id].entity
+        sums = fingerprint.Sums()
+        for part in engine.sums():
+            sums.add_sums(*part)
+        columns = fingerprint.columns_of(engine.schema(), {})
+        digest = sums.fingerprint((c.name, c.kind) for c in columns).digest
+        stamp = entity.timestamp
+        if stamp is not None:
+            first, last = engine.span(stamp.column)
+            stamp = replace(stamp, min=first, max=last)
+        kept = self._kept_by_engine(id, digest, engine, keep, max_rows, sums.length)
+        self._store.change_entity(id, timestamp=stamp, fingerprint=digest, rows=sums.length, **kept)
+
+    def _kept_by_engine(
+        self, id: str, digest: str, engine: EngineFrame, keep: bool, max_rows: int, rows: int
+    ) -> dict[str, Any]:
+        run_id = self._store.table.retrievals[id].run_id
+        reason = _not_kept(keep, rows, max_rows) or engine.why_not()
+        if reason or run_id is None:
+            return {"reason": reason or NO_RUN}
+
+        def write(path: Path) -> tuple[bool, None, tuple[()]]:
+            engine.write(path)
+            return True, None, ()
+
+        return _as_fields(
+            self._archive.store("entity", id, run_id, digest, self._name_of(run_id, id), write)
+        )
+
+    def _archived(
+        self, id: str, digest: str, frame: Any, keep: bool, max_rows: int
+    ) -> dict[str, Any]:
+        """Keep a copy of an entity frame; returns where it is kept, or why it is not."""
+        if reason := _not_kept(keep, len(frame), max_rows):
+            return {"reason": reason}
+        run_id = self._store.table.retrievals[id].run_id
+        name = self._name_of(run_id, id)
+        write = partial(parquet.write, frame)
+        return _as_fields(self._archive.store("entity", id, run_id, digest, name, write))
+
+    def _name_of(self, run_id: str | None, id: str) -> str:
+        """The first entity frame takes the name by which Feast's tools find it."""
+        first = (
+            run_id is not None
+            and not self._archive.has("entity", run_id)
+            and self._store.table.is_of_tags(run_id, id)
+        )
+        return "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
+
+    def copy_to(self, run: RunRef, id: str) -> None:
+        """A run uses what was retrieved when none was open: it keeps the frames too."""
+        retrieval = self._store.table.retrievals[id]
+        entity, result = retrieval.entity, retrieval.result
+        moved: dict[str, Any] = {}
+        if entity.fingerprint is not None:
+            name = self._name_of(run.id, id)
+            copy = self._archive.copy_to_run("entity", id, run.id, entity.fingerprint, name)
+            if copy is not None:
+                moved["entity"] = replace(entity, **_as_fields(copy))
+        if result is not None and result.fingerprint is not None:
+            name = f"feast/results/{id}.parquet"
+            copy = self._archive.copy_to_run("result", id, run.id, result.fingerprint, name)
+            if copy is not None:
+                moved["result"] = replace(result, artifact=copy.artifact)
+        if not moved:
+            return
+        with self._store.lock:
+            if retrieval.run_id == run.id:
+                self._store.change(id, **moved)
+            else:
+                self._store.table.move(run.id, id, moved.get("entity"), moved.get("result"))
+                self._store.put_all(id, soon=True)
+
+    def result(self, pending: PendingRetrieval, held: Any) -> None:
+        try:
+            before = self._store.table.retrievals[pending.id]
+            table = held() if callable(held) else held
+            if isinstance(table, Result):
+                self._store.change(pending.id, result=table)
+                return
+            result = parquet.result_of(table, pending.types, before.entity.rows)
+            if result.dropped and pending.explain and pending.entity is not None:
+                result = replace(result, losses=self._explained(pending, table))
+            self._store.change(pending.id, result=result)
+            self._keep_result(pending, result, table)
+            if before.entity.kind in ("sql", "range"):
+                self._entity_rows(pending, table)
+            pending.entity = None
+        finally:
+            self._store.send(pending.id)
+
+    def _keep_result(self, pending: PendingRetrieval, result: Result, table: Any) -> None:
+        """Keep a training frame's values: only by them a later one can be compared in detail."""
+        if _not_kept(pending.keep, result.rows, pending.max_rows) or not result.fingerprint:
+            return
+        run_id = self._store.table.retrievals[pending.id].run_id
+        name = f"feast/results/{pending.id}.parquet"
+        write = partial(parquet.write, table)
+        copy = self._archive.store("result", pending.id, run_id, result.fingerprint, name, write)
+        if copy.artifact is not None:  # else the fingerprint still tells whether another differs
+            self._store.change(pending.id, result=replace(result, artifact=copy.artifact))
+
+    def _entity_rows(self, pending: PendingRetrieval, table: Any) -> None:
+        """What a query or a date range really asked for: the result without its features."""
+        retrieval = self._store.table.retrievals[pending.id]
+        given = {*retrieval.columns(), *retrieval.beside}
+        names = [c.name for c in retrieval.result.columns] if retrieval.result else []
+        entity = [n for n in names if n not in given]
+        rows = parquet.part_of(table, entity)
+        digest = fingerprint.of(rows).digest
+        kept = self._archived(pending.id, digest, rows, pending.keep_rows, 0)
+        self._store.change_entity(
+            pending.id, rows=len(rows), columns=tuple(entity), fingerprint=digest, **kept
+        )
+
+    def write(self, run: RunRef, write: Write, frame: Any) -> None:
+        done = replace(
+            write,
+            rows=len(frame),
+            columns=parquet.columns_of(frame, {}),
+            fingerprint=fingerprint.of(frame).digest,
+        )
+        self._store.table.completed(run.id, write, done)
+        self._store.put(run, WriteEntry(done))
+
+    def _explained(self, pending: PendingRetrieval, held: Any) -> tuple[DroppedRows, ...]:
+        assert pending.explain is not None
+        try:
+            return pending.explain(pending.entity, held)
+        except Exception as problem:  # the sources are the user's, and may be out of reach: said
+            self._warn(f"rows were dropped, and why could not be found out ({problem}).")
+            return ()
+
+
+def _as_fields(copy: ArchivedCopy) -> dict[str, Any]:
+    """A copy as the fields of the entity frame that it is of."""
+    return {"artifact": copy.artifact, "changed": copy.changed, "reason": copy.reason}
+
+
+def _not_kept(keep: bool, rows: int, max_rows: int) -> str | None:
+    if not keep:
+        return "archiving is off"
+    if max_rows and rows > max_rows:
+        return f"{rows:,} rows above entity_df_max_rows ({max_rows:,})"
+    return None
+
+
+_LOOKED_UP = ("service", "service_basis", "services", "sources")
