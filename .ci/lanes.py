@@ -70,7 +70,8 @@ class Shells:
         environment = {**os.environ, "PYTHON": python, "MAKEFLAGS": ""}
         with log.open("wb") as out:
             shell = subprocess.Popen(
-                f"({command}); code=$?; times; exit $code", shell=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                f"({command}); code=$?; times; exit $code", shell=True, cwd=ROOT,
+                env=environment, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             self._running.add(shell.pid)
