@@ -163,9 +163,8 @@ def main(names: list[str]) -> int:
 
     print(f"──── {time.monotonic() - began:.0f} s in all ────")
     for name, took in seconds.items():
-        print(
-            f"{took:6.0f} s, {busy[name]:5.0f} of processor  {name}{'  FAILED' if name in wrong else ''}"
-        )
+        verdict = "  FAILED" if name in wrong else ""
+        print(f"{took:6.0f} s, {busy[name]:5.0f} of processor  {name}{verdict}")
     closing = f"{total['passed']} passed, {total['failed']} failed"
     print(closing + (f", {total['skipped']} skipped" if total["skipped"] else ""))
     return 1 if wrong else 0
