@@ -50,6 +50,15 @@ def counted(output: str) -> dict[str, int]:
     return counts
 
 
+def computed(output: str) -> float:
+    """The processor's seconds, by the last line of `times`: the same whatever else runs."""
+    found = re.search(r"(\d+)m([\d.]+)s (\d+)m([\d.]+)s\s*$", output)
+    if found is None:
+        return 0.0
+    minutes, seconds, more_minutes, more = map(float, found.groups())
+    return 60 * (minutes + more_minutes) + seconds + more
+
+
 class Shells:
     """Commands that run, each in a process group of its own, so that all of it can be ended."""
 
@@ -61,7 +70,8 @@ class Shells:
         environment = {**os.environ, "PYTHON": python, "MAKEFLAGS": ""}
         with log.open("wb") as out:
             shell = subprocess.Popen(
-                command, shell=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                f"({command}); code=$?; times; exit $code", shell=True, cwd=ROOT,
+                env=environment, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             self._running.add(shell.pid)
@@ -101,13 +111,14 @@ def main(names: list[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     seconds: dict[str, float] = {}
+    busy: dict[str, float] = {}
     total = dict.fromkeys(("passed", "failed", "skipped"), 0)
     wrong: list[str] = []
 
     def done(name: str, code: int, log: Path, started: float) -> None:
         seconds[name] = time.monotonic() - started
         output = log.read_text(errors="replace")
-        counts = counted(output)
+        counts, busy[name] = counted(output), computed(output)
         if code or counts["failed"] or counts["skipped"]:
             wrong.append(name)
             counts["failed"] += not counts["failed"]
@@ -152,7 +163,8 @@ def main(names: list[str]) -> int:
 
     print(f"──── {time.monotonic() - began:.0f} s in all ────")
     for name, took in seconds.items():
-        print(f"{took:6.0f} s  {name}{'  FAILED' if name in wrong else ''}")
+        verdict = "  FAILED" if name in wrong else ""
+        print(f"{took:6.0f} s, {busy[name]:5.0f} of processor  {name}{verdict}")
     closing = f"{total['passed']} passed, {total['failed']} failed"
     print(closing + (f", {total['skipped']} skipped" if total["skipped"] else ""))
     return 1 if wrong else 0
