@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .errors import FeastNbError, FeatureError, TrackingError, UsageError
+from .server import route_names
 from .session.watched import Watched, be_brief
 
 if TYPE_CHECKING:
@@ -134,13 +135,13 @@ def _shown(record: Document) -> dict[str, Any]:
 
 
 _ASKED: dict[str, Callable[[Watched, Question], dict[str, Any]]] = {
-    "catalog": lambda watched, _: _shown(watched.overview()),
-    "mlflow-runs": _runs,
-    "mlflow-feature-usage": _usage,
-    "mlflow-feature-models": _models,
-    "operations": _operations,
-    "lineage": _lineage,
-    "impact": _impact,
+    route_names.CATALOG: lambda watched, _: _shown(watched.overview()),
+    route_names.LINEAGE: _lineage,
+    route_names.IMPACT: _impact,
+    route_names.OPERATIONS: _operations,
+    route_names.RUNS: _runs,
+    route_names.FEATURE_USAGE: _usage,
+    route_names.FEATURE_MODELS: _models,
 }
 
 

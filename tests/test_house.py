@@ -54,7 +54,7 @@ HOUSE: dict[str, tuple[set[str], set[str]]] = {
     "completion": ({"session", "records", "errors", "display", "frames", "magics"}, {"IPython"}),
     "display": ({"documents", "records", "answers", "usage", "lineage"}, {"plotly", "anywidget", "pandas", "networkx"}),
     "server": ({"places"}, {"jupyter_server", "tornado"}),
-    "worker": ({"session", "documents", "errors"}, set()),
+    "worker": ({"session", "documents", "errors", "server"}, set()),
     "__init__": ({"session", "magics"}, set()),
 }
 # fmt: on

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ..places import cache_folder
+from . import route_names
 from .process import Reply
 
 FRESH = 2.0  # seconds within which an answer is not asked for again
 _KEPT = 64  # answers kept in memory
-_ON_DISK = ("catalog", "operations", "mlflow-runs")
+_ON_DISK = (route_names.CATALOG, route_names.OPERATIONS, route_names.RUNS)
 
 Ask = Callable[[dict[str, Any], float], Awaitable[Reply]]
 

@@ -13,20 +13,11 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
-from . import repositories
+from . import repositories, route_names
 from .asking import Answered, Answers
 from .process import Died, Process
 from .settings import Settings
 
-ASKED = (
-    "catalog",
-    "lineage",
-    "impact",
-    "operations",
-    "mlflow-runs",
-    "mlflow-feature-usage",
-    "mlflow-feature-models",
-)
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d+)")
 
 
@@ -41,8 +32,8 @@ def add(app: Any, settings: Settings, log: Logger) -> None:
     app.add_handlers(
         ".*$",
         [
-            (url_path_join(base, "repositories"), Repositories, given),
-            (url_path_join(base, f"({'|'.join(ASKED)})"), Asked, given),
+            (url_path_join(base, route_names.REPOSITORIES), Repositories, given),
+            (url_path_join(base, f"({'|'.join(route_names.OF_A_REPOSITORY)})"), Asked, given),
         ],
     )
 

@@ -2,6 +2,8 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import { type Route } from './routeNames';
+
 /** What came, whether a newer one is on its way, and what it was true of. */
 export interface IAnswer<T> {
   value: T;
@@ -42,7 +44,7 @@ export class Api {
    * Rejects with `Refused`, or as `fetch` does where there is no server.
    */
   async get<T>(
-    route: string,
+    route: Route,
     query: Query = {},
     wait?: number,
     signal?: AbortSignal
@@ -77,7 +79,7 @@ export class Api {
     return { value: value as T, refreshing, asOf };
   }
 
-  private url(route: string, query: Query): string {
+  private url(route: Route, query: Query): string {
     const base = URLExt.join(this.settings.baseUrl, 'feast-nb', 'api', route);
     const given = Object.entries(query).filter(([, v]) => v !== undefined);
     const text = new URLSearchParams(

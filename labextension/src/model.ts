@@ -11,6 +11,7 @@ import {
   type IRuns
 } from './overview';
 import { pick } from './place';
+import { type Route } from './routeNames';
 
 export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
 
@@ -239,7 +240,7 @@ export class PanelModel {
 
   /** A part of what is shown; a refusal of it is no refusal of the rest. */
   private async part<T>(
-    route: string,
+    route: Route,
     query: Query,
     signal: AbortSignal
   ): Promise<T | null> {

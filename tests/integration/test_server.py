@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from feast_nb.server import route_names
+
 from ..conftest import answers, free_port, wait_for
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
-ROUTES = ("catalog", "lineage", "operations", "mlflow-runs", "mlflow-feature-usage",
-          "mlflow-feature-models", "repositories")  # fmt: skip
+ROUTES = tuple(route for route in route_names.ALL if route != route_names.IMPACT)
 
 
 @pytest.fixture
@@ -105,6 +106,7 @@ async def test_a_server_that_has_not_imported_feast_or_mlflow(here: Path, tmp_pa
     """In a process of its own: this one has them."""
     code = (
         "import sys, feast_nb, feast_nb.server.routes, feast_nb.server.settings\n"
+        "import feast_nb.server.route_names\n"
         "print([m for m in ('feast', 'mlflow', 'pandas', 'pyarrow') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
