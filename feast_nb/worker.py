@@ -1,8 +1,10 @@
 """The process that reads feature repositories and MLflow for the side panel.
 
 Questions come as lines of JSON on its input; each answer is a line of JSON that says its `size`,
-and as many bytes. It ends with its input. The Jupyter server that asks imports neither Feast nor
-MLflow: both are imported here.
+and as many bytes. Between them stand signs of life, lines without a body: `{"sign": "ready"}` once
+the libraries are imported, and `{"sign": "alive"}` in each second in which it computed. It ends
+with its input. The Jupyter server that asks imports neither Feast nor MLflow: both are imported
+here.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +25,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .errors import FeastNbError, FeatureError, TrackingError, UsageError
 from .server import route_names
-from .session.watched import Watched, be_brief
+from .session.watched import Watched, be_brief, load_libraries
 
 if TYPE_CHECKING:
     from .documents import Document
 
 LARGEST = 64_000_000  # bytes of an answer
 _AT_ONCE = 8
+_SIGN = 1.0  # seconds between two signs of life
+_COMPUTED = 0.005  # seconds of computing between them, beyond what it takes to ask
 _CREDENTIALS = re.compile(r"://[^/\s]*@")
 
 Question = dict[str, Any]
@@ -167,16 +172,31 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the questions end; several at a time."""
     worker, writing = Worker(), threading.Lock()
 
-    def work(question: Question) -> None:
-        head, body = worker.answer(question)
-        line = json.dumps({"id": question["id"], **head, "size": len(body)}).encode()
+    def write(head: dict[str, Any], body: bytes = b"") -> None:
         with writing:
-            answers.write(line + b"\n" + body)
+            answers.write(json.dumps(head).encode() + b"\n" + body)
             answers.flush()
 
+    def work(question: Question) -> None:
+        head, body = worker.answer(question)
+        write({"id": question["id"], **head, "size": len(body)}, body)
+
+    threading.Thread(target=_show_life, args=(write,), daemon=True).start()
+    load_libraries()
+    write({"sign": "ready"})
     pool = ThreadPoolExecutor(_AT_ONCE)
     for line in questions:
         pool.submit(work, json.loads(line))
+
+
+def _show_life(write: Callable[[dict[str, Any]], None]) -> None:
+    """A slow machine is told from a process that hangs: the one computes, the other does not."""
+    used = time.process_time()
+    while True:
+        time.sleep(_SIGN)
+        before, used = used, time.process_time()
+        if used - before > _COMPUTED:
+            write({"sign": "alive"})
 
 
 def main() -> None:

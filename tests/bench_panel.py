@@ -114,8 +114,11 @@ def _project(root: Path) -> None:
 
 def _ask(lab: Lab, headers: dict[str, str] | None = None, route: str = "catalog") -> Any:
     url = f"{lab.url}/feast-nb/api/{route}?token={TOKEN}"
-    with urlopen(Request(url, headers=headers or {}), timeout=120) as answer:
-        return answer.headers, json.loads(answer.read())
+    while True:
+        with urlopen(Request(url, headers=headers or {}), timeout=120) as answer:
+            if answer.status != 202:
+                return answer.headers, json.loads(answer.read())
+        time.sleep(0.05)  # the worker is starting
 
 
 def _seconds(lab: Lab, headers: dict[str, str] | None = None) -> float:

@@ -54,6 +54,11 @@ def _files_allowed() -> bool:
     return asked is None or bool(asked.get())
 
 
+def load_mlflow() -> None:
+    """Import MLflow, which takes a while once in each process."""
+    import mlflow  # noqa: F401
+
+
 def client(uri: str) -> Any:
     """MLflow's client for one server, whatever the global setting."""
     from mlflow import MlflowClient

@@ -273,6 +273,13 @@ def be_brief() -> None:
     brief.follow(Patches())
 
 
+def load_libraries() -> None:
+    """Import Feast and MLflow. What cannot be imported is told where a question needs it."""
+    for load in (store.load_feast, tracking.load_mlflow):
+        with contextlib.suppress(Exception):
+            load()
+
+
 def _urls(ui: str) -> Callable[[str], str | None]:
     """The address of `name/3` in MLflow's UI, for thousands of them."""
     if tracking.web(ui) is None:

@@ -24,6 +24,18 @@ export class Refused extends Error {
   }
 }
 
+/** There is no answer yet: `starting` while the worker is, else `reading`. Ask again. */
+export class NotYet extends Error {
+  constructor(
+    readonly state: string,
+    message: string
+  ) {
+    super(message);
+  }
+}
+
+export const SOON = 1000; // milliseconds until a newer answer is asked for
+
 type Request = (
   url: string,
   init: RequestInit,
@@ -41,7 +53,7 @@ export class Api {
   /**
    * Ask a route. `wait` is how many seconds a newer answer may take; an older one comes sooner.
    *
-   * Rejects with `Refused`, or as `fetch` does where there is no server.
+   * Rejects with `NotYet` where it is to be asked again, with `Refused`, or as `fetch` does where there is no server.
    */
   async get<T>(
     route: Route,
@@ -63,12 +75,16 @@ export class Api {
       { headers, signal },
       this.settings
     );
-    const refreshing = response.headers.get('Feast-Nb-State') === 'refreshing';
+    const state = response.headers.get('Feast-Nb-State') ?? '';
+    const refreshing = state === 'refreshing';
     const asOf = response.headers.get('Feast-Nb-As-Of');
     if (response.status === 304 && before) {
       return { value: before.value as T, refreshing, asOf };
     }
     const value: unknown = await response.json().catch(() => null);
+    if (response.status === 202) {
+      throw new NotYet(state, told(value).message ?? state);
+    }
     if (!response.ok || value === null) {
       throw refusal(response.status, value);
     }
@@ -77,6 +93,27 @@ export class Api {
       this.kept.set(url, { etag, value });
     }
     return { value: value as T, refreshing, asOf };
+  }
+
+  /** Ask until there is an answer; `waiting` is called each time that there is none yet. */
+  async getSoon<T>(
+    route: Route,
+    query: Query,
+    signal: AbortSignal,
+    waiting: (state: string) => void
+  ): Promise<IAnswer<T>> {
+    for (;;) {
+      try {
+        return await this.get<T>(route, query, undefined, signal);
+      } catch (problem) {
+        if (!(problem instanceof NotYet)) {
+          throw problem;
+        }
+        waiting(problem.state);
+        await new Promise(resolve => setTimeout(resolve, SOON));
+        signal.throwIfAborted();
+      }
+    }
   }
 
   private url(route: Route, query: Query): string {
@@ -90,10 +127,14 @@ export class Api {
 }
 
 function refusal(status: number, value: unknown): Refused {
-  const told = (value ?? {}) as { message?: string; reason?: string };
+  const { reason, message } = told(value);
   return new Refused(
     status,
-    told.reason ?? '',
-    told.message ?? `the server answers ${status}`
+    reason ?? '',
+    message ?? `the server answers ${status}`
   );
+}
+
+function told(value: unknown): { message?: string; reason?: string } {
+  return value ?? {};
 }

@@ -1,7 +1,7 @@
 // What the panel knows: a state or a reason, and one signal when either changed.
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import { type Api, type Query, Refused } from './api';
+import { type Api, NotYet, type Query, Refused, SOON } from './api';
 import {
   type IKernel,
   type IOperations,
@@ -18,6 +18,7 @@ export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
 /** Why there is nothing to show; the panel has a sentence for each. */
 export type Reason =
   | 'loading'
+  | 'starting'
   | 'no-extension'
   | 'no-server'
   | 'no-repository'
@@ -49,7 +50,6 @@ export interface IState {
   tab: Tab;
 }
 
-const SOON = 1000; // milliseconds until a newer answer is asked for
 const PAGE = 50;
 
 export class PanelModel {
@@ -148,6 +148,12 @@ export class PanelModel {
     return this.state.overview ? 5 : 0;
   }
 
+  /** Whether an answer is on its way for which nothing can be shown yet. */
+  private get waiting(): boolean {
+    const { reason } = this.state;
+    return reason === 'starting' || reason === 'loading';
+  }
+
   private stop(): void {
     clearTimeout(this.timer);
     this.asking?.abort();
@@ -167,7 +173,8 @@ export class PanelModel {
     }
     if (!asking.signal.aborted) {
       this.changed.emit();
-      const soon = this.state.refreshing ? SOON : this.interval * 1000;
+      const soon =
+        this.state.refreshing || this.waiting ? SOON : this.interval * 1000;
       this.timer = setTimeout(() => void this.look(), soon);
     }
   }
@@ -256,6 +263,10 @@ export class PanelModel {
       if (problem instanceof Refused) {
         return null;
       }
+      if (problem instanceof NotYet) {
+        this.state.refreshing = true;
+        return null;
+      }
       throw problem;
     }
   }
@@ -296,6 +307,13 @@ export class PanelModel {
 
   private refuse(problem: unknown): void {
     const { state } = this;
+    if (problem instanceof NotYet) {
+      state.refreshing = state.overview !== null;
+      if (!state.overview) {
+        state.reason = problem.state === 'starting' ? 'starting' : 'loading';
+      }
+      return;
+    }
     state.refreshing = false;
     state.said = problem instanceof Error ? problem.message : String(problem);
     if (!(problem instanceof Refused)) {

@@ -18,8 +18,11 @@ export class Asking extends Widget {
   private drawn: unknown = null;
 
   constructor(
-    trans: TranslationBundle,
-    private readonly ask: (signal: AbortSignal) => Promise<{ value: unknown }>,
+    private readonly trans: TranslationBundle,
+    private readonly ask: (
+      signal: AbortSignal,
+      waiting: (state: string) => void
+    ) => Promise<{ value: unknown }>,
     private readonly draw: (host: HTMLElement, value: never) => unknown
   ) {
     super();
@@ -30,7 +33,16 @@ export class Asking extends Widget {
 
   /** Ask again; an answer that has not changed leaves the drawing as it was put. */
   renew(): void {
-    void this.ask(this.asking.signal).then(
+    const waiting = (state: string) => {
+      if (this.drawn === null && !this.isDisposed) {
+        this.say(
+          state === 'starting'
+            ? this.trans.__('Starting… Feast and MLflow are being imported.')
+            : this.trans.__('This is being read…')
+        );
+      }
+    };
+    void this.ask(this.asking.signal, waiting).then(
       ({ value }) => this.fill(value),
       (problem: unknown) => {
         if (!this.asking.signal.aborted) {
@@ -96,7 +108,7 @@ export function objectTab(
   }[shown] as (host: HTMLElement, record: never) => unknown;
   const content = new Asking(
     trans,
-    signal => api.get(shown, { repo, object }, undefined, signal),
+    (signal, waiting) => api.getSoon(shown, { repo, object }, signal, waiting),
     draw
   );
   const name = nameOf(object).slice(0, 60);

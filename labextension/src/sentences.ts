@@ -30,6 +30,13 @@ export function emptiness(
       return null;
     case 'loading':
       return { text: trans.__('The repository is being read…'), ...refresh };
+    case 'starting':
+      return {
+        text: trans.__(
+          'Starting… Feast and MLflow are being imported; the list appears when they are.'
+        ),
+        ...refresh
+      };
     case 'no-extension':
       return {
         text: trans.__(

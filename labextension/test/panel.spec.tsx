@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import catalog from '../../tests/data/catalog.json';
 import { type IDeeds } from '../src/parts';
-import { Api, Refused } from '../src/api';
+import { Api, NotYet, Refused } from '../src/api';
 import { PanelModel } from '../src/model';
 import { objectTab } from '../src/objects';
 import { type IOverview, type IRun } from '../src/overview';
@@ -67,6 +67,10 @@ class Server {
           });
     }
   } as unknown as Api;
+
+  constructor() {
+    this.api.getSoon = Api.prototype.getSoon;
+  }
 }
 
 let server: Server;
@@ -497,6 +501,63 @@ test('an answer that has not changed is not sent again', async () => {
 
   expect(seen).toEqual([null, 'W/"1"']);
   expect(again.value).toBe(first.value);
+});
+
+test('a worker that is starting is told, and asked again until it answers', async () => {
+  server.answers.catalog = new NotYet('starting', '');
+  await show();
+  expect(host.textContent).toContain('Starting…');
+  const before = server.asked.length;
+  server.answers.catalog = OVERVIEW;
+  await settle(1000);
+
+  expect(server.asked.length).toBeGreaterThan(before);
+  expect(lines()).toContain('hourly');
+  expect(host.textContent).not.toContain('Starting…');
+});
+
+test('what is shown stays while the worker is starting again', async () => {
+  await show();
+  server.answers.catalog = new NotYet('starting', '');
+  model.refresh();
+  await settle();
+
+  expect(lines()).toContain('hourly');
+  expect(host.textContent).not.toContain('Starting…');
+});
+
+test('a tab waits for a worker that is starting', async () => {
+  server.answers['impact view=hourly'] = new NotYet('starting', '');
+  const trans = nullTranslator.load('feast_nb');
+  const { content } = objectTab(
+    server.api,
+    'impact',
+    'team/repo',
+    'view=hourly',
+    trans
+  );
+  await settle();
+  expect(content.node.textContent).toContain('Starting…');
+  server.answers['impact view=hourly'] = new Refused(404, '', 'it is gone');
+  await settle(1000);
+
+  expect(content.node.textContent).toBe('it is gone');
+});
+
+test('an answer that is not there yet is no refusal', async () => {
+  const api = new Api({ baseUrl: 'http://lab/' } as never, () =>
+    Promise.resolve(
+      new Response('{"message":"ask again","reason":"starting"}', {
+        status: 202,
+        headers: { 'Feast-Nb-State': 'starting' }
+      })
+    )
+  );
+
+  await expect(api.get('catalog')).rejects.toMatchObject({
+    state: 'starting',
+    message: 'ask again'
+  });
 });
 
 test('a refusal carries its reason and one line', async () => {
