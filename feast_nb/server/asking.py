@@ -18,7 +18,7 @@ from . import route_names
 from .process import Reply
 
 FRESH = 2.0  # seconds within which an answer is not asked for again
-_KEPT = 64  # answers kept in memory
+_KEPT = 64_000_000  # bytes of answers kept in memory: as many as the largest one may have
 _ON_DISK = (route_names.CATALOG, route_names.OPERATIONS, route_names.RUNS)
 
 Ask = Callable[[dict[str, Any], float], Awaitable[Reply]]
@@ -44,6 +44,7 @@ class Answers:
         self._ready = ready
         self._limit = limit
         self._kept: OrderedDict[str, Reply] = OrderedDict()
+        self._size = 0
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
 
     async def get(self, question: dict[str, Any], wait: float | None) -> Answered:
@@ -58,6 +59,8 @@ class Answers:
         kept = self._kept.get(key)
         if kept is not None and 0 < loop.time() - kept.at < FRESH:
             return Answered(kept, kept.state)
+        if kept is not None:
+            self._kept.move_to_end(key)
         starting = not self._ready()
         task = self._under_way.get(key)
         if task is None:
@@ -95,15 +98,30 @@ class Answers:
     async def _asked(self, key: str, question: dict[str, Any]) -> Reply:
         reply = await self._ask(question, self._limit)
         if reply.status == 200:
-            self._kept[key] = reply
-            self._kept.move_to_end(key)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._keep(key, reply)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, _write, _place(key), question, reply)
         else:
-            self._kept.pop(key, None)
+            self._leave(key)
         return reply
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept in memory."""
+        return self._size
+
+    def _keep(self, key: str, reply: Reply) -> None:
+        """The oldest go where there is no room for all."""
+        self._leave(key)
+        self._kept[key] = reply
+        self._size += len(key) + len(reply.body)
+        while self._size > _KEPT:
+            self._leave(next(iter(self._kept)))
+
+    def _leave(self, key: str) -> None:
+        reply = self._kept.pop(key, None)
+        if reply is not None:
+            self._size -= len(key) + len(reply.body)
 
 
 def _place(key: str) -> Path:

@@ -42,8 +42,18 @@ type Request = (
   settings: ServerConnection.ISettings
 ) => Promise<Response>;
 
+const KEPT = 16_000_000; // characters of answers that are kept
+
+interface IKept {
+  etag: string;
+  value: unknown;
+  size: number;
+}
+
 export class Api {
-  private readonly kept = new Map<string, { etag: string; value: unknown }>();
+  /** The answers asked for last, the oldest first. */
+  private readonly kept = new Map<string, IKept>();
+  private size = 0;
 
   constructor(
     private readonly settings = ServerConnection.makeSettings(),
@@ -79,9 +89,11 @@ export class Api {
     const refreshing = state === 'refreshing';
     const asOf = response.headers.get('Feast-Nb-As-Of');
     if (response.status === 304 && before) {
+      this.keep(url, before);
       return { value: before.value as T, refreshing, asOf };
     }
-    const value: unknown = await response.json().catch(() => null);
+    const text = await response.text();
+    const value = parsed(text);
     if (response.status === 202) {
       throw new NotYet(state, told(value).message ?? state);
     }
@@ -90,7 +102,9 @@ export class Api {
     }
     const etag = response.headers.get('ETag');
     if (etag) {
-      this.kept.set(url, { etag, value });
+      this.keep(url, { etag, value, size: text.length });
+    } else {
+      this.leave(url);
     }
     return { value: value as T, refreshing, asOf };
   }
@@ -116,6 +130,23 @@ export class Api {
     }
   }
 
+  private keep(url: string, answer: IKept): void {
+    this.leave(url);
+    this.kept.set(url, answer);
+    this.size += answer.size;
+    for (const oldest of this.kept.keys()) {
+      if (this.size <= KEPT) {
+        return;
+      }
+      this.leave(oldest);
+    }
+  }
+
+  private leave(url: string): void {
+    this.size -= this.kept.get(url)?.size ?? 0;
+    this.kept.delete(url);
+  }
+
   private url(route: Route, query: Query): string {
     const base = URLExt.join(this.settings.baseUrl, 'feast-nb', 'api', route);
     const given = Object.entries(query).filter(([, v]) => v !== undefined);
@@ -123,6 +154,14 @@ export class Api {
       given.map(([k, v]) => [k, String(v)])
     ).toString();
     return text ? `${base}?${text}` : base;
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

@@ -544,6 +544,28 @@ test('a tab waits for a worker that is starting', async () => {
   expect(content.node.textContent).toBe('it is gone');
 });
 
+test('answers are kept up to a number of bytes, the oldest go', async () => {
+  const seen: (string | null)[] = [];
+  const large = JSON.stringify('x'.repeat(6_000_000));
+  const api = new Api(
+    { baseUrl: 'http://lab/' } as never,
+    (_: string, init: RequestInit) => {
+      const tag = new Headers(init.headers).get('If-None-Match');
+      seen.push(tag);
+      return Promise.resolve(
+        tag
+          ? new Response(null, { status: 304 })
+          : new Response(large, { headers: { ETag: 'W/"1"' } })
+      );
+    }
+  );
+  for (const repo of ['a', 'b', 'a', 'c', 'a', 'b']) {
+    await api.get('catalog', { repo });
+  }
+
+  expect(seen).toEqual([null, null, 'W/"1"', null, 'W/"1"', null]);
+});
+
 test('an answer that is not there yet is no refusal', async () => {
   const api = new Api({ baseUrl: 'http://lab/' } as never, () =>
     Promise.resolve(
