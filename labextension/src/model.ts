@@ -5,12 +5,12 @@ import { type Api, NotYet, type Query, Refused, SOON } from './api';
 import {
   type IKernel,
   type IOperations,
-  type IOverview,
+  type IProjectOverview,
   type IRepositories,
   type IRun,
   type IRuns
 } from './overview';
-import { pick } from './place';
+import { pickRepository } from './pickRepository';
 import { type Route } from './routeNames';
 
 export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
@@ -39,7 +39,7 @@ export interface IState {
   repositories: IRepositories['repositories'];
   repo: string | null;
   kernel: IKernel | null;
-  overview: IOverview | null;
+  overview: IProjectOverview | null;
   runs: IRuns | null;
   /** Runs of the notebook in front. */
   mine: IRun[];
@@ -193,7 +193,7 @@ export class PanelModel {
       return;
     }
     const repo = state.repo ?? '';
-    const overview = await this.api.get<IOverview>(
+    const overview = await this.api.get<IProjectOverview>(
       'catalog',
       { repo },
       this.patience,
@@ -279,7 +279,7 @@ export class PanelModel {
     state.kernel =
       found.kernels.find(k => front !== null && k.kernel === front.kernel) ??
       null;
-    const repo = pick(names, {
+    const repo = pickRepository(names, {
       chosen: this.chosen,
       told: state.kernel?.repo ?? null,
       front: front?.path ?? null,

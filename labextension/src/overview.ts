@@ -15,7 +15,7 @@ export interface ITracking {
   read: number;
 }
 
-export interface IKnownFeature {
+export interface IFeatureOverview {
   name: string;
   dtype: string;
   training: number;
@@ -24,10 +24,10 @@ export interface IKnownFeature {
   gone: boolean;
 }
 
-export interface IKnownView {
+export interface IViewOverview {
   name: string;
   kind: string;
-  features: IKnownFeature[];
+  features: IFeatureOverview[];
   entities: string[];
   sources: string[];
   reads: string[];
@@ -48,7 +48,7 @@ export interface IKnownView {
   gone: boolean;
 }
 
-export interface IKnownService {
+export interface IServiceOverview {
   name: string;
   refs: string[];
   description: string;
@@ -57,7 +57,7 @@ export interface IKnownService {
   gone: boolean;
 }
 
-export interface IKnownVersion {
+export interface IVersionOverview {
   version: number;
   aliases: string[];
   stage: string | null;
@@ -72,18 +72,18 @@ export interface IKnownVersion {
   url: string | null;
 }
 
-export interface IKnownModel {
+export interface IModelOverview {
   name: string;
-  versions: IKnownVersion[];
+  versions: IVersionOverview[];
 }
 
-export interface IOverview {
+export interface IProjectOverview {
   schema_version: string;
   kind: 'catalog';
   project: string;
-  views: IKnownView[];
-  services: IKnownService[];
-  models: IKnownModel[];
+  views: IViewOverview[];
+  services: IServiceOverview[];
+  models: IModelOverview[];
   sources: Record<string, string>;
   entities: Record<string, string>;
   tracking: ITracking;

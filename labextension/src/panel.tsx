@@ -3,29 +3,29 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { About } from './about';
-import { RowList } from './list';
+import { Details } from './components/Details';
+import { ItemList } from './components/ItemList';
 import { type PanelModel, type Tab } from './model';
-import { ago } from './page';
-import { type IDeeds } from './parts';
-import { type IRow, nameOf, rowsOf } from './rows';
+import { formatAge } from './format';
+import { type IActions } from './components/Facts';
+import { type IListItem, nameOf, listItems } from './listItems';
 import {
-  emptiness,
-  emptyTab,
-  type ISentence,
+  panelMessage,
+  tabMessage,
+  type IMessage,
   type Remedy,
-  trackingSentence
-} from './sentences';
+  trackingMessage
+} from './messages';
 
 export interface IPanelProps {
   model: PanelModel;
   trans: TranslationBundle;
-  deeds: IDeeds;
+  actions: IActions;
   remedy: (remedy: Remedy) => void;
   /** Hears the tab that is looked at. */
   onTab?: (tab: Tab) => void;
   /** Hears the object that is looked at; null for the list. */
-  onShow?: (row: IRow | null) => void;
+  onShow?: (row: IListItem | null) => void;
   /** How tall the list is where nothing has been laid out. */
   height?: number;
 }
@@ -60,8 +60,8 @@ export function Panel(props: IPanelProps): React.ReactElement {
   const [, again] = React.useReducer((n: number) => n + 1, 0);
   const [search, setSearch] = React.useState('');
   const [open, setOpen] = React.useState<ReadonlySet<string>>(new Set());
-  const [shown, show] = React.useState<IRow | null>(null);
-  const setShown = (row: IRow | null) => {
+  const [shown, show] = React.useState<IListItem | null>(null);
+  const setShown = (row: IListItem | null) => {
     show(row);
     props.onShow?.(row);
   };
@@ -73,9 +73,9 @@ export function Panel(props: IPanelProps): React.ReactElement {
   }, [model]);
 
   const { state } = model;
-  const rows = rowsOf(state, state.tab, search, open, trans);
-  const sentence = emptiness(state, trans);
-  const toggle = (row: IRow) => {
+  const rows = listItems(state, state.tab, search, open, trans);
+  const sentence = panelMessage(state, trans);
+  const toggle = (row: IListItem) => {
     const name = nameOf(row.id);
     const next = new Set(open);
     if (!next.delete(name)) {
@@ -88,21 +88,21 @@ export function Panel(props: IPanelProps): React.ReactElement {
     model.setTab(tab);
     props.onTab?.(tab);
   };
-  const tracking = trackingSentence(state, trans);
+  const tracking = trackingMessage(state, trans);
   return (
     <>
       <Head {...{ model, trans }} />
       {sentence ? (
-        <Sentence of={sentence} {...{ remedy, model }} />
+        <Message of={sentence} {...{ remedy, model }} />
       ) : (
         <>
-          {tracking && <Sentence of={tracking} {...{ remedy, model }} />}
+          {tracking && <Message of={tracking} {...{ remedy, model }} />}
           <Tabs {...{ model, trans }} onPick={pick} />
           {shown ? (
-            <About
+            <Details
               row={shown}
               state={state}
-              deeds={props.deeds}
+              actions={props.actions}
               trans={trans}
               onBack={() => setShown(null)}
             />
@@ -121,7 +121,7 @@ export function Panel(props: IPanelProps): React.ReactElement {
                 onChange={event => setSearch(event.target.value)}
               />
               {rows.length ? (
-                <RowList
+                <ItemList
                   rows={rows}
                   label={label(state.tab, trans)}
                   height={props.height}
@@ -129,8 +129,8 @@ export function Panel(props: IPanelProps): React.ReactElement {
                   onOpen={row => row.kind !== 'heading' && setShown(row)}
                 />
               ) : (
-                <Sentence
-                  of={emptyTab(state, search.trim() !== '', trans)}
+                <Message
+                  of={tabMessage(state, search.trim() !== '', trans)}
                   {...{ remedy, model }}
                 />
               )}
@@ -153,7 +153,7 @@ function Head(props: {
   const age = state.refreshing
     ? trans.__('reading…')
     : state.asOf
-      ? ago(state.asOf, now, trans)
+      ? formatAge(state.asOf, now, trans)
       : '';
   return (
     <header className="fnb-top">
@@ -238,8 +238,8 @@ function Tabs(props: {
   );
 }
 
-function Sentence(props: {
-  of: ISentence;
+function Message(props: {
+  of: IMessage;
   model: PanelModel;
   remedy: (remedy: Remedy) => void;
 }): React.ReactElement {

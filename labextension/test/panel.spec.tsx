@@ -5,15 +5,15 @@ import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import catalog from '../../tests/data/catalog.json';
-import { type IDeeds } from '../src/parts';
+import { type IActions } from '../src/components/Facts';
 import { Api, NotYet, Refused } from '../src/api';
 import { PanelModel } from '../src/model';
-import { objectTab } from '../src/objects';
-import { type IOverview, type IRun } from '../src/overview';
+import { objectTab } from '../src/mainAreaTabs';
+import { type IProjectOverview, type IRun } from '../src/overview';
 import { Panel } from '../src/panel';
-import { type Remedy } from '../src/sentences';
+import { type Remedy } from '../src/messages';
 
-const OVERVIEW = catalog as unknown as IOverview;
+const OVERVIEW = catalog as unknown as IProjectOverview;
 
 function run(id: string, more: Partial<IRun> = {}): IRun {
   return {
@@ -79,7 +79,7 @@ let host: HTMLElement;
 let root: Root;
 let done: string[];
 
-const deeds = new Proxy({} as IDeeds, {
+const actions = new Proxy({} as IActions, {
   get: (_, name: string) => (of: unknown) => {
     if (name === 'link') {
       return (of as IRun).mlflow_url;
@@ -116,7 +116,7 @@ async function show(trans = nullTranslator.load('feast_nb')): Promise<void> {
       <Panel
         model={model}
         trans={trans}
-        deeds={deeds}
+        actions={actions}
         remedy={(remedy: Remedy) => done.push(remedy)}
         height={2800}
       />

@@ -6,8 +6,8 @@ import {
 import { Panel, Widget } from '@lumino/widgets';
 
 import { type ILineage, type IUsage, unreadable } from './records';
-import { showUsage } from './table';
-import { LineageView } from './view';
+import { showUsage } from './usageTable';
+import { LineageView } from './lineage/LineageView';
 
 export const MIME = 'application/vnd.feast-nb.v1+json';
 
@@ -17,14 +17,14 @@ export function addRenderer(registry: IRenderMimeRegistry): void {
     {
       safe: true,
       mimeTypes: [MIME],
-      createRenderer: () => new Rendered(registry)
+      createRenderer: () => new OutputRenderer(registry)
     },
     40 // before HTML
   );
 }
 
 /** One output. What is not drawn here is shown by the lab as the HTML that came with it. */
-export class Rendered extends Panel implements IRenderMime.IRenderer {
+export class OutputRenderer extends Panel implements IRenderMime.IRenderer {
   private drawn: LineageView | null = null;
 
   constructor(private readonly registry: IRenderMimeRegistry) {

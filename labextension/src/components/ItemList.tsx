@@ -2,28 +2,28 @@
 import * as React from 'react';
 import { List, type RowComponentProps, useListRef } from 'react-window';
 
-import { type IRow } from './rows';
+import { type IListItem } from '../listItems';
 
 const HEIGHT = 28;
 
 interface IListProps {
-  rows: IRow[];
+  rows: IListItem[];
   label: string;
   /** How tall it is where nothing has been laid out yet. */
   height?: number;
-  onOpen: (row: IRow) => void;
-  onToggle: (row: IRow) => void;
+  onOpen: (row: IListItem) => void;
+  onToggle: (row: IListItem) => void;
 }
 
 interface ILineProps {
-  rows: IRow[];
+  rows: IListItem[];
   active: number;
   prefix: string;
   onPick: (place: number) => void;
-  onToggle: (row: IRow) => void;
+  onToggle: (row: IListItem) => void;
 }
 
-export function RowList(props: IListProps): React.ReactElement {
+export function ItemList(props: IListProps): React.ReactElement {
   const { rows, label, onOpen, onToggle } = props;
   const prefix = React.useId();
   const list = useListRef(null);

@@ -5,7 +5,7 @@ import { type IState } from './model';
 
 export type Remedy = 'refresh' | 'choose' | 'copy-lines' | 'train';
 
-export interface ISentence {
+export interface IMessage {
   text: string;
   /** Lines to be copied into a file. */
   lines?: string;
@@ -17,10 +17,10 @@ export const LINES =
   'mlflow:\n  enabled: true\n  tracking_uri: sqlite:///mlflow.db';
 
 /** Why the whole panel is empty; null where it is not. */
-export function emptiness(
+export function panelMessage(
   state: IState,
   trans: TranslationBundle
-): ISentence | null {
+): IMessage | null {
   const refresh = {
     remedy: 'refresh' as const,
     button: trans.__('Look again')
@@ -78,10 +78,10 @@ export function emptiness(
 }
 
 /** What is to be known of MLflow, above what can be shown; null where it answers. */
-export function trackingSentence(
+export function trackingMessage(
   state: IState,
   trans: TranslationBundle
-): ISentence | null {
+): IMessage | null {
   const tracking = state.overview?.tracking;
   const again = { remedy: 'refresh' as const, button: trans.__('Look again') };
   switch (tracking?.state) {
@@ -120,11 +120,11 @@ export function trackingSentence(
 }
 
 /** Why a tab lists nothing. */
-export function emptyTab(
+export function tabMessage(
   state: IState,
   searched: boolean,
   trans: TranslationBundle
-): ISentence {
+): IMessage {
   const refresh = {
     remedy: 'refresh' as const,
     button: trans.__('Look again')

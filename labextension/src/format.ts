@@ -8,12 +8,12 @@ export function element(tag: string, kind: string): HTMLElement {
   return made;
 }
 
-export function count(number: number, thing: string): string {
+export function formatCount(number: number, thing: string): string {
   return `${number.toLocaleString('en')} ${thing}${number === 1 ? '' : 's'}`;
 }
 
 /** An ISO time as `2026-01-20 12:00`, as it is written: in UTC. */
-export function moment(text: string): string {
+export function formatTime(text: string): string {
   return text.slice(0, 16).replace('T', ' ');
 }
 
@@ -28,7 +28,7 @@ const ENGLISH: IWords = {
 };
 
 /** How long ago an ISO time was. */
-export function ago(
+export function formatAge(
   text: string,
   now: string | null,
   words: IWords = ENGLISH
@@ -44,11 +44,11 @@ export function ago(
       return said(Math.floor(passed / length));
     }
   }
-  return Number.isNaN(passed) ? moment(text) : words.__('just now');
+  return Number.isNaN(passed) ? formatTime(text) : words.__('just now');
 }
 
 /** `1–3, 5` of the versions 1, 2, 3 and 5. */
-export function spans(numbers: number[]): string {
+export function formatRanges(numbers: number[]): string {
   const found: number[][] = [];
   for (const value of [...numbers].sort((a, b) => a - b)) {
     const last = found[found.length - 1];
@@ -62,7 +62,7 @@ export function spans(numbers: number[]): string {
 }
 
 /** The head of an output: what it is of, quiet words beside that, and its notes. */
-export function head(
+export function outputHeader(
   title: string,
   about: string,
   notes: readonly string[]

@@ -7,10 +7,10 @@ import { Signal } from '@lumino/signaling';
 import { beforeEach, expect, test } from 'vitest';
 
 import { type Api } from '../src/api';
-import { type IOffered, PANEL } from '../src/lab';
-import { addPanel } from '../src/side';
+import { type IOptionalTokens, PANEL } from '../src/tokens';
+import { addPanel } from '../src/panelPlugin';
 
-const NONE: IOffered = {
+const NONE: IOptionalTokens = {
   palette: null,
   translator: null,
   restorer: null,

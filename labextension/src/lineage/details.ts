@@ -1,7 +1,7 @@
 // What is known of an object: its facts, its runs where it stands for several, its link.
-import { subtitle } from './draw';
-import { count, element, moment } from './page';
-import { type INode } from './records';
+import { subtitle } from './canvas';
+import { formatCount, element, formatTime } from '../format';
+import { type INode } from '../records';
 
 /** What is known of a node: its facts, its runs where it stands for several, its link. */
 export function details(node: INode, around: string): HTMLElement[] {
@@ -59,13 +59,13 @@ function members(node: INode): HTMLElement {
   open.open = true;
   const head = document.createElement('summary');
   const left = node.count - node.members.length;
-  head.textContent = `${count(node.count, 'run')}${left > 0 ? `, the newest ${node.members.length}` : ''}`;
+  head.textContent = `${formatCount(node.count, 'run')}${left > 0 ? `, the newest ${node.members.length}` : ''}`;
   const list = element('ul', '');
   for (const member of node.members) {
     const line = element('li', '');
     line.append(
       link(member.url, member.name),
-      ` · ${member.status.toLowerCase()} · ${moment(member.started)}`
+      ` · ${member.status.toLowerCase()} · ${formatTime(member.started)}`
     );
     list.append(line);
   }

@@ -1,5 +1,12 @@
 // The use of features as a table that sorts by any of its columns.
-import { ago, count, element, head, moment, spans } from './page';
+import {
+  formatAge,
+  formatCount,
+  element,
+  outputHeader,
+  formatTime,
+  formatRanges
+} from './format';
 import { type IFeatureUsage, type IModelUse, type IUsage } from './records';
 
 interface IColumn {
@@ -31,7 +38,8 @@ const COLUMNS: IColumn[] = [
   },
   {
     name: 'last used',
-    shown: (use, usage) => (use.last ? `${ago(use.last, usage.now)}` : 'never'),
+    shown: (use, usage) =>
+      use.last ? `${formatAge(use.last, usage.now)}` : 'never',
     by: use => -(use.last ? Date.parse(use.last) : 0)
   },
   { name: 'by', shown: use => some(use.users), by: use => -use.users.length },
@@ -51,9 +59,13 @@ const AT_ONCE = 100;
 /** Fill an element with a usage's tables: of views, and of features. */
 export function showUsage(host: HTMLElement, usage: IUsage): void {
   host.classList.add('fnb-usage');
-  const runs = `${count(usage.training, 'training run')} · ${count(usage.prediction, 'prediction run')}`;
-  const asOf = usage.as_of ? ` · as of ${moment(usage.as_of)} UTC` : '';
-  const top = head(usage.named ?? usage.project, runs + asOf, usage.notes);
+  const runs = `${formatCount(usage.training, 'training run')} · ${formatCount(usage.prediction, 'prediction run')}`;
+  const asOf = usage.as_of ? ` · as of ${formatTime(usage.as_of)} UTC` : '';
+  const top = outputHeader(
+    usage.named ?? usage.project,
+    runs + asOf,
+    usage.notes
+  );
   host.replaceChildren(top);
   if (usage.trend.some(Boolean)) {
     host.append(trend(usage));
@@ -206,7 +218,7 @@ class Table {
         cell.textContent = text;
       }
       if (column.name === 'last used' && use.last) {
-        cell.title = `${moment(use.last)} UTC`;
+        cell.title = `${formatTime(use.last)} UTC`;
       }
       row.append(cell);
     });
@@ -224,7 +236,7 @@ function bars(use: IFeatureUsage): HTMLElement[] {
   chart.setAttribute('role', 'img');
   chart.setAttribute(
     'aria-label',
-    `${count(use.training + use.prediction, 'run')} over time`
+    `${formatCount(use.training + use.prediction, 'run')} over time`
   );
   for (const value of use.trend) {
     const bar = element('span', '');
@@ -257,12 +269,12 @@ function trend(usage: IUsage): HTMLElement {
   chart.setAttribute('role', 'img');
   chart.setAttribute(
     'aria-label',
-    `Runs over time: at most ${most} in ${count(usage.stretch, 'day')}, since ${(usage.since ?? '').slice(0, 10)}`
+    `Runs over time: at most ${most} in ${formatCount(usage.stretch, 'day')}, since ${(usage.since ?? '').slice(0, 10)}`
   );
   for (const value of usage.trend) {
     const bar = element('span', '');
     bar.style.height = `${value ? Math.max(4, (100 * value) / most) : 0}%`;
-    bar.title = count(value, 'run');
+    bar.title = formatCount(value, 'run');
     chart.append(bar);
   }
   return chart;
@@ -281,5 +293,5 @@ function model(use: IModelUse): string {
   const aliases = Object.entries(use.aliases)
     .map(([alias, version]) => `${alias} → ${version}`)
     .join(', ');
-  return `${use.name}/${spans(use.versions)}${aliases ? ` (${aliases})` : ''}`;
+  return `${use.name}/${formatRanges(use.versions)}${aliases ? ` (${aliases})` : ''}`;
 }

@@ -1,6 +1,6 @@
 // A graph as a picture: on a canvas, which stays quick at thousands of nodes, and as an SVG file.
 import { BOX, type Graph } from './graph';
-import { type INode } from './records';
+import { type INode } from '../records';
 
 /** Mid tones under white text, as in the pictures that Python draws. */
 export const COLOURS: Record<string, string> = {
@@ -18,13 +18,13 @@ const CONTROL = /[\u0000-\u001f\u007f\ud800-\udfff\ufffe\uffff]/g;
 const OTHER = '#6b6b6b';
 
 /** Which part of the picture is seen: its place in pixels of the canvas, and how large. */
-export interface IWindow {
+export interface IViewport {
   x: number;
   y: number;
   scale: number;
 }
 
-export interface ILook {
+export interface IDrawingState {
   ink: string;
   font: string;
   /** The nodes that stand out; all do where there is none. */
@@ -37,10 +37,10 @@ export interface ILook {
 export function draw(
   context: CanvasRenderingContext2D,
   graph: Graph,
-  view: IWindow,
+  view: IViewport,
   width: number,
   height: number,
-  look: ILook
+  look: IDrawingState
 ): void {
   const ratio = window.devicePixelRatio || 1;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -79,7 +79,7 @@ interface ISeen {
 function drawEdges(
   context: CanvasRenderingContext2D,
   graph: Graph,
-  look: ILook,
+  look: IDrawingState,
   seen: ISeen
 ): void {
   context.strokeStyle = look.ink;
@@ -134,7 +134,7 @@ function drawNode(
   context: CanvasRenderingContext2D,
   node: INode,
   place: number,
-  look: ILook,
+  look: IDrawingState,
   scale: number
 ): void {
   const colour = COLOURS[node.kind] ?? OTHER;

@@ -3,16 +3,16 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 
 import { type IState, type Tab } from './model';
 import {
-  type IKnownModel,
-  type IKnownView,
+  type IModelOverview,
+  type IViewOverview,
   type IOperation,
   type IRun
 } from './overview';
-import { ago, moment, spans } from './page';
+import { formatAge, formatTime, formatRanges } from './format';
 
 export type Mark = 'unused' | 'stale' | 'gone' | 'running' | 'failed' | 'drift';
 
-export interface IRow {
+export interface IListItem {
   /** One for each object; of a feature it is its reference. */
   id: string;
   kind:
@@ -35,13 +35,13 @@ export interface IRow {
 }
 
 /** The lines of a tab that fit what is searched for; of the views in `open` with their features. */
-export function rowsOf(
+export function listItems(
   state: IState,
   tab: Tab,
   search: string,
   open: ReadonlySet<string>,
   trans: TranslationBundle
-): IRow[] {
+): IListItem[] {
   const wanted = search.trim().toLowerCase();
   switch (tab) {
     case 'features':
@@ -66,14 +66,14 @@ function features(
   wanted: string,
   open: ReadonlySet<string>,
   trans: TranslationBundle
-): IRow[] {
+): IListItem[] {
   const { overview } = state;
   if (!overview) {
     return [];
   }
   // Without MLflow nothing is known to be unused.
   const known = overview.as_of !== null;
-  const rows: IRow[] = [];
+  const rows: IListItem[] = [];
   for (const view of overview.views) {
     const row = viewRow(view, known, trans);
     const text = [view.description, view.owner, ...Object.values(view.tags)];
@@ -88,7 +88,7 @@ function features(
     rows.push(row);
     if (row.open) {
       for (const f of inner) {
-        const marks: IRow['marks'] = [];
+        const marks: IListItem['marks'] = [];
         if (f.gone) {
           marks.push(['gone', trans.__('gone')]);
         } else if (known && !f.training && !f.prediction && !f.models) {
@@ -106,7 +106,7 @@ function features(
       }
     }
   }
-  const others: [string, IRow['kind'], Record<string, string>][] = [
+  const others: [string, IListItem['kind'], Record<string, string>][] = [
     [trans.__('Entities'), 'entity', overview.entities],
     [trans.__('Sources'), 'source', overview.sources]
   ];
@@ -123,11 +123,11 @@ function features(
 }
 
 function viewRow(
-  view: IKnownView,
+  view: IViewOverview,
   known: boolean,
   trans: TranslationBundle
-): IRow {
-  const marks: IRow['marks'] = [];
+): IListItem {
+  const marks: IListItem['marks'] = [];
   if (view.gone) {
     marks.push(['gone', trans.__('gone')]);
   } else if (
@@ -152,7 +152,7 @@ function viewRow(
   return { ...row, marks };
 }
 
-function services(state: IState, trans: TranslationBundle): IRow[] {
+function services(state: IState, trans: TranslationBundle): IListItem[] {
   return (state.overview?.services ?? []).map(service => {
     const row = plain(
       'service',
@@ -169,7 +169,7 @@ function services(state: IState, trans: TranslationBundle): IRow[] {
   });
 }
 
-function model(of: IKnownModel, trans: TranslationBundle): IRow {
+function model(of: IModelOverview, trans: TranslationBundle): IListItem {
   const aliases = of.versions.flatMap(v => v.aliases);
   // What is served counts; of a model without an alias its newest version.
   const served = of.versions.filter(v => v.aliases.length);
@@ -183,14 +183,18 @@ function model(of: IKnownModel, trans: TranslationBundle): IRow {
       'model',
       `model=${of.name}`,
       of.name,
-      spans(of.versions.map(v => v.version))
+      formatRanges(of.versions.map(v => v.version))
     ),
     badges: aliases.slice(0, 3),
     marks: said ? [['drift', said]] : []
   };
 }
 
-function runs(state: IState, wanted: string, trans: TranslationBundle): IRow[] {
+function runs(
+  state: IState,
+  wanted: string,
+  trans: TranslationBundle
+): IListItem[] {
   const now = new Date().toISOString();
   const mine = state.mine.map(of => run(of, now, trans));
   const open = state.kernel?.run;
@@ -209,7 +213,7 @@ function runs(state: IState, wanted: string, trans: TranslationBundle): IRow[] {
   const others = (state.runs?.runs ?? [])
     .map(of => run(of, now, trans))
     .filter(row => !known.has(row.id));
-  const rows: IRow[] = [];
+  const rows: IListItem[] = [];
   for (const [title, of] of [
     [trans.__('This notebook'), mine],
     [trans.__('Recent'), others]
@@ -222,14 +226,14 @@ function runs(state: IState, wanted: string, trans: TranslationBundle): IRow[] {
   return rows;
 }
 
-function run(of: IRun, now: string, trans: TranslationBundle): IRow {
-  const marks: IRow['marks'] = [];
+function run(of: IRun, now: string, trans: TranslationBundle): IListItem {
+  const marks: IListItem['marks'] = [];
   if (of.status === 'RUNNING') {
     marks.push(['running', trans.__('running')]);
   } else if (of.status !== 'FINISHED') {
     marks.push(['failed', of.status.toLowerCase()]);
   }
-  const started = ago(new Date(of.start_time).toISOString(), now, trans);
+  const started = formatAge(new Date(of.start_time).toISOString(), now, trans);
   const what = of.predicts ?? of.feature_service ?? of.counts_as;
   return {
     ...plain('run', `run=${of.run_id}`, of.run_name, `${what} · ${started}`),
@@ -244,14 +248,14 @@ function operation(
   of: IOperation,
   place: number,
   trans: TranslationBundle
-): IRow {
+): IListItem {
   const changed = [...of.created, ...of.updated, ...of.deleted, ...of.changed];
   const names = of.views.length ? of.views : changed;
   const row = plain(
     'operation',
     `operation=${of.at}-${place}`,
     `${of.what} ${names.slice(0, 3).join(', ')}`,
-    of.at ? moment(of.at).slice(5) : ''
+    of.at ? formatTime(of.at).slice(5) : ''
   );
   return {
     ...row,
@@ -280,7 +284,10 @@ export function nameOf(id: string): string {
 }
 
 /** An object's kind, as it stands above it. */
-export function kindOf(kind: IRow['kind'], trans: TranslationBundle): string {
+export function kindOf(
+  kind: IListItem['kind'],
+  trans: TranslationBundle
+): string {
   return {
     heading: '',
     view: trans.__('view'),
@@ -295,19 +302,19 @@ export function kindOf(kind: IRow['kind'], trans: TranslationBundle): string {
 }
 
 function plain(
-  kind: IRow['kind'],
+  kind: IListItem['kind'],
   id: string,
   name: string,
   about: string
-): IRow {
+): IListItem {
   return { id, kind, name, about, marks: [], badges: [] };
 }
 
-function heading(name: string, count: number): IRow {
+function heading(name: string, count: number): IListItem {
   return plain('heading', `heading=${name}`, name, count.toLocaleString('en'));
 }
 
-function fits(row: IRow, wanted: string): boolean {
+function fits(row: IListItem, wanted: string): boolean {
   return has([row.name, row.about, ...row.badges], wanted);
 }
 

@@ -6,14 +6,14 @@ import {
 import { MimeModel } from '@jupyterlab/rendermime';
 import { beforeEach, expect, test } from 'vitest';
 
-import goldenLineage from '../../tests/data/lineage.json';
-import goldenUsage from '../../tests/data/usage.json';
-import { addRenderer, MIME } from '../src/mime';
-import { type ILineage, type IUsage } from '../src/records';
-import { ago, spans } from '../src/page';
-import { showUsage } from '../src/table';
-import { details } from '../src/details';
-import { LineageView } from '../src/view';
+import goldenLineage from '../../../tests/data/lineage.json';
+import goldenUsage from '../../../tests/data/usage.json';
+import { addRenderer, MIME } from '../../src/renderer';
+import { type ILineage, type IUsage } from '../../src/records';
+import { formatAge, formatRanges } from '../../src/format';
+import { showUsage } from '../../src/usageTable';
+import { details } from '../../src/lineage/details';
+import { LineageView } from '../../src/lineage/LineageView';
 
 const lineage = goldenLineage as unknown as ILineage;
 const usage = goldenUsage as unknown as IUsage;
@@ -136,17 +136,17 @@ test.each([
   [[1, 2, 4, 7, 8], '1–2, 4, 7–8'],
   [[], '']
 ])('spans of %j', (numbers, said) => {
-  expect(spans(numbers)).toBe(said);
+  expect(formatRanges(numbers)).toBe(said);
 });
 
 test('how long ago', () => {
-  expect(ago('2026-01-01T00:00:00+00:00', '2026-01-04T12:00:00+00:00')).toBe(
-    '3 d ago'
-  );
-  expect(ago('2026-01-01T00:00:00+00:00', '2026-01-01T00:00:20+00:00')).toBe(
-    'just now'
-  );
-  expect(ago('2026-01-01T00:00:00+00:00', null)).toBe('2026-01-01 00:00');
+  expect(
+    formatAge('2026-01-01T00:00:00+00:00', '2026-01-04T12:00:00+00:00')
+  ).toBe('3 d ago');
+  expect(
+    formatAge('2026-01-01T00:00:00+00:00', '2026-01-01T00:00:20+00:00')
+  ).toBe('just now');
+  expect(formatAge('2026-01-01T00:00:00+00:00', null)).toBe('2026-01-01 00:00');
 });
 
 test('outputs: graphs and usage are drawn, others are shown as their HTML', async () => {

@@ -1,10 +1,10 @@
 // The drawing as people use it: pan, zoom, search, the details of what is clicked, export.
 import { details } from './details';
-import { draw, type ILook, type IWindow, subtitle } from './draw';
+import { draw, type IDrawingState, type IViewport, subtitle } from './canvas';
 import { BOX, Graph } from './graph';
-import { count, element, head, moment } from './page';
-import { save } from './save';
-import { type ILineage, type INode } from './records';
+import { formatCount, element, outputHeader, formatTime } from '../format';
+import { save } from './svg';
+import { type ILineage, type INode } from '../records';
 
 const TALLEST = 460;
 const HINT =
@@ -19,8 +19,8 @@ export class LineageView {
   private readonly search = document.createElement('input');
   private readonly hits = document.createElement('span');
   private readonly undo: (() => void)[] = [];
-  private view: IWindow = { x: 4, y: 4, scale: 1 };
-  private look: ILook = {
+  private view: IViewport = { x: 4, y: 4, scale: 1 };
+  private look: IDrawingState = {
     ink: '#777',
     font: 'sans-serif',
     lit: null,
@@ -45,9 +45,9 @@ export class LineageView {
     this.aside.hidden = true;
     const main = element('div', 'fnb-main');
     main.append(this.canvas, this.aside);
-    const asOf = record.as_of ? ` · as of ${moment(record.as_of)} UTC` : '';
-    const about = count(record.nodes.length, 'object') + asOf;
-    const top = head(record.title, about, record.notes);
+    const asOf = record.as_of ? ` · as of ${formatTime(record.as_of)} UTC` : '';
+    const about = formatCount(record.nodes.length, 'object') + asOf;
+    const top = outputHeader(record.title, about, record.notes);
     host.replaceChildren(top, this.toolbar(), main, this.said);
     this.prepareCanvas(record);
     this.fit();
@@ -98,7 +98,7 @@ export class LineageView {
     canvas.setAttribute('role', 'application');
     canvas.setAttribute(
       'aria-label',
-      `Graph of ${count(record.nodes.length, 'object')}. ${HINT}`
+      `Graph of ${formatCount(record.nodes.length, 'object')}. ${HINT}`
     );
     canvas.title = '';
     this.listen(canvas, 'pointerdown', event => this.grab(event));

@@ -2,27 +2,27 @@
 import { type TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { type IState } from './model';
+import { type IState } from '../../model';
 import {
-  type IKnownModel,
-  type IKnownVersion,
+  type IModelOverview,
+  type IVersionOverview,
   type IOperation,
   type IRun
-} from './overview';
-import { ago, moment } from './page';
+} from '../../overview';
+import { formatAge, formatTime } from '../../format';
 import {
   Buttons,
-  deed,
+  action,
   drawn,
   Facts,
   type IPart,
   Ordered,
   runs
-} from './parts';
-import { drifted } from './rows';
+} from '../Facts';
+import { drifted } from '../../listItems';
 
 export function Model(
-  props: IPart & { model: IKnownModel; state: IState }
+  props: IPart & { model: IModelOverview; state: IState }
 ): React.ReactElement {
   const { model } = props;
   return (
@@ -35,11 +35,15 @@ export function Model(
 }
 
 function Version(
-  props: IPart & { model: IKnownModel; version: IKnownVersion; state: IState }
+  props: IPart & {
+    model: IModelOverview;
+    version: IVersionOverview;
+    state: IState;
+  }
 ): React.ReactElement {
-  const { model, version, state, deeds, trans } = props;
+  const { model, version, state, actions, trans } = props;
   const named = `${model.name}/${version.version}`;
-  const url = deeds.version(model.name, version);
+  const url = actions.version(model.name, version);
   const [alias] = version.aliases;
   const drift = drifted(version.drift, trans);
   return (
@@ -62,7 +66,7 @@ function Version(
           [trans.__('stage'), version.stage],
           [
             trans.__('registered'),
-            version.created && ago(version.created, state.asOf, trans)
+            version.created && formatAge(version.created, state.asOf, trans)
           ],
           [
             trans.__('predictions'),
@@ -71,11 +75,11 @@ function Version(
         ]}
       />
       <Buttons>
-        {deed(trans.__('Insert scoring'), () =>
-          deeds.score(alias ? `${model.name}@${alias}` : named)
+        {action(trans.__('Insert scoring'), () =>
+          actions.score(alias ? `${model.name}@${alias}` : named)
         )}
         {drawn(`model=${named}`, props, false)}
-        {url && deed(trans.__('Open in MLflow'), () => deeds.web(url))}
+        {url && action(trans.__('Open in MLflow'), () => actions.web(url))}
       </Buttons>
     </article>
   );
@@ -95,8 +99,8 @@ function fits(drift: string, trans: TranslationBundle): string {
 }
 
 export function Run(props: IPart & { run: IRun }): React.ReactElement {
-  const { run, deeds, trans } = props;
-  const url = deeds.link(run);
+  const { run, actions, trans } = props;
+  const url = actions.link(run);
   const took = run.end_time && (run.end_time - run.start_time) / 1000;
   const models = run.registered_models.map(m => `${m.model_name}/${m.version}`);
   return (
@@ -105,7 +109,10 @@ export function Run(props: IPart & { run: IRun }): React.ReactElement {
         of={[
           [trans.__('status'), run.status.toLowerCase()],
           [trans.__('counts as'), run.counts_as],
-          [trans.__('started'), moment(new Date(run.start_time).toISOString())],
+          [
+            trans.__('started'),
+            formatTime(new Date(run.start_time).toISOString())
+          ],
           [trans.__('took'), took && `${took.toFixed(1)} s`],
           [trans.__('by'), run.user],
           [trans.__('experiment'), run.experiment],
@@ -124,7 +131,7 @@ export function Run(props: IPart & { run: IRun }): React.ReactElement {
       />
       <Buttons>
         {drawn(`run=${run.run_id}`, props, false)}
-        {url && deed(trans.__('Open in MLflow'), () => deeds.web(url))}
+        {url && action(trans.__('Open in MLflow'), () => actions.web(url))}
       </Buttons>
       <Ordered refs={run.feature_refs} trans={trans} />
     </>
@@ -141,7 +148,7 @@ export function Operation(props: {
       of={[
         [trans.__('what'), done.what],
         [trans.__('status'), done.status.toLowerCase()],
-        [trans.__('at'), done.at && moment(done.at)],
+        [trans.__('at'), done.at && formatTime(done.at)],
         [trans.__('took'), done.seconds && `${done.seconds.toFixed(1)} s`],
         [trans.__('views'), done.views.join(', ')],
         [trans.__('from'), done.start],

@@ -1,10 +1,10 @@
 // What is known of a graph: the same file that Python's tests assert is read here.
 import { expect, test } from 'vitest';
 
-import golden from '../../tests/data/lineage.json';
-import { toSvg } from '../src/draw';
-import { Graph } from '../src/graph';
-import { type ILineage, unreadable } from '../src/records';
+import golden from '../../../tests/data/lineage.json';
+import { toSvg } from '../../src/lineage/canvas';
+import { Graph } from '../../src/lineage/graph';
+import { type ILineage, unreadable } from '../../src/records';
 
 const record = golden as unknown as ILineage;
 const graph = new Graph(record);

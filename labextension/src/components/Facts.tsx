@@ -2,12 +2,12 @@
 import { type TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { type IKnownVersion, type IRun } from './overview';
-import { spans } from './page';
-import { type IModelUse } from './records';
+import { type IVersionOverview, type IRun } from '../overview';
+import { formatRanges } from '../format';
+import { type IModelUse } from '../records';
 
 /** What the buttons do; each is a command of the lab. */
-export interface IDeeds {
+export interface IActions {
   lineage: (object: string) => void;
   impact: (object: string) => void;
   retrieve: (service: string) => void;
@@ -16,12 +16,12 @@ export interface IDeeds {
   copy: (reference: string) => void;
   web: (url: string) => void;
   link: (run: IRun) => string | null;
-  version: (name: string, version: IKnownVersion) => string | null;
+  version: (name: string, version: IVersionOverview) => string | null;
 }
 
 /** What every closer look is given. */
 export interface IPart {
-  deeds: IDeeds;
+  actions: IActions;
   trans: TranslationBundle;
 }
 
@@ -59,7 +59,7 @@ export function Models(props: {
         {props.models.map(model => (
           <tr key={model.name}>
             <th scope="row">{model.name}</th>
-            <td>{spans(model.versions)}</td>
+            <td>{formatRanges(model.versions)}</td>
             <td>
               {Object.entries(model.aliases).map(([alias, version]) => (
                 <span key={alias} className="fnb-badge">
@@ -109,7 +109,7 @@ export function Buttons(props: {
   return <div className="fnb-buttons">{props.children}</div>;
 }
 
-export function deed(label: string, act: () => void): React.ReactElement {
+export function action(label: string, act: () => void): React.ReactElement {
   return (
     <button className="fnb-button" onClick={act}>
       {label}
@@ -120,13 +120,13 @@ export function deed(label: string, act: () => void): React.ReactElement {
 /** Whatever can be drawn has a lineage; what others depend on, an impact. */
 export function drawn(
   id: string,
-  { deeds, trans }: IPart,
+  { actions, trans }: IPart,
   changes = true
 ): React.ReactNode {
   return (
     <>
-      {deed(trans.__('Show lineage'), () => deeds.lineage(id))}
-      {changes && deed(trans.__('Impact'), () => deeds.impact(id))}
+      {action(trans.__('Show lineage'), () => actions.lineage(id))}
+      {changes && action(trans.__('Impact'), () => actions.impact(id))}
     </>
   );
 }

@@ -1,5 +1,5 @@
 // A drawing as a file: as SVG, or as a picture of at most 8,000 pixels a side.
-import { toSvg } from './draw';
+import { toSvg } from './canvas';
 import { type Graph } from './graph';
 
 const INK = '#777777'; // seen on white and on black

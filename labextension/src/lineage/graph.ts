@@ -1,5 +1,5 @@
 // What there is to know of a graph without drawing it: neighbours, reach, what lies under a point.
-import { type ILineage, type INode } from './records';
+import { type ILineage, type INode } from '../records';
 
 export const BOX = { width: 190, height: 34 };
 

@@ -5,13 +5,13 @@ import { Widget } from '@lumino/widgets';
 
 import { type Api } from './api';
 import { type IDependent, type IImpact } from './overview';
-import { element, head, moment } from './page';
+import { element, outputHeader, formatTime } from './format';
 import { type ILineage, unreadable } from './records';
-import { nameOf } from './rows';
-import { LineageView } from './view';
+import { nameOf } from './listItems';
+import { LineageView } from './lineage/LineageView';
 
 /** A tab that asks the server for one answer, and says so where there is none. */
-export class Asking extends Widget {
+export class QueryWidget extends Widget {
   private readonly asking = new AbortController();
   private view: LineageView | null = null;
 
@@ -90,23 +90,23 @@ export class Asking extends Widget {
 }
 
 /** What a tab of the main area can show about an object. */
-export type Shown = 'lineage' | 'impact';
+export type TabKind = 'lineage' | 'impact';
 
 /** Its lineage, or everything that depends on it, as a tab of the main area. */
 export function objectTab(
   api: Api,
-  shown: Shown,
+  shown: TabKind,
   repo: string,
   object: string,
   trans: TranslationBundle
-): MainAreaWidget<Asking> {
+): MainAreaWidget<QueryWidget> {
   const draw = {
     lineage: (host: HTMLElement, record: ILineage) =>
       new LineageView(host, record),
     impact: (host: HTMLElement, record: IImpact) =>
       showImpact(host, record, trans)
   }[shown] as (host: HTMLElement, record: never) => unknown;
-  const content = new Asking(
+  const content = new QueryWidget(
     trans,
     (signal, waiting) => api.getSoon(shown, { repo, object }, signal, waiting),
     draw
@@ -136,12 +136,12 @@ function showImpact(
     known && trans._n('%1 training run', '%1 training runs', record.runs),
     known &&
       trans._n('%1 prediction run', '%1 prediction runs', record.predictions),
-    record.since ? trans.__('since %1 UTC', moment(record.since)) : ''
+    record.since ? trans.__('since %1 UTC', formatTime(record.since)) : ''
   ]
     .filter(Boolean)
     .join(' · ');
   const title = trans.__('If %1 changes', record.object);
-  host.append(head(title, about, record.notes));
+  host.append(outputHeader(title, about, record.notes));
   for (const [caption, of] of [
     [trans.__('Models; those with an alias first'), record.models],
     [trans.__('Views that compute from it'), record.views],
@@ -172,7 +172,10 @@ function table(caption: string, of: IDependent[]): HTMLElement {
       aliases.append(badge);
     }
     const through = element('td', 'fnb-quiet');
-    through.textContent = [one.through ?? '', one.last ? moment(one.last) : '']
+    through.textContent = [
+      one.through ?? '',
+      one.last ? formatTime(one.last) : ''
+    ]
       .filter(Boolean)
       .join(' · ');
     row.append(name, aliases, through);

@@ -8,10 +8,10 @@ import { SplitPanel, type Widget } from '@lumino/widgets';
 import { type Api } from './api';
 import { retrievalCell, scoreCell, trainOnCell } from './cells';
 import { insertBelow } from './insert';
-import { ICON, type IOffered, PANEL } from './lab';
+import { panelIcon, type IOptionalTokens, PANEL } from './tokens';
 import { type PanelModel } from './model';
-import { Asking, objectTab, type Shown } from './objects';
-import { type IRow, nameOf } from './rows';
+import { QueryWidget, objectTab, type TabKind } from './mainAreaTabs';
+import { type IListItem, nameOf } from './listItems';
 
 /** The kinds of objects that can be drawn, that others depend on, that code names. */
 const DRAWN = [
@@ -29,17 +29,17 @@ const NAMED = ['view', 'feature', 'service', 'model'];
 /** What a command of the menu is given: it is about the line that was right-clicked. */
 const CLICKED = { clicked: 'yes' };
 
-interface IOfPanel {
+interface IPanelOfCommands {
   api: Api;
   model: PanelModel;
   trans: TranslationBundle;
   /** The object that the panel shows at a closer look. */
-  seen: () => IRow | null;
+  seen: () => IListItem | null;
   /** The object whose line was right-clicked last; '' for none. */
   clicked: () => string;
 }
 
-interface IDeed {
+interface IPanelCommand {
   id: string;
   label: string;
   execute: (args: Record<string, string>) => unknown;
@@ -51,21 +51,21 @@ interface IDeed {
 }
 
 /** Add the commands, to the palette and to the menu of the panel's lines too. */
-export function addDeeds(
+export function addPanelCommands(
   app: JupyterFrontEnd,
   tracker: INotebookTracker,
-  offered: IOffered,
-  panel: IOfPanel
+  offered: IOptionalTokens,
+  panel: IPanelOfCommands
 ): void {
   const category = panel.trans.__('Feast');
   const place: IPlace = { app, tracker, offered, panel };
-  deeds(place).forEach((deed, rank) => {
-    const command = `feast-nb:${deed.id}`;
-    addCommand(place, command, deed);
-    if (deed.needs !== 'url') {
+  panelCommands(place).forEach((action, rank) => {
+    const command = `feast-nb:${action.id}`;
+    addCommand(place, command, action);
+    if (action.needs !== 'url') {
       offered.palette?.addItem({ command, category });
     }
-    for (const kind of deed.kinds ?? []) {
+    for (const kind of action.kinds ?? []) {
       const selector = `.fnb-panel [data-fnb-kind="${kind}"]`;
       app.contextMenu?.addItem({ command, args: CLICKED, selector, rank });
     }
@@ -75,11 +75,11 @@ export function addDeeds(
 interface IPlace {
   app: JupyterFrontEnd;
   tracker: INotebookTracker;
-  offered: IOffered;
-  panel: IOfPanel;
+  offered: IOptionalTokens;
+  panel: IPanelOfCommands;
 }
 
-function deeds(place: IPlace): IDeed[] {
+function panelCommands(place: IPlace): IPanelCommand[] {
   const { app, tracker, panel } = place;
   const { trans } = panel;
   const some = () => tracker.currentWidget !== null;
@@ -152,7 +152,7 @@ function deeds(place: IPlace): IDeed[] {
 function addCommand(
   { app, panel }: IPlace,
   command: string,
-  { label, execute, needs, kinds = [], isEnabled = () => true }: IDeed
+  { label, execute, needs, kinds = [], isEnabled = () => true }: IPanelCommand
 ): void {
   // Without arguments it is about the object that the panel shows.
   const about = (given: object): Record<string, string> => {
@@ -190,7 +190,7 @@ function insert({ app, tracker }: IPlace, source: string): boolean {
 }
 
 /** Draw an object in the main area, or bring the drawing of it to the front. */
-function show({ app, offered, panel }: IPlace, what: Shown, object: string) {
+function show({ app, offered, panel }: IPlace, what: TabKind, object: string) {
   const { api, model, trans } = panel;
   const repo = model.state.repo ?? '';
   const id = `feast-nb-${what}-${repo}-${object}`;
@@ -199,7 +199,7 @@ function show({ app, offered, panel }: IPlace, what: Shown, object: string) {
   for (const widget of app.shell.widgets(area)) {
     if (widget.id === id) {
       const { content } = widget as MainAreaWidget;
-      if (content instanceof Asking) {
+      if (content instanceof QueryWidget) {
         content.renew();
       }
       app.shell.activateById(id);
@@ -208,7 +208,7 @@ function show({ app, offered, panel }: IPlace, what: Shown, object: string) {
   }
   const tab = objectTab(api, what, repo, object, trans);
   tab.id = id;
-  tab.title.icon = ICON;
+  tab.title.icon = panelIcon;
   app.shell.add(tab, area, { type: 'Feast' });
   app.shell.activateById(id);
   if (area === 'down') {

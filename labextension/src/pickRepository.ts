@@ -12,7 +12,10 @@ interface IHints {
 }
 
 /** The repository to look at; null where that must be asked. */
-export function pick(names: readonly string[], hints: IHints): string | null {
+export function pickRepository(
+  names: readonly string[],
+  hints: IHints
+): string | null {
   const { chosen, told, front, before } = hints;
   if (chosen && names.includes(chosen)) {
     return chosen;

@@ -1,12 +1,12 @@
 // What the registry defines, at a closer look: a view, a feature, a service.
 import * as React from 'react';
 
-import { type IState } from './model';
-import { type IKnownService, type IKnownView } from './overview';
-import { ago, moment } from './page';
+import { type IState } from '../../model';
+import { type IServiceOverview, type IViewOverview } from '../../overview';
+import { formatAge, formatTime } from '../../format';
 import {
   Buttons,
-  deed,
+  action,
   drawn,
   duration,
   Facts,
@@ -15,12 +15,12 @@ import {
   Ordered,
   runs,
   Trend
-} from './parts';
+} from '../Facts';
 
 export function View(
-  props: IPart & { view: IKnownView; state: IState }
+  props: IPart & { view: IViewOverview; state: IState }
 ): React.ReactElement {
-  const { view, state, deeds, trans } = props;
+  const { view, state, actions, trans } = props;
   const { trend, models } = view;
   return (
     <>
@@ -28,7 +28,7 @@ export function View(
       <Facts of={facts(props)} />
       <Buttons>
         {drawn(`view=${view.name}`, props)}
-        {deed(trans.__('Copy reference'), () => deeds.copy(view.name))}
+        {action(trans.__('Copy reference'), () => actions.copy(view.name))}
       </Buttons>
       <Trend {...{ trend, trans }} stretch={state.overview?.stretch ?? 1} />
       <Models {...{ models, trans }} />
@@ -49,7 +49,7 @@ export function View(
 }
 
 function facts(
-  props: IPart & { view: IKnownView; state: IState }
+  props: IPart & { view: IViewOverview; state: IState }
 ): React.ComponentProps<typeof Facts>['of'] {
   const { view, state, trans } = props;
   const stale = view.stale ? ` (${trans.__('older than its TTL')})` : '';
@@ -60,7 +60,7 @@ function facts(
     [trans.__('predicted'), view.prediction && runs(view.prediction, trans)],
     [
       trans.__('last used'),
-      view.last ? ago(view.last, state.asOf, trans) : trans.__('never')
+      view.last ? formatAge(view.last, state.asOf, trans) : trans.__('never')
     ],
     [trans.__('used by'), view.users.slice(0, 5).join(', ')],
     [trans.__('entities'), view.entities.join(', ')],
@@ -70,7 +70,7 @@ function facts(
     [trans.__('TTL'), view.ttl && duration(view.ttl)],
     [
       trans.__('fresh'),
-      view.fresh && trans.__('up to %1', moment(view.fresh)) + stale
+      view.fresh && trans.__('up to %1', formatTime(view.fresh)) + stale
     ],
     [trans.__('owner'), view.owner],
     [trans.__('tags'), tags.join(', ')]
@@ -78,9 +78,9 @@ function facts(
 }
 
 export function Feature(
-  props: IPart & { view: IKnownView; feature: string }
+  props: IPart & { view: IViewOverview; feature: string }
 ): React.ReactElement {
-  const { view, feature, deeds, trans } = props;
+  const { view, feature, actions, trans } = props;
   const id = `${view.name}:${feature}`;
   const found = view.features.find(f => f.name === feature);
   return (
@@ -102,16 +102,16 @@ export function Feature(
       />
       <Buttons>
         {drawn(id, props)}
-        {deed(trans.__('Copy reference'), () => deeds.copy(id))}
+        {action(trans.__('Copy reference'), () => actions.copy(id))}
       </Buttons>
     </>
   );
 }
 
 export function Service(
-  props: IPart & { service: IKnownService }
+  props: IPart & { service: IServiceOverview }
 ): React.ReactElement {
-  const { service, deeds, trans } = props;
+  const { service, actions, trans } = props;
   return (
     <>
       {service.description && <p>{service.description}</p>}
@@ -122,8 +122,10 @@ export function Service(
         ]}
       />
       <Buttons>
-        {deed(trans.__('Insert retrieval'), () => deeds.retrieve(service.name))}
-        {deed(trans.__('Insert training'), () => deeds.train(service.name))}
+        {action(trans.__('Insert retrieval'), () =>
+          actions.retrieve(service.name)
+        )}
+        {action(trans.__('Insert training'), () => actions.train(service.name))}
         {drawn(`service=${service.name}`, props)}
       </Buttons>
       <Models models={service.models} trans={trans} />

@@ -2,21 +2,21 @@
 import { type TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { Feature, Service, View } from './defined';
-import { Model, Operation, Run } from './made';
-import { type IState } from './model';
-import { Buttons, drawn, Facts, type IDeeds } from './parts';
-import { type IRow, kindOf, nameOf } from './rows';
+import { Feature, Service, View } from './details/View';
+import { Model, Operation, Run } from './details/Model';
+import { type IState } from '../model';
+import { Buttons, drawn, Facts, type IActions } from './Facts';
+import { type IListItem, kindOf, nameOf } from '../listItems';
 
-interface IAboutProps {
-  row: IRow;
+interface IDetailsProps {
+  row: IListItem;
   state: IState;
-  deeds: IDeeds;
+  actions: IActions;
   trans: TranslationBundle;
   onBack: () => void;
 }
 
-export function About(props: IAboutProps): React.ReactElement {
+export function Details(props: IDetailsProps): React.ReactElement {
   const { row, trans, onBack } = props;
   const back = React.useRef<HTMLButtonElement>(null);
   React.useEffect(() => back.current?.focus(), [row.id]);
@@ -41,33 +41,33 @@ export function About(props: IAboutProps): React.ReactElement {
   );
 }
 
-function body({ row, state, deeds, trans }: IAboutProps): React.ReactNode {
+function body({ row, state, actions, trans }: IDetailsProps): React.ReactNode {
   const known = state.overview;
   const name = nameOf(row.id);
   switch (row.kind) {
     case 'view': {
       const view = known?.views.find(v => v.name === name);
-      return view && <View view={view} state={state} {...{ deeds, trans }} />;
+      return view && <View view={view} state={state} {...{ actions, trans }} />;
     }
     case 'feature': {
       const [of, feature] = row.id.split(':');
       const view = known?.views.find(v => v.name === of);
-      return view && <Feature {...{ view, feature, deeds, trans }} />;
+      return view && <Feature {...{ view, feature, actions, trans }} />;
     }
     case 'service': {
       const service = known?.services.find(s => s.name === name);
-      return service && <Service {...{ service, deeds, trans }} />;
+      return service && <Service {...{ service, actions, trans }} />;
     }
     case 'model': {
       const model = known?.models.find(m => m.name === name);
-      return model && <Model {...{ model, state, deeds, trans }} />;
+      return model && <Model {...{ model, state, actions, trans }} />;
     }
     case 'run': {
       const run = [...state.mine, ...(state.runs?.runs ?? [])].find(
         r => r.run_id === name
       );
       return run ? (
-        <Run {...{ run, deeds, trans }} />
+        <Run {...{ run, actions, trans }} />
       ) : (
         <p className="fnb-quiet">
           {trans.__('Nothing of this run has reached MLflow yet.')}
@@ -88,7 +88,7 @@ function body({ row, state, deeds, trans }: IAboutProps): React.ReactNode {
               [trans.__('type'), row.about]
             ]}
           />
-          <Buttons>{drawn(row.id, { deeds, trans })}</Buttons>
+          <Buttons>{drawn(row.id, { actions, trans })}</Buttons>
         </>
       );
   }

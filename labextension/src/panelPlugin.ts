@@ -8,14 +8,14 @@ import {
 import { nullTranslator } from '@jupyterlab/translation';
 
 import { Api } from './api';
-import { addDeeds } from './deeds';
-import { ICON, type IOffered, PANEL } from './lab';
+import { addPanelCommands } from './panelCommands';
+import { panelIcon, type IOptionalTokens, PANEL } from './tokens';
 import { PanelModel, type Tab } from './model';
-import { type IKnownVersion, type IRun } from './overview';
+import { type IVersionOverview, type IRun } from './overview';
 import { FeastPanel } from './panel';
-import { type IDeeds } from './parts';
-import { type IRow } from './rows';
-import { LINES, type Remedy } from './sentences';
+import { type IActions } from './components/Facts';
+import { type IListItem } from './listItems';
+import { LINES, type Remedy } from './messages';
 
 export const SETTINGS = 'feast-nb:panel';
 
@@ -23,17 +23,17 @@ export const SETTINGS = 'feast-nb:panel';
 export function addPanel(
   app: JupyterFrontEnd,
   tracker: INotebookTracker,
-  offered: IOffered,
+  offered: IOptionalTokens,
   api = new Api()
 ): FeastPanel {
   const trans = (offered.translator ?? nullTranslator).load('feast_nb');
   const model = new PanelModel(api);
   let mlflow = ''; // the address of MLflow's UI, where the settings name one
-  let seen: IRow | null = null; // the object that the panel shows at a closer look
+  let seen: IListItem | null = null; // the object that the panel shows at a closer look
 
   const run = (command: string, args: Record<string, string> = {}) =>
     void app.commands.execute(`feast-nb:${command}`, args);
-  const deeds: IDeeds = {
+  const actions: IActions = {
     lineage: object => run('show-lineage', { object }),
     impact: object => run('show-impact', { object }),
     retrieve: service => run('insert-retrieval', { service }),
@@ -47,7 +47,7 @@ export function addPanel(
   const panel = new FeastPanel({
     model,
     trans,
-    deeds,
+    actions,
     remedy: remedy => cure(remedy),
     onTab: tab => void offered.state?.save(PANEL, { tab }),
     onShow: row => {
@@ -56,7 +56,7 @@ export function addPanel(
     }
   });
   panel.id = PANEL;
-  panel.title.icon = ICON;
+  panel.title.icon = panelIcon;
   panel.title.caption = trans.__('Feast features and their models');
   panel.node.setAttribute('role', 'region');
   panel.node.setAttribute('aria-label', trans.__('Feast'));
@@ -91,7 +91,7 @@ export function addPanel(
     },
     true
   );
-  addDeeds(app, tracker, offered, {
+  addPanelCommands(app, tracker, offered, {
     ...{ api, model, trans },
     seen: () => seen,
     clicked: () => clicked
@@ -156,7 +156,7 @@ function linkOfRun(run: IRun, base: string): string | null {
 
 function linkOfVersion(
   name: string,
-  of: IKnownVersion,
+  of: IVersionOverview,
   base: string
 ): string | null {
   return base
