@@ -36,11 +36,14 @@ export class NotYet extends Error {
 
 export const SOON = 1000; // milliseconds until a newer answer is asked for
 
+/** What is read of a response. */
+export type IResponse = Pick<Response, 'status' | 'ok' | 'headers' | 'text'>;
+
 type Request = (
   url: string,
   init: RequestInit,
   settings: ServerConnection.ISettings
-) => Promise<Response>;
+) => Promise<IResponse>;
 
 const KEPT = 16_000_000; // characters of answers that are kept
 

@@ -1,12 +1,5 @@
-// Elements and words that every part of an output is made of.
-
-export function element(tag: string, kind: string): HTMLElement {
-  const made = document.createElement(tag);
-  if (kind) {
-    made.className = kind;
-  }
-  return made;
-}
+// Numbers, times and versions as words.
+import { type TranslationBundle } from '@jupyterlab/translation';
 
 export function formatCount(number: number, thing: string): string {
   return `${number.toLocaleString('en')} ${thing}${number === 1 ? '' : 's'}`;
@@ -61,22 +54,20 @@ export function formatRanges(numbers: number[]): string {
   return found.map(span => span.join('–')).join(', ');
 }
 
-/** The head of an output: what it is of, quiet words beside that, and its notes. */
-export function outputHeader(
-  title: string,
-  about: string,
-  notes: readonly string[]
-): HTMLElement {
-  const made = element('div', 'fnb-head');
-  const name = element('b', '');
-  name.textContent = title;
-  const quiet = element('span', 'fnb-quiet');
-  quiet.textContent = about;
-  made.append(name, ' ', quiet);
-  for (const note of notes) {
-    const line = element('div', 'fnb-note');
-    line.textContent = note;
-    made.append(line);
+export function formatRuns(number: number, trans: TranslationBundle): string {
+  return trans._n('%1 run', '%1 runs', number);
+}
+
+/** `3 d`, `12 h`. */
+export function formatDuration(seconds: number): string {
+  for (const [length, unit] of [
+    [86_400, 'd'],
+    [3_600, 'h'],
+    [60, 'min']
+  ] as const) {
+    if (seconds >= length) {
+      return `${+(seconds / length).toFixed(1)} ${unit}`;
+    }
   }
-  return made;
+  return `${seconds} s`;
 }

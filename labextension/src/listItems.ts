@@ -1,14 +1,5 @@
-// What a tab lists, line by line: pure, so that ten thousand lines are no more than an array.
+// A line of a list: what it stands for, and what is said in it.
 import { type TranslationBundle } from '@jupyterlab/translation';
-
-import { type IState, type Tab } from './model';
-import {
-  type IModelOverview,
-  type IViewOverview,
-  type IOperation,
-  type IRun
-} from './overview';
-import { formatAge, formatTime, formatRanges } from './format';
 
 export type Mark = 'unused' | 'stale' | 'gone' | 'running' | 'failed' | 'drift';
 
@@ -33,237 +24,6 @@ export interface IListItem {
   open?: boolean;
   inner?: boolean;
 }
-
-/** The lines of a tab that fit what is searched for; of the views in `open` with their features. */
-export function listItems(
-  state: IState,
-  tab: Tab,
-  search: string,
-  open: ReadonlySet<string>,
-  trans: TranslationBundle
-): IListItem[] {
-  const wanted = search.trim().toLowerCase();
-  switch (tab) {
-    case 'features':
-      return features(state, wanted, open, trans);
-    case 'services':
-      return services(state, trans).filter(row => fits(row, wanted));
-    case 'models':
-      return (state.overview?.models ?? [])
-        .map(of => model(of, trans))
-        .filter(row => fits(row, wanted));
-    case 'runs':
-      return runs(state, wanted, trans);
-    case 'operations':
-      return (state.operations?.operations ?? [])
-        .map((of, place) => operation(of, place, trans))
-        .filter(row => fits(row, wanted));
-  }
-}
-
-function features(
-  state: IState,
-  wanted: string,
-  open: ReadonlySet<string>,
-  trans: TranslationBundle
-): IListItem[] {
-  const { overview } = state;
-  if (!overview) {
-    return [];
-  }
-  // Without MLflow nothing is known to be unused.
-  const known = overview.as_of !== null;
-  const rows: IListItem[] = [];
-  for (const view of overview.views) {
-    const row = viewRow(view, known, trans);
-    const text = [view.description, view.owner, ...Object.values(view.tags)];
-    const own = !wanted || has([view.name, ...text], wanted);
-    const inner = view.features.filter(
-      f => own || has([f.name, `${view.name}:${f.name}`], wanted)
-    );
-    if (!own && !inner.length) {
-      continue;
-    }
-    row.open = open.has(view.name) || (Boolean(wanted) && !own);
-    rows.push(row);
-    if (row.open) {
-      for (const f of inner) {
-        const marks: IListItem['marks'] = [];
-        if (f.gone) {
-          marks.push(['gone', trans.__('gone')]);
-        } else if (known && !f.training && !f.prediction && !f.models) {
-          marks.push(['unused', trans.__('unused')]);
-        }
-        rows.push({
-          id: `${view.name}:${f.name}`,
-          kind: 'feature',
-          name: f.name,
-          about: f.dtype,
-          marks,
-          badges: [],
-          inner: true
-        });
-      }
-    }
-  }
-  const others: [string, IListItem['kind'], Record<string, string>][] = [
-    [trans.__('Entities'), 'entity', overview.entities],
-    [trans.__('Sources'), 'source', overview.sources]
-  ];
-  for (const [title, kind, of] of others) {
-    const names = Object.keys(of).filter(name => has([name], wanted));
-    if (names.length) {
-      rows.push(heading(title, names.length));
-      rows.push(
-        ...names.map(name => plain(kind, `${kind}=${name}`, name, of[name]))
-      );
-    }
-  }
-  return rows;
-}
-
-function viewRow(
-  view: IViewOverview,
-  known: boolean,
-  trans: TranslationBundle
-): IListItem {
-  const marks: IListItem['marks'] = [];
-  if (view.gone) {
-    marks.push(['gone', trans.__('gone')]);
-  } else if (
-    known &&
-    !view.training &&
-    !view.prediction &&
-    !view.models.length
-  ) {
-    marks.push(['unused', trans.__('unused')]);
-  }
-  if (view.stale) {
-    marks.push(['stale', trans.__('stale')]);
-  }
-  const kind = view.kind === 'batch' ? '' : view.kind.replace('_', '-');
-  const count = view.training ? `${view.training.toLocaleString('en')}×` : '';
-  const row = plain(
-    'view',
-    `view=${view.name}`,
-    view.name,
-    [kind, count].filter(Boolean).join(' · ')
-  );
-  return { ...row, marks };
-}
-
-function services(state: IState, trans: TranslationBundle): IListItem[] {
-  return (state.overview?.services ?? []).map(service => {
-    const row = plain(
-      'service',
-      `service=${service.name}`,
-      service.name,
-      `${service.refs.length}`
-    );
-    const badges = service.models.flatMap(m => Object.keys(m.aliases));
-    return {
-      ...row,
-      badges: [...new Set(badges)].slice(0, 3),
-      marks: service.gone ? [['gone', trans.__('gone')]] : []
-    };
-  });
-}
-
-function model(of: IModelOverview, trans: TranslationBundle): IListItem {
-  const aliases = of.versions.flatMap(v => v.aliases);
-  // What is served counts; of a model without an alias its newest version.
-  const served = of.versions.filter(v => v.aliases.length);
-  const drifts = (served.length ? served : of.versions.slice(0, 1)).map(
-    v => v.drift
-  );
-  const grave = GRAVE.find(drift => drifts.includes(drift));
-  const said = grave && drifted(grave, trans);
-  return {
-    ...plain(
-      'model',
-      `model=${of.name}`,
-      of.name,
-      formatRanges(of.versions.map(v => v.version))
-    ),
-    badges: aliases.slice(0, 3),
-    marks: said ? [['drift', said]] : []
-  };
-}
-
-function runs(
-  state: IState,
-  wanted: string,
-  trans: TranslationBundle
-): IListItem[] {
-  const now = new Date().toISOString();
-  const mine = state.mine.map(of => run(of, now, trans));
-  const open = state.kernel?.run;
-  if (open && !state.mine.some(r => r.run_id === open.id)) {
-    mine.unshift({
-      ...plain(
-        'run',
-        `run=${open.id}`,
-        open.name,
-        trans.__('open in this notebook')
-      ),
-      marks: [['running', trans.__('running')]]
-    });
-  }
-  const known = new Set(mine.map(row => row.id));
-  const others = (state.runs?.runs ?? [])
-    .map(of => run(of, now, trans))
-    .filter(row => !known.has(row.id));
-  const rows: IListItem[] = [];
-  for (const [title, of] of [
-    [trans.__('This notebook'), mine],
-    [trans.__('Recent'), others]
-  ] as const) {
-    const found = of.filter(row => fits(row, wanted));
-    if (found.length) {
-      rows.push(heading(title, found.length), ...found);
-    }
-  }
-  return rows;
-}
-
-function run(of: IRun, now: string, trans: TranslationBundle): IListItem {
-  const marks: IListItem['marks'] = [];
-  if (of.status === 'RUNNING') {
-    marks.push(['running', trans.__('running')]);
-  } else if (of.status !== 'FINISHED') {
-    marks.push(['failed', of.status.toLowerCase()]);
-  }
-  const started = formatAge(new Date(of.start_time).toISOString(), now, trans);
-  const what = of.predicts ?? of.feature_service ?? of.counts_as;
-  return {
-    ...plain('run', `run=${of.run_id}`, of.run_name, `${what} · ${started}`),
-    marks,
-    badges: of.registered_models
-      .map(m => `${m.model_name}/${m.version}`)
-      .slice(0, 2)
-  };
-}
-
-function operation(
-  of: IOperation,
-  place: number,
-  trans: TranslationBundle
-): IListItem {
-  const changed = [...of.created, ...of.updated, ...of.deleted, ...of.changed];
-  const names = of.views.length ? of.views : changed;
-  const row = plain(
-    'operation',
-    `operation=${of.at}-${place}`,
-    `${of.what} ${names.slice(0, 3).join(', ')}`,
-    of.at ? formatTime(of.at).slice(5) : ''
-  );
-  return {
-    ...row,
-    marks: of.status === 'FAILED' ? [['failed', trans.__('failed')]] : []
-  };
-}
-
-const GRAVE = ['breaks serving', 'needs retraining']; // the worst first
 
 /** What the registry's changes mean for a model; null where they mean nothing. */
 export function drifted(
@@ -301,7 +61,7 @@ export function kindOf(
   }[kind];
 }
 
-function plain(
+export function plain(
   kind: IListItem['kind'],
   id: string,
   name: string,
@@ -310,14 +70,14 @@ function plain(
   return { id, kind, name, about, marks: [], badges: [] };
 }
 
-function heading(name: string, count: number): IListItem {
+export function heading(name: string, count: number): IListItem {
   return plain('heading', `heading=${name}`, name, count.toLocaleString('en'));
 }
 
-function fits(row: IListItem, wanted: string): boolean {
-  return has([row.name, row.about, ...row.badges], wanted);
+export function fits(item: IListItem, wanted: string): boolean {
+  return has([item.name, item.about, ...item.badges], wanted);
 }
 
-function has(texts: string[], wanted: string): boolean {
+export function has(texts: string[], wanted: string): boolean {
   return texts.some(text => text.toLowerCase().includes(wanted));
 }

@@ -1,7 +1,7 @@
 // A sentence, and a way on, for every reason that there is nothing to show.
 import { type TranslationBundle } from '@jupyterlab/translation';
 
-import { type IState } from './model';
+import { type IState } from './panelState';
 
 export type Remedy = 'refresh' | 'choose' | 'copy-lines' | 'train';
 

@@ -2,53 +2,15 @@
 import { type ISignal, Signal } from '@lumino/signaling';
 
 import { type Api, NotYet, type Query, Refused, SOON } from './api';
+import { type IFront, initialState, type IState, type Tab } from './panelState';
+import { pickRepository } from './pickRepository';
 import {
-  type IKernel,
   type IOperations,
   type IProjectOverview,
   type IRepositories,
-  type IRun,
   type IRuns
-} from './overview';
-import { pickRepository } from './pickRepository';
+} from './records';
 import { type Route } from './routeNames';
-
-export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
-
-/** Why there is nothing to show; the panel has a sentence for each. */
-export type Reason =
-  | 'loading'
-  | 'starting'
-  | 'no-extension'
-  | 'no-server'
-  | 'no-repository'
-  | 'choose'
-  | 'outside'
-  | 'refused';
-
-/** The notebook in front. */
-export interface IFront {
-  path: string;
-  kernel: string | null;
-}
-
-export interface IState {
-  reason: Reason | null;
-  /** What the server said, where the reason is a refusal. */
-  said: string;
-  repositories: IRepositories['repositories'];
-  repo: string | null;
-  kernel: IKernel | null;
-  overview: IProjectOverview | null;
-  runs: IRuns | null;
-  /** Runs of the notebook in front. */
-  mine: IRun[];
-  operations: IOperations | null;
-  /** When what is shown was true. */
-  asOf: string | null;
-  refreshing: boolean;
-  tab: Tab;
-}
 
 const PAGE = 50;
 
@@ -65,20 +27,7 @@ export class PanelModel {
   private disposed = false;
   private found: IRepositories | null = null;
 
-  readonly state: IState = {
-    reason: 'loading',
-    said: '',
-    repositories: [],
-    repo: null,
-    kernel: null,
-    overview: null,
-    runs: null,
-    mine: [],
-    operations: null,
-    asOf: null,
-    refreshing: false,
-    tab: 'features'
-  };
+  readonly state: IState = initialState();
 
   constructor(private readonly api: Api) {}
 

@@ -6,12 +6,12 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 import { SplitPanel, type Widget } from '@lumino/widgets';
 
 import { type Api } from './api';
-import { retrievalCell, scoreCell, trainOnCell } from './cells';
-import { insertBelow } from './insert';
-import { panelIcon, type IOptionalTokens, PANEL } from './tokens';
-import { type PanelModel } from './model';
-import { QueryWidget, objectTab, type TabKind } from './mainAreaTabs';
+import { insertBelow, retrievalCell, scoreCell, trainOnCell } from './cells';
+import { panelIcon } from './icons';
 import { type IListItem, nameOf } from './listItems';
+import { objectTab, QueryWidget, type TabKind } from './mainAreaTabs';
+import { type PanelModel } from './model';
+import { type IOptionalTokens, PANEL } from './tokens';
 
 /** The kinds of objects that can be drawn, that others depend on, that code names. */
 const DRAWN = [

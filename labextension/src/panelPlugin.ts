@@ -8,14 +8,16 @@ import {
 import { nullTranslator } from '@jupyterlab/translation';
 
 import { Api } from './api';
-import { addPanelCommands } from './panelCommands';
-import { panelIcon, type IOptionalTokens, PANEL } from './tokens';
-import { PanelModel, type Tab } from './model';
-import { type IVersionOverview, type IRun } from './overview';
-import { FeastPanel } from './panel';
-import { type IActions } from './components/Facts';
+import { type IActions } from './components/ActionsContext';
+import { panelIcon } from './icons';
 import { type IListItem } from './listItems';
 import { LINES, type Remedy } from './messages';
+import { PanelModel } from './model';
+import { FeastPanel } from './panel';
+import { addPanelCommands } from './panelCommands';
+import { type Tab } from './panelState';
+import { type IRun, type IVersionOverview } from './records';
+import { type IOptionalTokens, PANEL } from './tokens';
 
 export const SETTINGS = 'feast-nb:panel';
 
@@ -34,24 +36,24 @@ export function addPanel(
   const run = (command: string, args: Record<string, string> = {}) =>
     void app.commands.execute(`feast-nb:${command}`, args);
   const actions: IActions = {
-    lineage: object => run('show-lineage', { object }),
-    impact: object => run('show-impact', { object }),
-    retrieve: service => run('insert-retrieval', { service }),
-    train: service => run('insert-train-on', { service }),
-    score: of => run('insert-score', { model: of }),
-    copy: reference => run('copy-reference', { reference }),
-    web: url => run('open-mlflow', { url }),
-    link: of => linkOfRun(of, mlflow),
-    version: (name, of) => linkOfVersion(name, of, mlflow)
+    showLineage: object => run('show-lineage', { object }),
+    showImpact: object => run('show-impact', { object }),
+    insertRetrieval: service => run('insert-retrieval', { service }),
+    insertTraining: service => run('insert-train-on', { service }),
+    insertScoring: of => run('insert-score', { model: of }),
+    copyReference: reference => run('copy-reference', { reference }),
+    openInMlflow: url => run('open-mlflow', { url }),
+    urlOfRun: of => urlOfRun(of, mlflow),
+    urlOfVersion: (name, of) => urlOfVersion(name, of, mlflow)
   };
   const panel = new FeastPanel({
     model,
     trans,
     actions,
-    remedy: remedy => cure(remedy),
+    onRemedy: remedy => cure(remedy),
     onTab: tab => void offered.state?.save(PANEL, { tab }),
-    onShow: row => {
-      seen = row;
+    onShow: item => {
+      seen = item;
       app.commands.notifyCommandChanged();
     }
   });
@@ -92,7 +94,9 @@ export function addPanel(
     true
   );
   addPanelCommands(app, tracker, offered, {
-    ...{ api, model, trans },
+    api,
+    model,
+    trans,
     seen: () => seen,
     clicked: () => clicked
   });
@@ -148,13 +152,13 @@ function follow(tracker: INotebookTracker, model: PanelModel): void {
   tell();
 }
 
-function linkOfRun(run: IRun, base: string): string | null {
+function urlOfRun(run: IRun, base: string): string | null {
   return base
     ? `${base}/#/experiments/${run.experiment_id}/runs/${run.run_id}`
     : run.mlflow_url;
 }
 
-function linkOfVersion(
+function urlOfVersion(
   name: string,
   of: IVersionOverview,
   base: string

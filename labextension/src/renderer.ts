@@ -5,9 +5,10 @@ import {
 } from '@jupyterlab/rendermime';
 import { Panel, Widget } from '@lumino/widgets';
 
-import { type ILineage, type IUsage, unreadable } from './records';
-import { showUsage } from './usageTable';
 import { LineageView } from './lineage/LineageView';
+import { type ILineage, type IUsage } from './records';
+import { unreadable } from './schema';
+import { showUsage } from './usageTable';
 
 export const MIME = 'application/vnd.feast-nb.v1+json';
 
@@ -34,15 +35,14 @@ export class OutputRenderer extends Panel implements IRenderMime.IRenderer {
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     this.clear();
-    const record = model.data[MIME] as { kind?: unknown } | null | undefined;
-    const kind = unreadable(record) === null ? record?.kind : undefined;
-    if (kind === 'lineage' || kind === 'usage') {
+    const record: unknown = model.data[MIME];
+    if (isDrawn(record)) {
       const host = new Widget();
       this.addWidget(host);
-      if (kind === 'lineage') {
-        this.drawn = new LineageView(host.node, record as unknown as ILineage);
+      if (record.kind === 'lineage') {
+        this.drawn = new LineageView(host.node, record);
       } else {
-        showUsage(host.node, record as unknown as IUsage);
+        showUsage(host.node, record);
       }
       return;
     }
@@ -71,4 +71,12 @@ export class OutputRenderer extends Panel implements IRenderMime.IRenderer {
       widget.dispose();
     }
   }
+}
+
+/** Whether a record is one of those that are drawn here. */
+function isDrawn(record: unknown): record is ILineage | IUsage {
+  return (
+    unreadable(record) === null &&
+    ['lineage', 'usage'].includes((record as { kind: string }).kind)
+  );
 }

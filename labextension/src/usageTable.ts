@@ -1,12 +1,6 @@
 // The use of features as a table that sorts by any of its columns.
-import {
-  formatAge,
-  formatCount,
-  element,
-  outputHeader,
-  formatTime,
-  formatRanges
-} from './format';
+import { button, element, outputHeader } from './dom';
+import { formatAge, formatCount, formatRanges, formatTime } from './format';
 import { type IFeatureUsage, type IModelUse, type IUsage } from './records';
 
 interface IColumn {
@@ -178,11 +172,7 @@ class Table {
       if (n === this.sorted) {
         cell.setAttribute('aria-sort', this.down ? 'descending' : 'ascending');
       }
-      const press = document.createElement('button');
-      press.type = 'button';
-      press.textContent = column.name;
-      press.addEventListener('click', () => this.sort(n));
-      cell.append(press);
+      cell.append(button(column.name, '', () => this.sort(n)));
       row.append(cell);
     });
     const head = element('thead', '');
@@ -192,14 +182,13 @@ class Table {
     table.append(caption, head, body);
     this.node.replaceChildren(table);
     if (this.uses.length > this.shown) {
-      const more = document.createElement('button');
-      more.type = 'button';
-      more.textContent = `${(this.uses.length - this.shown).toLocaleString('en')} more`;
-      more.addEventListener('click', () => {
-        this.shown *= 4;
-        this.fill();
-      });
-      this.node.append(more);
+      const more = `${(this.uses.length - this.shown).toLocaleString('en')} more`;
+      this.node.append(
+        button(more, '', () => {
+          this.shown *= 4;
+          this.fill();
+        })
+      );
     }
   }
 

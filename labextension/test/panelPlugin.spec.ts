@@ -2,13 +2,12 @@
 import { type JupyterFrontEnd } from '@jupyterlab/application';
 import { type INotebookTracker } from '@jupyterlab/notebook';
 import { CommandRegistry } from '@lumino/commands';
-import { type MenuSvg } from '@jupyterlab/ui-components';
 import { Signal } from '@lumino/signaling';
 import { beforeEach, expect, test } from 'vitest';
 
-import { type Api } from '../src/api';
-import { type IOptionalTokens, PANEL } from '../src/tokens';
 import { addPanel } from '../src/panelPlugin';
+import { type IOptionalTokens, PANEL } from '../src/tokens';
+import { FakeServer, partOf } from './fakes';
 
 const NONE: IOptionalTokens = {
   palette: null,
@@ -31,18 +30,16 @@ let menu: IItem[];
 let inserted: string[];
 
 function app(): JupyterFrontEnd {
-  return {
+  return partOf<JupyterFrontEnd>({
     commands,
-    contextMenu: {
-      addItem: (item: IItem) => menu.push(item)
-    } as unknown as MenuSvg,
+    contextMenu: { addItem: (item: IItem) => menu.push(item) },
     shell: {
       add: (widget: { id: string }, area: string) =>
         added.push(`${area} ${widget.id}`),
       activateById: () => undefined,
       widgets: () => []
     }
-  } as unknown as JupyterFrontEnd;
+  });
 }
 
 function tracker(notebook: boolean): INotebookTracker {
@@ -59,11 +56,10 @@ function tracker(notebook: boolean): INotebookTracker {
     scrollToItem: () => Promise.resolve(),
     activate: () => undefined
   };
-  const found = {
-    currentWidget: notebook ? { id: 'n', content } : null
-  } as unknown as INotebookTracker;
-  Object.assign(found, { currentChanged: new Signal(found) });
-  return found;
+  return partOf<INotebookTracker>({
+    currentWidget: notebook ? { id: 'n', content } : null,
+    currentChanged: new Signal({})
+  });
 }
 
 beforeEach(() => {
@@ -75,7 +71,7 @@ beforeEach(() => {
 
 /** A line of the panel, after a right click on it. */
 function rightClicked(id: string): HTMLElement {
-  const panel = addPanel(app(), tracker(true), NONE, {} as Api);
+  const panel = addPanel(app(), tracker(true), NONE, new FakeServer().api);
   const line = document.createElement('div');
   line.dataset.fnbId = id;
   panel.node.append(line);
@@ -84,13 +80,13 @@ function rightClicked(id: string): HTMLElement {
 }
 
 test('the panel stands on the left, and activation waits for nothing', () => {
-  addPanel(app(), tracker(true), NONE, {} as Api);
+  addPanel(app(), tracker(true), NONE, new FakeServer().api);
 
   expect(added).toEqual([`left ${PANEL}`]);
 });
 
 test('a command of an object is disabled until one is known', () => {
-  addPanel(app(), tracker(true), NONE, {} as Api);
+  addPanel(app(), tracker(true), NONE, new FakeServer().api);
 
   expect(commands.isEnabled('feast-nb:insert-retrieval')).toBe(false);
   expect(
@@ -118,7 +114,7 @@ test('the palette knows nothing of a line that was right-clicked before', () => 
 });
 
 test('without a notebook nothing is inserted', () => {
-  addPanel(app(), tracker(false), NONE, {} as Api);
+  addPanel(app(), tracker(false), NONE, new FakeServer().api);
 
   expect(
     commands.isEnabled('feast-nb:insert-train-on', { service: 'activity' })

@@ -1,73 +1,84 @@
 // One object at a closer look: its facts, who depends on it, and what can be done with it.
-import { type TranslationBundle } from '@jupyterlab/translation';
+import { caretLeftIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { Feature, Service, View } from './details/View';
-import { Model, Operation, Run } from './details/Model';
-import { type IState } from '../model';
-import { Buttons, drawn, Facts, type IActions } from './Facts';
 import { type IListItem, kindOf, nameOf } from '../listItems';
+import { type IState } from '../panelState';
+import { ButtonRow, GraphButtons } from './ActionButton';
+import { Feature } from './details/Feature';
+import { Model } from './details/Model';
+import { Operation } from './details/Operation';
+import { Run } from './details/Run';
+import { Service } from './details/Service';
+import { View } from './details/View';
+import { Facts } from './Facts';
+import { useTranslation } from './TranslatorContext';
 
 interface IDetailsProps {
-  row: IListItem;
+  item: IListItem;
   state: IState;
-  actions: IActions;
-  trans: TranslationBundle;
-  onBack: () => void;
 }
 
-export function Details(props: IDetailsProps): React.ReactElement {
-  const { row, trans, onBack } = props;
+export function Details(
+  props: IDetailsProps & { onBack: () => void }
+): React.ReactElement {
+  const { item, onBack } = props;
+  const trans = useTranslation();
   const back = React.useRef<HTMLButtonElement>(null);
-  React.useEffect(() => back.current?.focus(), [row.id]);
+  React.useEffect(() => back.current?.focus(), [item.id]);
   return (
-    <section className="fnb-object" aria-label={row.name}>
+    <section className="fnb-object" aria-label={item.name}>
       <header>
         <button
           ref={back}
-          className="fnb-button"
+          className="fnb-button fnb-icon-button"
           onClick={onBack}
+          title={trans.__('Back to the list')}
           aria-label={trans.__('Back to the list')}
         >
-          ←
+          <caretLeftIcon.react tag="span" elementSize="normal" />
         </button>
-        <span className="fnb-kind">{kindOf(row.kind, trans)}</span>
-        <b className="fnb-name" title={row.name}>
-          {row.name}
+        <span className="fnb-kind">{kindOf(item.kind, trans)}</span>
+        <b className="fnb-name" title={item.name}>
+          {item.name}
         </b>
       </header>
-      <div className="fnb-scroll">{body(props)}</div>
+      <div className="fnb-scroll">
+        <Body {...props} />
+      </div>
     </section>
   );
 }
 
-function body({ row, state, actions, trans }: IDetailsProps): React.ReactNode {
-  const known = state.overview;
-  const name = nameOf(row.id);
-  switch (row.kind) {
+/** Nothing where the object is no longer known. */
+function Body({ item, state }: IDetailsProps): React.ReactElement | null {
+  const trans = useTranslation();
+  const overview = state.overview;
+  const name = nameOf(item.id);
+  switch (item.kind) {
     case 'view': {
-      const view = known?.views.find(v => v.name === name);
-      return view && <View view={view} state={state} {...{ actions, trans }} />;
+      const view = overview?.views.find(v => v.name === name);
+      return view ? <View view={view} state={state} /> : null;
     }
     case 'feature': {
-      const [of, feature] = row.id.split(':');
-      const view = known?.views.find(v => v.name === of);
-      return view && <Feature {...{ view, feature, actions, trans }} />;
+      const [of, feature] = item.id.split(':');
+      const view = overview?.views.find(v => v.name === of);
+      return view ? <Feature view={view} name={feature} /> : null;
     }
     case 'service': {
-      const service = known?.services.find(s => s.name === name);
-      return service && <Service {...{ service, actions, trans }} />;
+      const service = overview?.services.find(s => s.name === name);
+      return service ? <Service service={service} /> : null;
     }
     case 'model': {
-      const model = known?.models.find(m => m.name === name);
-      return model && <Model {...{ model, state, actions, trans }} />;
+      const model = overview?.models.find(m => m.name === name);
+      return model ? <Model model={model} state={state} /> : null;
     }
     case 'run': {
       const run = [...state.mine, ...(state.runs?.runs ?? [])].find(
         r => r.run_id === name
       );
       return run ? (
-        <Run {...{ run, actions, trans }} />
+        <Run run={run} />
       ) : (
         <p className="fnb-quiet">
           {trans.__('Nothing of this run has reached MLflow yet.')}
@@ -75,20 +86,22 @@ function body({ row, state, actions, trans }: IDetailsProps): React.ReactNode {
       );
     }
     case 'operation': {
-      const place = Number(row.id.split('-').pop());
-      const done = state.operations?.operations[place];
-      return done && <Operation {...{ done, trans }} />;
+      const place = Number(item.id.split('-').pop());
+      const operation = state.operations?.operations[place];
+      return operation ? <Operation operation={operation} /> : null;
     }
     default:
       return (
         <>
           <Facts
-            of={[
-              [kindOf(row.kind, trans), name],
-              [trans.__('type'), row.about]
+            facts={[
+              [kindOf(item.kind, trans), name],
+              [trans.__('type'), item.about]
             ]}
           />
-          <Buttons>{drawn(row.id, { actions, trans })}</Buttons>
+          <ButtonRow>
+            <GraphButtons id={item.id} />
+          </ButtonRow>
         </>
       );
   }

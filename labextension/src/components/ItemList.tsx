@@ -1,4 +1,5 @@
 // A long list of which only what is seen is drawn; one stop for Tab, arrow keys within.
+import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { List, type RowComponentProps, useListRef } from 'react-window';
 
@@ -7,52 +8,52 @@ import { type IListItem } from '../listItems';
 const HEIGHT = 28;
 
 interface IListProps {
-  rows: IListItem[];
+  items: IListItem[];
   label: string;
   /** How tall it is where nothing has been laid out yet. */
   height?: number;
-  onOpen: (row: IListItem) => void;
-  onToggle: (row: IListItem) => void;
+  onOpen: (item: IListItem) => void;
+  onToggle: (item: IListItem) => void;
 }
 
 interface ILineProps {
-  rows: IListItem[];
+  items: IListItem[];
   active: number;
   prefix: string;
   onPick: (place: number) => void;
-  onToggle: (row: IListItem) => void;
+  onToggle: (item: IListItem) => void;
 }
 
 export function ItemList(props: IListProps): React.ReactElement {
-  const { rows, label, onOpen, onToggle } = props;
+  const { items, label, onOpen, onToggle } = props;
   const prefix = React.useId();
   const list = useListRef(null);
   const [picked, setPicked] = React.useState(0);
-  const active = Math.min(picked, rows.length - 1);
+  const active = Math.min(picked, items.length - 1);
 
   const go = (place: number) => {
-    const next = Math.max(0, Math.min(place, rows.length - 1));
+    const next = Math.max(0, Math.min(place, items.length - 1));
     setPicked(next);
     list.current?.scrollToRow({ index: next, align: 'auto' });
   };
   const key = (event: React.KeyboardEvent) => {
-    const row = rows[active];
+    const item = items[active];
     const moves: Record<string, number> = {
       ArrowDown: active + 1,
       ArrowUp: active - 1,
       PageDown: active + 15,
       PageUp: active - 15,
       Home: 0,
-      End: rows.length - 1
+      End: items.length - 1
     };
     if (event.key in moves) {
       go(moves[event.key]);
     } else if (event.key === 'Enter' || event.key === ' ') {
-      onOpen(row);
-    } else if (event.key === 'ArrowRight' && row.open === false) {
-      onToggle(row);
-    } else if (event.key === 'ArrowLeft' && row.open) {
-      onToggle(row);
+      onOpen(item);
+    } else if (event.key === 'ArrowRight' && item.open === false) {
+      onToggle(item);
+    } else if (event.key === 'ArrowLeft' && item.open) {
+      onToggle(item);
     } else {
       return;
     }
@@ -69,17 +70,17 @@ export function ItemList(props: IListProps): React.ReactElement {
       tabIndex={0}
       onKeyDown={key}
       defaultHeight={props.height}
-      rowCount={rows.length}
+      rowCount={items.length}
       rowHeight={HEIGHT}
       rowComponent={Line}
       rowProps={{
-        rows,
+        items,
         active,
         prefix,
         onToggle,
         onPick: place => {
           setPicked(place);
-          onOpen(rows[place]);
+          onOpen(items[place]);
         }
       }}
     />
@@ -87,52 +88,56 @@ export function ItemList(props: IListProps): React.ReactElement {
 }
 
 function Line(props: RowComponentProps<ILineProps>): React.ReactElement {
-  const { index, style, rows, active, prefix, ariaAttributes } = props;
-  const row = rows[index];
-  const reference = row.kind === 'feature';
+  const { index, style, items, active, prefix, ariaAttributes } = props;
+  const item = items[index];
+  const reference = item.kind === 'feature';
   return (
     <div
       {...ariaAttributes}
       id={`${prefix}${index}`}
       role="option"
       aria-selected={index === active}
-      aria-disabled={row.kind === 'heading' || undefined}
-      className={`fnb-row fnb-row-${row.kind}${index === active ? ' fnb-active' : ''}${row.inner ? ' fnb-inner' : ''}`}
+      aria-disabled={item.kind === 'heading' || undefined}
+      className={`fnb-row fnb-row-${item.kind}${index === active ? ' fnb-active' : ''}${item.inner ? ' fnb-inner' : ''}`}
       style={style}
-      data-fnb-id={row.id}
-      data-fnb-kind={row.kind}
+      data-fnb-id={item.id}
+      data-fnb-kind={item.kind}
       draggable={reference}
-      title={row.id.replace(/^(run|operation)=.*/, row.name)}
+      title={item.id.replace(/^(run|operation)=.*/, item.name)}
       onDragStart={event => {
-        event.dataTransfer.setData('text/plain', `"${row.id}"`);
+        event.dataTransfer.setData('text/plain', `"${item.id}"`);
         event.dataTransfer.effectAllowed = 'copy';
       }}
       onClick={() => props.onPick(index)}
     >
-      {row.open === undefined ? null : (
+      {item.open === undefined ? null : (
         <span
           className="fnb-caret"
           aria-hidden="true"
           onClick={event => {
             event.stopPropagation();
-            props.onToggle(row);
+            props.onToggle(item);
           }}
         >
-          {row.open ? '▾' : '▸'}
+          {item.open ? (
+            <caretDownIcon.react tag="span" />
+          ) : (
+            <caretRightIcon.react tag="span" />
+          )}
         </span>
       )}
-      <span className="fnb-name">{row.name}</span>
-      {row.badges.map(badge => (
+      <span className="fnb-name">{item.name}</span>
+      {item.badges.map(badge => (
         <span key={badge} className="fnb-badge">
           {badge}
         </span>
       ))}
-      {row.marks.map(([mark, said]) => (
+      {item.marks.map(([mark, said]) => (
         <span key={mark} className={`fnb-flag fnb-flag-${mark}`}>
           {said}
         </span>
       ))}
-      <span className="fnb-about">{row.about}</span>
+      <span className="fnb-about">{item.about}</span>
     </div>
   );
 }

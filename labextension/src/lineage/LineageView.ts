@@ -1,10 +1,19 @@
 // The drawing as people use it: pan, zoom, search, the details of what is clicked, export.
-import { details } from './details';
-import { draw, type IDrawingState, type IViewport, subtitle } from './canvas';
-import { BOX, Graph } from './graph';
-import { formatCount, element, outputHeader, formatTime } from '../format';
-import { save } from './svg';
+import { element, outputHeader } from '../dom';
+import { formatCount, formatTime } from '../format';
 import { type ILineage, type INode } from '../records';
+import { draw, type IDrawingState, subtitle } from './canvas';
+import { details } from './details';
+import { Graph } from './graph';
+import { GraphToolbar } from './GraphToolbar';
+import { save } from './svg';
+import {
+  fitted,
+  type ISize,
+  type IViewport,
+  revealed,
+  zoomed
+} from './viewport';
 
 const TALLEST = 460;
 const HINT =
@@ -16,8 +25,7 @@ export class LineageView {
   private readonly canvas = document.createElement('canvas');
   private readonly aside = document.createElement('div');
   private readonly said = document.createElement('div');
-  private readonly search = document.createElement('input');
-  private readonly hits = document.createElement('span');
+  private readonly toolbar: GraphToolbar;
   private readonly undo: (() => void)[] = [];
   private view: IViewport = { x: 4, y: 4, scale: 1 };
   private look: IDrawingState = {
@@ -36,6 +44,13 @@ export class LineageView {
     private readonly onSelect: (id: string) => void = () => undefined
   ) {
     this.graph = new Graph(record);
+    this.toolbar = new GraphToolbar({
+      search: text => this.find(text),
+      step: by => this.next(by),
+      zoom: by => this.zoom(by),
+      fit: () => this.fit(),
+      save: kind => save(this.graph, kind)
+    });
     host.classList.add('fnb-lineage');
     host.setAttribute('role', 'group');
     host.setAttribute('aria-label', `Lineage of ${record.title}`);
@@ -48,7 +63,7 @@ export class LineageView {
     const asOf = record.as_of ? ` · as of ${formatTime(record.as_of)} UTC` : '';
     const about = formatCount(record.nodes.length, 'object') + asOf;
     const top = outputHeader(record.title, about, record.notes);
-    host.replaceChildren(top, this.toolbar(), main, this.said);
+    host.replaceChildren(top, this.toolbar.node, main, this.said);
     this.prepareCanvas(record);
     this.fit();
   }
@@ -65,32 +80,6 @@ export class LineageView {
   }
 
   // ------------------------------------------------------------- what is there
-
-  private toolbar(): HTMLElement {
-    const bar = element('div', 'fnb-toolbar');
-    this.search.type = 'search';
-    this.search.placeholder = 'Find';
-    this.search.setAttribute('aria-label', 'Find an object');
-    this.search.addEventListener('input', () => this.find());
-    this.search.addEventListener('keydown', event => {
-      // The notebook has keys of its own for what is typed here.
-      event.stopPropagation();
-      if (event.key === 'Enter') {
-        this.next(event.shiftKey ? -1 : 1);
-      }
-    });
-    this.hits.className = 'fnb-quiet';
-    bar.append(
-      this.search,
-      this.hits,
-      button('+', 'Zoom in', () => this.zoom(1.25)),
-      button('−', 'Zoom out', () => this.zoom(0.8)),
-      button('Fit', 'Show all of it', () => this.fit()),
-      button('SVG', 'Save as SVG', () => save(this.graph, 'svg')),
-      button('PNG', 'Save as PNG', () => save(this.graph, 'png'))
-    );
-    return bar;
-  }
 
   private prepareCanvas(record: ILineage): void {
     const { canvas } = this;
@@ -167,29 +156,21 @@ export class LineageView {
     this.canvas.dataset.view = `${x} ${y} ${scale}`;
   }
 
-  private size(): { width: number; height: number } {
+  private size(): ISize {
     return { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
   }
 
   /** All of it in sight, no larger than it is; a large graph from its left. */
   private fit(): void {
     this.moved = false;
-    const { width: wide, height: high } = this.graph.record;
-    const tall = `${Math.min(TALLEST, Math.max(90, high + 16))}px`;
+    const { height } = this.graph.record;
+    const tall = `${Math.min(TALLEST, Math.max(90, height + 16))}px`;
     if (this.canvas.style.height !== tall) {
       this.canvas.style.height = tall;
     }
     cancelAnimationFrame(this.asked);
     this.asked = requestAnimationFrame(() => {
-      const { width, height } = this.size();
-      const scale = Math.min(
-        1,
-        (width - 12) / Math.max(wide, 1),
-        (height - 12) / Math.max(high, 1)
-      );
-      this.view = { scale: Math.max(scale, 0.05), x: 6, y: 6 };
-      const shown = high * this.view.scale;
-      this.view.y = Math.max(6, (height - shown) / 2);
+      this.view = fitted(this.graph.record, this.size());
       this.paint();
     });
   }
@@ -197,14 +178,7 @@ export class LineageView {
   private zoom(by: number, x?: number, y?: number): void {
     this.moved = true;
     const { width, height } = this.size();
-    const [atX, atY] = [x ?? width / 2, y ?? height / 2];
-    const scale = Math.min(4, Math.max(0.03, this.view.scale * by));
-    const ratio = scale / this.view.scale;
-    this.view = {
-      scale,
-      x: atX - (atX - this.view.x) * ratio,
-      y: atY - (atY - this.view.y) * ratio
-    };
+    this.view = zoomed(this.view, by, x ?? width / 2, y ?? height / 2);
     this.later();
   }
 
@@ -322,23 +296,14 @@ export class LineageView {
     if (!node) {
       return;
     }
-    const { width, height } = this.size();
-    const { scale } = this.view;
-    const x = node.x * scale + this.view.x;
-    const y = node.y * scale + this.view.y;
-    if (x < 0 || x + BOX.width * scale > width) {
-      this.view.x += width / 2 - x - (BOX.width * scale) / 2;
-    }
-    if (y < 0 || y + BOX.height * scale > height) {
-      this.view.y += height / 2 - y;
-    }
+    this.view = revealed(this.view, node, this.size());
     this.later();
   }
 
-  private find(): void {
-    const found = this.graph.search(this.search.value);
+  private find(text: string): void {
+    const found = this.graph.search(text);
     this.look.found = new Set(found);
-    this.hits.textContent = this.search.value ? `${found.length} found` : '';
+    this.toolbar.showHits(found.length);
     this.later();
   }
 
@@ -350,14 +315,4 @@ export class LineageView {
       this.reveal();
     }
   }
-}
-
-function button(text: string, label: string, pressed: () => void): HTMLElement {
-  const made = document.createElement('button');
-  made.type = 'button';
-  made.textContent = text;
-  made.title = label;
-  made.setAttribute('aria-label', label);
-  made.addEventListener('click', pressed);
-  return made;
 }

@@ -1,9 +1,10 @@
-// A graph as a picture: on a canvas, which stays quick at thousands of nodes, and as an SVG file.
-import { BOX, type Graph } from './graph';
+// A graph on a canvas, which stays quick at thousands of nodes.
 import { type INode } from '../records';
+import { BOX, type Graph } from './graph';
+import { type IViewport } from './viewport';
 
 /** Mid tones under white text, as in the pictures that Python draws. */
-export const COLOURS: Record<string, string> = {
+const COLOURS: Record<string, string> = {
   source: '#5f6b7a',
   entity: '#7a6a4f',
   view: '#2f6f9f',
@@ -12,16 +13,10 @@ export const COLOURS: Record<string, string> = {
   model: '#a4503c',
   prediction: '#8a6d1f'
 };
-// XML takes none of them, and a name may hold any.
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f\ud800-\udfff\ufffe\uffff]/g;
 const OTHER = '#6b6b6b';
 
-/** Which part of the picture is seen: its place in pixels of the canvas, and how large. */
-export interface IViewport {
-  x: number;
-  y: number;
-  scale: number;
+export function colourOf(node: INode): string {
+  return COLOURS[node.kind] ?? OTHER;
 }
 
 export interface IDrawingState {
@@ -122,7 +117,7 @@ type Curve = (
   y: number
 ) => void;
 
-function trace(points: [number, number][], curve: Curve): void {
+export function trace(points: [number, number][], curve: Curve): void {
   for (let n = 1; n < points.length; n++) {
     const [[x1, y1], [x2, y2]] = [points[n - 1], points[n]];
     const middle = (x1 + x2) / 2;
@@ -137,7 +132,7 @@ function drawNode(
   look: IDrawingState,
   scale: number
 ): void {
-  const colour = COLOURS[node.kind] ?? OTHER;
+  const colour = colourOf(node);
   context.globalAlpha = look.lit === null || look.lit.has(place) ? 1 : 0.3;
   if (node.count > 1) {
     context.save();
@@ -190,52 +185,6 @@ export function subtitle(node: INode): string {
     .join(' · ');
 }
 
-function cut(text: string, most: number): string {
+export function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
-
-/** The whole graph as an SVG file. */
-export function toSvg(graph: Graph, ink: string): string {
-  const { width, height } = graph.record;
-  const edges = graph.record.edges.map((_, edge) => {
-    const points = graph.points(edge);
-    const parts = [`M${points[0].map(Math.round).join(' ')}`];
-    trace(points, (...numbers) =>
-      parts.push(`C${numbers.map(Math.round).join(' ')}`)
-    );
-    return parts.join('');
-  });
-  const nodes = graph.nodes.map(node => {
-    const colour = COLOURS[node.kind] ?? OTHER;
-    const sub = subtitle(node);
-    const fill = node.gone
-      ? `fill="none" stroke="${ink}" stroke-dasharray="4 3"`
-      : `fill="${colour}"`;
-    const text = `fill="${node.gone ? ink : '#fff'}"`;
-    const lines = [
-      `<text x="9" y="${sub ? 15 : 21}" ${text}>${escaped(cut(node.label, 27))}</text>`,
-      sub
-        ? `<text x="9" y="28" font-size="10" ${text}>${escaped(cut(sub, 34))}</text>`
-        : ''
-    ];
-    return (
-      `<g transform="translate(${Math.round(node.x)} ${Math.round(node.y)})">` +
-      `<rect width="${BOX.width}" height="${BOX.height}" rx="5" ${fill}/>${lines.join('')}</g>`
-    );
-  });
-  const [w, h] = [Math.ceil(width) + 8, Math.ceil(height) + 8];
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 -4 ${w} ${h}" width="${w}" height="${h}" ` +
-    `font-family="system-ui,sans-serif" font-size="12"><path d="${edges.join('')}" fill="none" ` +
-    `stroke="${ink}" stroke-opacity=".7"/>${nodes.join('')}</svg>`
-  );
-}
-
-function escaped(text: string): string {
-  return text
-    .replace(CONTROL, '\ufffd')
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/>/g, '&gt;')
-    .replace(/"/g, '&quot;');
 }

@@ -1,7 +1,8 @@
 // What is known of an object: its facts, its runs where it stands for several, its link.
-import { subtitle } from './canvas';
-import { formatCount, element, formatTime } from '../format';
+import { element } from '../dom';
+import { formatCount, formatTime } from '../format';
 import { type INode } from '../records';
+import { subtitle } from './canvas';
 
 /** What is known of a node: its facts, its runs where it stands for several, its link. */
 export function details(node: INode, around: string): HTMLElement[] {
