@@ -66,10 +66,10 @@ def panel() -> list[Line]:
                     "() => void window.jupyterapp.commands.execute('feast-nb:open-panel')"
                 )
                 page.wait_for_selector(".fnb-panel .fnb-row", timeout=60_000)
-                page.locator(".fnb-search").fill("f")
+                page.locator(".fnb-search input").fill("f")
                 page.wait_for_timeout(500)
                 features = page.evaluate(SCROLL, 2)
-                page.locator(".fnb-search").fill("")
+                page.locator(".fnb-search input").fill("")
                 page.locator("[data-tab=models]").click()
                 page.locator(".fnb-row-model").first.wait_for(timeout=60_000)
                 page.wait_for_timeout(500)

@@ -88,35 +88,6 @@ def asked_once(jp_fetch: Any) -> Any:
     return ask
 
 
-# What a worker does when it imports Feast: it waits for the file `open`, or it ends.
-AT_THE_IMPORT_OF_FEAST = """\
-import os, sys, time
-from pathlib import Path
-
-HERE = Path(__file__).parent
-
-class Gate:
-    def find_spec(self, name, *_):
-        if name == "feast":
-            if (HERE / "dead").exists():
-                os._exit(1)
-            while not (HERE / "open").exists():
-                time.sleep(0.05)
-
-sys.meta_path.insert(0, Gate())
-"""
-
-
-@pytest.fixture
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A worker imports Feast only once the file `open` is in this folder."""
-    folder = tmp_path / "gate"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(AT_THE_IMPORT_OF_FEAST)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.getenv("PYTHONPATH", "")]))
-    return folder
-
-
 def worker_of(app: Any) -> Any:
     """The worker process, as the server holds it."""
     return app.web_app.settings["feast_nb_worker"]
