@@ -66,10 +66,10 @@ def panel() -> list[Line]:
                     "() => void window.jupyterapp.commands.execute('feast-nb:open-panel')"
                 )
                 page.wait_for_selector(".fnb-panel .fnb-row", timeout=60_000)
-                page.locator(".fnb-search").fill("f")
+                page.locator(".fnb-search input").fill("f")
                 page.wait_for_timeout(500)
                 features = page.evaluate(SCROLL, 2)
-                page.locator(".fnb-search").fill("")
+                page.locator(".fnb-search input").fill("")
                 page.locator("[data-tab=models]").click()
                 page.locator(".fnb-row-model").first.wait_for(timeout=60_000)
                 page.wait_for_timeout(500)
@@ -114,8 +114,11 @@ def _project(root: Path) -> None:
 
 def _ask(lab: Lab, headers: dict[str, str] | None = None, route: str = "catalog") -> Any:
     url = f"{lab.url}/feast-nb/api/{route}?token={TOKEN}"
-    with urlopen(Request(url, headers=headers or {}), timeout=120) as answer:
-        return answer.headers, json.loads(answer.read())
+    while True:
+        with urlopen(Request(url, headers=headers or {}), timeout=120) as answer:
+            if answer.status != 202:
+                return answer.headers, json.loads(answer.read())
+        time.sleep(0.05)  # the worker is starting
 
 
 def _seconds(lab: Lab, headers: dict[str, str] | None = None) -> float:

@@ -398,3 +398,32 @@ def read_json(client: Any, run_id: str, path: str) -> Any:
     import json
 
     return json.loads(Path(client.download_artifacts(run_id, path)).read_text())
+
+
+# What a worker does when it imports Feast: it waits for the file `open`, or it ends.
+AT_THE_IMPORT_OF_FEAST = """\
+import os, sys, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+class Gate:
+    def find_spec(self, name, *_):
+        if name == "feast":
+            if (HERE / "dead").exists():
+                os._exit(1)
+            while not (HERE / "open").exists():
+                time.sleep(0.05)
+
+sys.meta_path.insert(0, Gate())
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is started imports Feast only once the file `open` is in this folder."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(AT_THE_IMPORT_OF_FEAST)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.getenv("PYTHONPATH", "")]))
+    return folder

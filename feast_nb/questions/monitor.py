@@ -276,6 +276,13 @@ def follow_requests() -> None:
     http.follow(Patches())
 
 
+def load_libraries() -> None:
+    """Import Feast and MLflow. What cannot be imported is told where a question needs it."""
+    for load in (store.load_feast, runs.load_mlflow):
+        with contextlib.suppress(Exception):
+            load()
+
+
 def _urls(ui: str) -> Callable[[str], str | None]:
     """The address of `name/3` in MLflow's UI, for thousands of them."""
     if runs.web(ui) is None:

@@ -14,42 +14,54 @@ from pathlib import Path
 from typing import Any
 
 from ..paths import cache_folder
+from . import route_names
 from .worker_process import Reply
 
 FRESH = 2.0  # seconds within which an answer is not asked for again
-_KEPT = 64  # answers kept in memory
-_ON_DISK = ("catalog", "operations", "mlflow-runs")
+_KEPT = 64_000_000  # bytes of answers kept in memory: as many as the largest one may have
+_ON_DISK = (route_names.CATALOG, route_names.OPERATIONS, route_names.RUNS)
 
 Ask = Callable[[dict[str, Any], float], Awaitable[Reply]]
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A reply, and whether a newer one is on its way."""
+    """A reply, or None where there is none yet; and the state that is told with it.
 
-    reply: Reply
-    refreshing: bool = False
+    `starting`: the worker imports its libraries; `reading`: it works on the answer; `refreshing`:
+    the reply is an older one, and a newer one is on its way.
+    """
+
+    reply: Reply | None
+    state: str
 
 
 class CachedAnswers:
     """The last answer to each question."""
 
-    def __init__(self, ask: Ask, limit: float) -> None:
+    def __init__(self, ask: Ask, ready: Callable[[], bool], limit: float) -> None:
         self._ask = ask
+        self._ready = ready
         self._limit = limit
         self._kept: OrderedDict[str, Reply] = OrderedDict()
+        self._size = 0
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
 
     async def get(self, question: dict[str, Any], wait: float | None) -> Answered:
         """The answer to a question, as new as `wait` seconds allow; None: as long as it takes.
 
-        An older one is given rather than none. Raises what `ask` raises.
+        An older one is given rather than none. Where there is none, a worker that is still
+        starting is waited for `wait` seconds (None: not at all), one that reads for the limit.
+        Raises what `ask` raises.
         """
         key = json.dumps(question, sort_keys=True)
         loop = asyncio.get_running_loop()
         kept = self._kept.get(key)
         if kept is not None and 0 < loop.time() - kept.at < FRESH:
-            return Answered(kept)
+            return Answered(kept, kept.state)
+        if kept is not None:
+            self._kept.move_to_end(key)
+        starting = not self._ready()
         task = self._under_way.get(key)
         if task is None:
             task = asyncio.ensure_future(self._asked(key, question))
@@ -57,31 +69,59 @@ class CachedAnswers:
             task.add_done_callback(lambda done: self._ended(key, done))
         if kept is None and wait is not None:
             kept = await loop.run_in_executor(None, _read, _place(key), question)
-        patience = self._limit if wait is None or kept is None else wait
-        done, _ = await asyncio.wait([task], timeout=patience)
+        done, _ = await asyncio.wait([task], timeout=self._patience(kept, wait, starting))
         if done:
-            return Answered(task.result())
-        if kept is None:
-            raise TimeoutError
-        return Answered(kept, refreshing=True)
+            self._drop(key, task)
+            reply = task.result()
+            return Answered(reply, reply.state)
+        if kept is not None:
+            return Answered(kept, "refreshing")
+        return Answered(None, "reading" if self._ready() else "starting")
+
+    def _patience(self, kept: Reply | None, wait: float | None, starting: bool) -> float:
+        if kept is not None:
+            return self._limit if wait is None else wait
+        return min(wait or 0.0, self._limit) if starting else self._limit
 
     def _ended(self, key: str, task: asyncio.Task[Reply]) -> None:
-        self._under_way.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # whoever waits is told; where nobody does, it is no trouble
+        """What was read is kept; a refusal waits a while for whoever was told to ask again."""
+        told = task.cancelled() or (task.exception() is None and task.result().status == 200)
+        if told:
+            self._drop(key, task)
+        else:
+            asyncio.get_running_loop().call_later(self._limit, self._drop, key, task)
+
+    def _drop(self, key: str, task: asyncio.Task[Reply]) -> None:
+        if self._under_way.get(key) is task:
+            del self._under_way[key]
 
     async def _asked(self, key: str, question: dict[str, Any]) -> Reply:
         reply = await self._ask(question, self._limit)
         if reply.status == 200:
-            self._kept[key] = reply
-            self._kept.move_to_end(key)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._keep(key, reply)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, _write, _place(key), question, reply)
         else:
-            self._kept.pop(key, None)
+            self._leave(key)
         return reply
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept in memory."""
+        return self._size
+
+    def _keep(self, key: str, reply: Reply) -> None:
+        """The oldest go where there is no room for all."""
+        self._leave(key)
+        self._kept[key] = reply
+        self._size += len(key) + len(reply.body)
+        while self._size > _KEPT:
+            self._leave(next(iter(self._kept)))
+
+    def _leave(self, key: str) -> None:
+        reply = self._kept.pop(key, None)
+        if reply is not None:
+            self._size -= len(key) + len(reply.body)
 
 
 def _place(key: str) -> Path:

@@ -13,27 +13,22 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
-from . import repositories
+from . import repositories, route_names
 from .cached_answers import Answered, CachedAnswers
 from .settings import Settings
-from .worker_process import Died, Process
+from .worker_process import Died, Hung, Process
 
-ASKED = (
-    "catalog",
-    "lineage",
-    "impact",
-    "operations",
-    "mlflow-runs",
-    "mlflow-feature-usage",
-    "mlflow-feature-models",
-)
+_NOT_YET = {
+    "starting": "Feast and MLflow are being imported; ask again.",
+    "reading": "the answer is being read; ask again.",
+}
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d+)")
 
 
 def add(app: Any, settings: Settings, log: Logger) -> None:
     """Add the routes to a Jupyter server's web application."""
     process = Process(log, settings.idle)
-    answers = CachedAnswers(process.ask, settings.limit)
+    answers = CachedAnswers(process.ask, lambda: process.ready, settings.limit)
     given = {"settings": settings, "answers": answers}
     base = url_path_join(app.settings["base_url"], "feast-nb", "api")
     app.settings["feast_nb_worker"] = process
@@ -41,8 +36,8 @@ def add(app: Any, settings: Settings, log: Logger) -> None:
     app.add_handlers(
         ".*$",
         [
-            (url_path_join(base, "repositories"), Repositories, given),
-            (url_path_join(base, f"({'|'.join(ASKED)})"), Asked, given),
+            (url_path_join(base, route_names.REPOSITORIES), Repositories, given),
+            (url_path_join(base, f"({'|'.join(route_names.OF_A_REPOSITORY)})"), Asked, given),
         ],
     )
 
@@ -55,7 +50,8 @@ class _Route(APIHandler):
         self._settings = settings
         self._answers = answers
 
-    def refuse(self, status: int, message: str, reason: str) -> None:
+    def say(self, status: int, message: str, reason: str) -> None:
+        """One line in the place of an answer, and a word for why."""
         self.set_status(status)
         self.finish(json.dumps({"message": message, "reason": reason}))
 
@@ -105,11 +101,11 @@ class Asked(_Route):
             return
         try:
             found = await self._answers.get(question, self._wait())
-        except TimeoutError:
-            self.refuse(504, "this takes long; ask again, or for less of it.", "Slow")
+        except Hung:
+            self.say(504, "the process that reads for the panel hung, and is started anew.", "Hung")
             return
         except Died:
-            self.refuse(
+            self.say(
                 503, "the process that reads for the panel dies; see the server's log.", "Died"
             )
             return
@@ -117,7 +113,11 @@ class Asked(_Route):
 
     def _tell(self, found: Answered) -> None:
         reply = found.reply
-        self.set_header("Feast-Nb-State", "refreshing" if found.refreshing else reply.state)
+        self.set_header("Feast-Nb-State", found.state)
+        if reply is None:
+            self.set_header("Retry-After", "1")
+            self.say(202, _NOT_YET[found.state], found.state)
+            return
         if reply.as_of:
             self.set_header("Feast-Nb-As-Of", reply.as_of)
         if reply.status != 200:
@@ -134,19 +134,19 @@ class Asked(_Route):
             known = await loop.run_in_executor(None, repositories.found, self._settings)
             if len(known) != 1:
                 names = ", ".join(f.repo for f in known[:6]) or "none was found"
-                self.refuse(404, f"name the repository with repo=; there is: {names}.", "NoRepo")
+                self.say(404, f"name the repository with repo=; there is: {names}.", "NoRepo")
                 return None
             yaml = known[0].yaml
         else:
             named = await loop.run_in_executor(None, repositories.repository, self._settings, repo)
             if named is None:
-                self.refuse(404, f"there is no feature repository {repo}.", "NoRepo")
+                self.say(404, f"there is no feature repository {repo}.", "NoRepo")
                 return None
             yaml = named
         try:
             numbers = {n: self._number(n) for n in ("up", "down", "max_results")}
         except ValueError as problem:
-            self.refuse(400, str(problem), "UsageError")
+            self.say(400, str(problem), "UsageError")
             return None
         uri = await loop.run_in_executor(None, repositories.tracking_uri, self._settings, yaml)
         return {

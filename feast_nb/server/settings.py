@@ -14,7 +14,11 @@ class FeastNb(Configurable):
     """`c.FeastNb.folders = ["/srv/features"]`, say."""
 
     folders = List(Unicode(), help="Further folders with feature repositories.").tag(config=True)
-    limit = Float(30.0, help="Seconds after which an answer is given up.").tag(config=True)
+    limit = Float(
+        30.0,
+        help="Seconds that a request waits for an answer (202 after it), and that the worker may "
+        "be without a sign of life.",
+    ).tag(config=True)
     idle = Float(600.0, help="Seconds after which an idle worker process ends.").tag(config=True)
 
 

@@ -1,8 +1,10 @@
 """The process that reads feature repositories and MLflow for the side panel.
 
 Questions come as lines of JSON on its input; each answer is a line of JSON that says its `size`,
-and as many bytes. It ends with its input. The Jupyter server that asks imports neither Feast nor
-MLflow: both are imported here.
+and as many bytes. Between them stand signs of life, lines without a body: `{"sign": "ready"}` once
+the libraries are imported, and `{"sign": "alive"}` in each second in which it computed. It ends
+with its input. The Jupyter server that asks imports neither Feast nor MLflow: both are imported
+here.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +24,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .. import masking
 from ..errors import FeastNbError, FeatureError, TrackingError, UsageError
-from ..questions.monitor import RepositoryMonitor, follow_requests
+from ..questions.monitor import RepositoryMonitor, follow_requests, load_libraries
+from . import route_names
 
 if TYPE_CHECKING:
     from ..records.document import Document
 
 LARGEST = 64_000_000  # bytes of an answer
 _AT_ONCE = 8
+_SIGN = 1.0  # seconds between two signs of life
+_COMPUTED = 0.005  # seconds of computing between them, beyond what it takes to ask
 
 Question = dict[str, Any]
 
@@ -133,13 +139,13 @@ def _shown(record: Document) -> dict[str, Any]:
 
 
 _ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, Any]]] = {
-    "catalog": lambda watched, _: _shown(watched.overview()),
-    "mlflow-runs": _runs,
-    "mlflow-feature-usage": _usage,
-    "mlflow-feature-models": _models,
-    "operations": _operations,
-    "lineage": _lineage,
-    "impact": _impact,
+    route_names.CATALOG: lambda watched, _: _shown(watched.overview()),
+    route_names.LINEAGE: _lineage,
+    route_names.IMPACT: _impact,
+    route_names.OPERATIONS: _operations,
+    route_names.RUNS: _runs,
+    route_names.FEATURE_USAGE: _usage,
+    route_names.FEATURE_MODELS: _models,
 }
 
 
@@ -165,16 +171,31 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the questions end; several at a time."""
     worker, writing = Worker(), threading.Lock()
 
-    def work(question: Question) -> None:
-        head, body = worker.answer(question)
-        line = json.dumps({"id": question["id"], **head, "size": len(body)}).encode()
+    def write(head: dict[str, Any], body: bytes = b"") -> None:
         with writing:
-            answers.write(line + b"\n" + body)
+            answers.write(json.dumps(head).encode() + b"\n" + body)
             answers.flush()
 
+    def work(question: Question) -> None:
+        head, body = worker.answer(question)
+        write({"id": question["id"], **head, "size": len(body)}, body)
+
+    threading.Thread(target=_show_life, args=(write,), daemon=True).start()
+    load_libraries()
+    write({"sign": "ready"})
     pool = ThreadPoolExecutor(_AT_ONCE)
     for line in questions:
         pool.submit(work, json.loads(line))
+
+
+def _show_life(write: Callable[[dict[str, Any]], None]) -> None:
+    """A slow machine is told from a process that hangs: the one computes, the other does not."""
+    used = time.process_time()
+    while True:
+        time.sleep(_SIGN)
+        before, used = used, time.process_time()
+        if used - before > _COMPUTED:
+            write({"sign": "alive"})
 
 
 def main() -> None:

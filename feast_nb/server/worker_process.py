@@ -1,4 +1,4 @@
-"""The worker process as the server sees it: started when asked, made anew when it dies."""
+"""The worker process as the server sees it: started when asked, made anew when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -30,52 +30,53 @@ class Died(Exception):
     """The worker ended before it had answered."""
 
 
+class Hung(Exception):
+    """The worker gave no sign of life, and was ended."""
+
+
 class Process:
     """One worker process. It ends after `idle` seconds without a question, and with the server."""
 
     def __init__(self, log: Logger, idle: float) -> None:
         self._log = log
         self._idle = idle
-        self._process: asyncio.subprocess.Process | None = None
+        self._running: _Running | None = None
         self._starting = asyncio.Lock()
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._numbers = itertools.count(1)
-        self._heard = 0.0
         self._asked = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._running.process.pid if self._running else None
 
-    async def ask(self, question: dict[str, Any], limit: float) -> Reply:
-        """The answer; raises `TimeoutError` after `limit` seconds, `Died` where it dies twice."""
-        for attempt in range(1, _TRIES + 1):
-            process = await self._started()
-            number = next(self._numbers)
-            loop = asyncio.get_running_loop()
-            self._asked = begin = loop.time()
-            reply = self._waiting[number] = loop.create_future()
+    @property
+    def ready(self) -> bool:
+        """Whether it has imported Feast and MLflow; before that it answers nothing."""
+        return self._running is not None and self._running.ready
+
+    async def ask(self, question: dict[str, Any], silence: float) -> Reply:
+        """The answer, however long it takes: an import on a busy machine has no time limit.
+
+        Raises `Hung` where the worker gives no sign of life for `silence` seconds, `Died` where it
+        dies twice.
+        """
+        for _attempt in range(_TRIES):
+            running = await self._started()
+            self._asked = asyncio.get_running_loop().time()
             try:
-                assert process.stdin is not None
-                process.stdin.write(json.dumps({"id": number, **question}).encode() + b"\n")
-                await process.stdin.drain()
-                return await asyncio.wait_for(reply, limit)
-            except (Died, ConnectionError):
-                if attempt == _TRIES:
-                    raise Died from None
-            except TimeoutError:
-                if self._heard < begin:  # it has not said a word since: it hangs
-                    self._log.warning("feast_nb: the worker hangs, and is made anew.")
-                    self._kill(process)
+                return await running.ask(question, silence)
+            except Hung:
+                self._log.warning("feast_nb: the worker hangs, and is made anew.")
+                self._forget(running)
+                running.kill()
                 raise
-            finally:
-                self._waiting.pop(number, None)
+            except (Died, ConnectionError):
+                self._forget(running)
         raise Died
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _started(self) -> _Running:
         async with self._starting:
-            if self._process is None:
+            if self._running is None:
                 # -P: what lies in the server's folder must not be taken for a library.
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-P", "-m", "feast_nb.server.worker",
@@ -83,32 +84,16 @@ class Process:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,
                 )  # fmt: skip
-                self._process = process
-                for work in (self._hear(process), self._note(process), self._rest(process)):
+                self._running = running = _Running(process)
+                for work in (self._hear(running), self._note(process), self._rest(running)):
                     task = asyncio.ensure_future(work)
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
-            return self._process
+            return self._running
 
-    async def _hear(self, process: asyncio.subprocess.Process) -> None:
-        """Hand on what it answers; when it ends, nobody waits any longer."""
-        assert process.stdout is not None
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while line := await process.stdout.readline():
-                head = json.loads(line)
-                body = await process.stdout.readexactly(head["size"])
-                self._heard = now = asyncio.get_running_loop().time()
-                reply = self._waiting.get(head["id"])
-                if reply is not None and not reply.done():
-                    reply.set_result(
-                        Reply(head["status"], body, head["etag"], head["as_of"], head["state"], now)
-                    )
-        await process.wait()
-        if self._process is process:
-            self._process = None
-            for reply in self._waiting.values():
-                if not reply.done():
-                    reply.set_exception(Died())
+    async def _hear(self, running: _Running) -> None:
+        await running.hear()
+        self._forget(running)
 
     async def _note(self, process: asyncio.subprocess.Process) -> None:
         """What libraries print there is for whoever debugs the server."""
@@ -117,36 +102,93 @@ class Process:
             for line in chunk.decode(errors="replace").splitlines():
                 self._log.debug("feast_nb worker: %s", line)
 
-    async def _rest(self, process: asyncio.subprocess.Process) -> None:
+    async def _rest(self, running: _Running) -> None:
         """End it when nobody has asked for long."""
         loop = asyncio.get_running_loop()
-        while process.returncode is None:
+        while running.process.returncode is None:
             left = self._asked + self._idle - loop.time()
-            if left <= 0 and not self._waiting:
-                self.end(process)
+            if left <= 0 and not running.waiting:
+                self._forget(running)
+                running.end()
                 return
             await asyncio.sleep(max(left, 0.05))
 
-    def end(self, process: asyncio.subprocess.Process | None = None) -> None:
-        """Let it end: it does so when there is nothing more to be asked."""
-        process = process or self._process
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            if self._process is process:
-                self._process = None
-
     async def stop(self) -> None:
         """End it, and wait until it has."""
-        process, tasks = self._process, list(self._tasks)
-        if process is not None:
-            self.end(process)
-            await process.wait()
+        running, tasks = self._running, list(self._tasks)
+        if running is not None:
+            self._forget(running)
+            running.end()
+            await running.process.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _kill(self, process: asyncio.subprocess.Process) -> None:
+    def _forget(self, running: _Running) -> None:
+        if self._running is running:
+            self._running = None
+
+
+class _Running:
+    """One life of the worker: who waits for its answers, and when it last gave a sign of life."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.ready = False
+        self.waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._numbers = itertools.count(1)
+        self._heard = 0.0
+
+    async def ask(self, question: dict[str, Any], silence: float) -> Reply:
+        """Raises `Hung` after so many seconds without a sign of life, `Died` where it ends."""
+        if self.process.returncode is not None:
+            raise Died
+        number = next(self._numbers)
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        reply: asyncio.Future[Reply] = loop.create_future()
+        self.waiting[number] = reply
+        try:
+            assert self.process.stdin is not None
+            self.process.stdin.write(json.dumps({"id": number, **question}).encode() + b"\n")
+            await self.process.stdin.drain()
+            while not reply.done():
+                left = max(asked, self._heard) + silence - loop.time()
+                if left <= 0:
+                    raise Hung
+                await asyncio.wait([reply], timeout=left)
+            return reply.result()
+        finally:
+            self.waiting.pop(number, None)
+
+    async def hear(self) -> None:
+        """Hand on what it answers; when it ends, nobody waits any longer."""
+        assert self.process.stdout is not None
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while line := await self.process.stdout.readline():
+                self._heard = loop.time()
+                head = json.loads(line)
+                if "sign" in head:
+                    self.ready = self.ready or head["sign"] == "ready"
+                    continue
+                body = await self.process.stdout.readexactly(head["size"])
+                self._heard = now = loop.time()
+                reply = self.waiting.get(head["id"])
+                if reply is not None and not reply.done():
+                    reply.set_result(
+                        Reply(head["status"], body, head["etag"], head["as_of"], head["state"], now)
+                    )
+        await self.process.wait()
+        for reply in self.waiting.values():
+            if not reply.done():
+                reply.set_exception(Died())
+
+    def end(self) -> None:
+        """Let it end: it does so when there is nothing more to be asked."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        if self._process is process:
-            self._process = None
+            self.process.kill()

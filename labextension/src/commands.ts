@@ -4,8 +4,7 @@ import { type ICommandPalette } from '@jupyterlab/apputils';
 import { type INotebookTracker, type Notebook } from '@jupyterlab/notebook';
 import { type ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { loadCell, runCell, trainCell } from './cells';
-import { insertBelow } from './insert';
+import { insertBelow, loadCell, runCell, trainCell } from './cells';
 
 /** Register the commands, and list them in the palette where there is one. */
 export function addCommands(

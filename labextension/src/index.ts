@@ -13,8 +13,8 @@ import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { addCommands } from './commands';
-import { addRenderer } from './mime';
-import { addPanel, SETTINGS } from './side';
+import { addPanel, SETTINGS } from './panelPlugin';
+import { addRenderer } from './renderer';
 
 const commands: JupyterFrontEndPlugin<void> = {
   id: 'feast-nb:commands',

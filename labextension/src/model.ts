@@ -1,54 +1,17 @@
 // What the panel knows: a state or a reason, and one signal when either changed.
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import { type Api, type Query, Refused } from './api';
+import { type Api, NotYet, type Query, Refused, SOON } from './api';
+import { type IFront, initialState, type IState, type Tab } from './panelState';
+import { pickRepository } from './pickRepository';
 import {
-  type IKernel,
   type IOperations,
-  type IOverview,
+  type IProjectOverview,
   type IRepositories,
-  type IRun,
   type IRuns
-} from './overview';
-import { pick } from './place';
+} from './records';
+import { type Route } from './routeNames';
 
-export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
-
-/** Why there is nothing to show; the panel has a sentence for each. */
-export type Reason =
-  | 'loading'
-  | 'no-extension'
-  | 'no-server'
-  | 'no-repository'
-  | 'choose'
-  | 'outside'
-  | 'refused';
-
-/** The notebook in front. */
-export interface IFront {
-  path: string;
-  kernel: string | null;
-}
-
-export interface IState {
-  reason: Reason | null;
-  /** What the server said, where the reason is a refusal. */
-  said: string;
-  repositories: IRepositories['repositories'];
-  repo: string | null;
-  kernel: IKernel | null;
-  overview: IOverview | null;
-  runs: IRuns | null;
-  /** Runs of the notebook in front. */
-  mine: IRun[];
-  operations: IOperations | null;
-  /** When what is shown was true. */
-  asOf: string | null;
-  refreshing: boolean;
-  tab: Tab;
-}
-
-const SOON = 1000; // milliseconds until a newer answer is asked for
 const PAGE = 50;
 
 export class PanelModel {
@@ -64,20 +27,7 @@ export class PanelModel {
   private disposed = false;
   private found: IRepositories | null = null;
 
-  readonly state: IState = {
-    reason: 'loading',
-    said: '',
-    repositories: [],
-    repo: null,
-    kernel: null,
-    overview: null,
-    runs: null,
-    mine: [],
-    operations: null,
-    asOf: null,
-    refreshing: false,
-    tab: 'features'
-  };
+  readonly state: IState = initialState();
 
   constructor(private readonly api: Api) {}
 
@@ -147,6 +97,12 @@ export class PanelModel {
     return this.state.overview ? 5 : 0;
   }
 
+  /** Whether an answer is on its way for which nothing can be shown yet. */
+  private get waiting(): boolean {
+    const { reason } = this.state;
+    return reason === 'starting' || reason === 'loading';
+  }
+
   private stop(): void {
     clearTimeout(this.timer);
     this.asking?.abort();
@@ -166,7 +122,8 @@ export class PanelModel {
     }
     if (!asking.signal.aborted) {
       this.changed.emit();
-      const soon = this.state.refreshing ? SOON : this.interval * 1000;
+      const soon =
+        this.state.refreshing || this.waiting ? SOON : this.interval * 1000;
       this.timer = setTimeout(() => void this.look(), soon);
     }
   }
@@ -185,7 +142,7 @@ export class PanelModel {
       return;
     }
     const repo = state.repo ?? '';
-    const overview = await this.api.get<IOverview>(
+    const overview = await this.api.get<IProjectOverview>(
       'catalog',
       { repo },
       this.patience,
@@ -239,7 +196,7 @@ export class PanelModel {
 
   /** A part of what is shown; a refusal of it is no refusal of the rest. */
   private async part<T>(
-    route: string,
+    route: Route,
     query: Query,
     signal: AbortSignal
   ): Promise<T | null> {
@@ -255,6 +212,10 @@ export class PanelModel {
       if (problem instanceof Refused) {
         return null;
       }
+      if (problem instanceof NotYet) {
+        this.state.refreshing = true;
+        return null;
+      }
       throw problem;
     }
   }
@@ -267,7 +228,7 @@ export class PanelModel {
     state.kernel =
       found.kernels.find(k => front !== null && k.kernel === front.kernel) ??
       null;
-    const repo = pick(names, {
+    const repo = pickRepository(names, {
       chosen: this.chosen,
       told: state.kernel?.repo ?? null,
       front: front?.path ?? null,
@@ -295,6 +256,13 @@ export class PanelModel {
 
   private refuse(problem: unknown): void {
     const { state } = this;
+    if (problem instanceof NotYet) {
+      state.refreshing = state.overview !== null;
+      if (!state.overview) {
+        state.reason = problem.state === 'starting' ? 'starting' : 'loading';
+      }
+      return;
+    }
     state.refreshing = false;
     state.said = problem instanceof Error ? problem.message : String(problem);
     if (!(problem instanceof Refused)) {

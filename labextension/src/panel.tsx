@@ -1,31 +1,38 @@
 // The side panel: what a project offers and what becomes of it, beside the notebook.
 import { type TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
+import { InputGroup, ReactWidget, searchIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { About } from './about';
-import { RowList } from './list';
-import { type PanelModel, type Tab } from './model';
-import { ago } from './page';
-import { type IDeeds } from './parts';
-import { type IRow, nameOf, rowsOf } from './rows';
+import { ActionsContext, type IActions } from './components/ActionsContext';
+import { Details } from './components/Details';
+import { ItemList } from './components/ItemList';
+import { Message } from './components/Message';
+import { PanelHeader } from './components/PanelHeader';
+import { PanelTabs, tabLabel } from './components/PanelTabs';
 import {
-  emptiness,
-  emptyTab,
-  type ISentence,
+  TranslatorContext,
+  useTranslation
+} from './components/TranslatorContext';
+import { type IListItem, nameOf } from './listItems';
+import {
+  panelMessage,
   type Remedy,
-  trackingSentence
-} from './sentences';
+  tabMessage,
+  trackingMessage
+} from './messages';
+import { type PanelModel } from './model';
+import { type Tab } from './panelState';
+import { tabItems } from './tabItems';
 
 export interface IPanelProps {
   model: PanelModel;
   trans: TranslationBundle;
-  deeds: IDeeds;
-  remedy: (remedy: Remedy) => void;
+  actions: IActions;
+  onRemedy: (remedy: Remedy) => void;
   /** Hears the tab that is looked at. */
   onTab?: (tab: Tab) => void;
   /** Hears the object that is looked at; null for the list. */
-  onShow?: (row: IRow | null) => void;
+  onShow?: (item: IListItem | null) => void;
   /** How tall the list is where nothing has been laid out. */
   height?: number;
 }
@@ -56,14 +63,25 @@ export class FeastPanel extends ReactWidget {
 }
 
 export function Panel(props: IPanelProps): React.ReactElement {
-  const { model, trans, remedy } = props;
+  return (
+    <TranslatorContext.Provider value={props.trans}>
+      <ActionsContext.Provider value={props.actions}>
+        <PanelBody {...props} />
+      </ActionsContext.Provider>
+    </TranslatorContext.Provider>
+  );
+}
+
+function PanelBody(props: IPanelProps): React.ReactElement {
+  const { model, trans, onRemedy } = props;
   const [, again] = React.useReducer((n: number) => n + 1, 0);
+  // Kept here, they outlast an object that is shown and a server that is away.
   const [search, setSearch] = React.useState('');
   const [open, setOpen] = React.useState<ReadonlySet<string>>(new Set());
-  const [shown, show] = React.useState<IRow | null>(null);
-  const setShown = (row: IRow | null) => {
-    show(row);
-    props.onShow?.(row);
+  const [shown, show] = React.useState<IListItem | null>(null);
+  const setShown = (item: IListItem | null) => {
+    show(item);
+    props.onShow?.(item);
   };
   React.useEffect(() => {
     model.stateChanged.connect(again);
@@ -73,206 +91,94 @@ export function Panel(props: IPanelProps): React.ReactElement {
   }, [model]);
 
   const { state } = model;
-  const rows = rowsOf(state, state.tab, search, open, trans);
-  const sentence = emptiness(state, trans);
-  const toggle = (row: IRow) => {
-    const name = nameOf(row.id);
-    const next = new Set(open);
-    if (!next.delete(name)) {
-      next.add(name);
-    }
-    setOpen(next);
-  };
   const pick = (tab: Tab) => {
     setShown(null);
     model.setTab(tab);
     props.onTab?.(tab);
   };
-  const tracking = trackingSentence(state, trans);
+  const message = panelMessage(state, trans);
+  if (message) {
+    return (
+      <>
+        <PanelHeader model={model} />
+        <Message message={message} model={model} onRemedy={onRemedy} />
+      </>
+    );
+  }
+  const tracking = trackingMessage(state, trans);
   return (
     <>
-      <Head {...{ model, trans }} />
-      {sentence ? (
-        <Sentence of={sentence} {...{ remedy, model }} />
+      <PanelHeader model={model} />
+      {tracking && (
+        <Message message={tracking} model={model} onRemedy={onRemedy} />
+      )}
+      <PanelTabs state={state} onPick={pick} />
+      {shown ? (
+        <Details item={shown} state={state} onBack={() => setShown(null)} />
       ) : (
-        <>
-          {tracking && <Sentence of={tracking} {...{ remedy, model }} />}
-          <Tabs {...{ model, trans }} onPick={pick} />
-          {shown ? (
-            <About
-              row={shown}
-              state={state}
-              deeds={props.deeds}
-              trans={trans}
-              onBack={() => setShown(null)}
-            />
-          ) : (
-            <div
-              className="fnb-tab"
-              role="tabpanel"
-              aria-label={label(state.tab, trans)}
-            >
-              <input
-                className="fnb-search"
-                type="search"
-                placeholder={trans.__('Search')}
-                aria-label={trans.__('Search')}
-                value={search}
-                onChange={event => setSearch(event.target.value)}
-              />
-              {rows.length ? (
-                <RowList
-                  rows={rows}
-                  label={label(state.tab, trans)}
-                  height={props.height}
-                  onToggle={toggle}
-                  onOpen={row => row.kind !== 'heading' && setShown(row)}
-                />
-              ) : (
-                <Sentence
-                  of={emptyTab(state, search.trim() !== '', trans)}
-                  {...{ remedy, model }}
-                />
-              )}
-            </div>
-          )}
-        </>
+        <TabBody
+          {...props}
+          search={search}
+          onSearch={setSearch}
+          open={open}
+          onOpen={setOpen}
+          onShow={setShown}
+        />
       )}
     </>
   );
 }
 
-function Head(props: {
-  model: PanelModel;
-  trans: TranslationBundle;
-}): React.ReactElement {
-  const { model, trans } = props;
+/** What a tab lists, and the search in it. */
+function TabBody(
+  props: IPanelProps & {
+    search: string;
+    onSearch: (search: string) => void;
+    /** The views whose features are listed. */
+    open: ReadonlySet<string>;
+    onOpen: (open: ReadonlySet<string>) => void;
+    onShow: (item: IListItem) => void;
+  }
+): React.ReactElement {
+  const { model, search, open, onRemedy } = props;
   const { state } = model;
-  const now = new Date().toISOString();
-  const names = state.repositories;
-  const age = state.refreshing
-    ? trans.__('reading…')
-    : state.asOf
-      ? ago(state.asOf, now, trans)
-      : '';
-  return (
-    <header className="fnb-top">
-      {names.length > 1 ? (
-        <select
-          aria-label={trans.__('Feature repository')}
-          value={model.chosen}
-          onChange={event => model.choose(event.target.value)}
-        >
-          <option value="">
-            {state.repo === null
-              ? trans.__('Choose a repository')
-              : trans.__('%1, of the notebook', state.repo)}
-          </option>
-          {names.map(({ repo, project }) => (
-            <option key={repo} value={repo}>
-              {project ? `${project} (${repo})` : repo}
-            </option>
-          ))}
-        </select>
-      ) : (
-        <b className="fnb-name">{state.overview?.project ?? 'Feast'}</b>
-      )}
-      <span
-        className="fnb-quiet fnb-age"
-        aria-live="polite"
-        title={state.asOf ?? ''}
-      >
-        {age}
-      </span>
-      <button
-        className="fnb-button"
-        title={trans.__('Look again')}
-        aria-label={trans.__('Look again')}
-        onClick={() => model.refresh()}
-      >
-        ⟳
-      </button>
-    </header>
-  );
-}
-
-const TABS: Tab[] = ['features', 'services', 'models', 'runs', 'operations'];
-
-function Tabs(props: {
-  model: PanelModel;
-  trans: TranslationBundle;
-  onPick: (tab: Tab) => void;
-}): React.ReactElement {
-  const { state } = props.model;
-  // Without MLflow there are no models and no runs to speak of.
-  const off = ['disabled', 'unapplied'].includes(
-    state.overview?.tracking.state ?? ''
-  );
-  const tabs = off ? TABS.slice(0, 2) : TABS;
-  const key = (event: React.KeyboardEvent<HTMLDivElement>) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (step) {
-      const place = tabs.indexOf(state.tab) + step + tabs.length;
-      const next = tabs[place % tabs.length];
-      props.onPick(next);
-      event.currentTarget
-        .querySelector<HTMLElement>(`[data-tab=${next}]`)
-        ?.focus();
+  const trans = useTranslation();
+  const items = tabItems(state, state.tab, search, open, trans);
+  const toggle = (item: IListItem) => {
+    const name = nameOf(item.id);
+    const next = new Set(open);
+    if (!next.delete(name)) {
+      next.add(name);
     }
+    props.onOpen(next);
   };
+  const label = tabLabel(state.tab, trans);
   return (
-    <div className="fnb-tabs" role="tablist" onKeyDown={key}>
-      {tabs.map(tab => (
-        <button
-          key={tab}
-          role="tab"
-          data-tab={tab}
-          aria-selected={tab === state.tab}
-          tabIndex={tab === state.tab ? 0 : -1}
-          onClick={() => props.onPick(tab)}
-        >
-          {label(tab, props.trans)}
-        </button>
-      ))}
-    </div>
-  );
-}
-
-function Sentence(props: {
-  of: ISentence;
-  model: PanelModel;
-  remedy: (remedy: Remedy) => void;
-}): React.ReactElement {
-  const { of, model, remedy } = props;
-  return (
-    <div className="fnb-sentence" role="status">
-      <p>{of.text}</p>
-      {of.lines && <pre>{of.lines}</pre>}
-      {of.remedy === 'choose' ? (
-        <ul>
-          {model.state.repositories.map(({ repo, project }) => (
-            <li key={repo}>
-              <button className="fnb-button" onClick={() => model.choose(repo)}>
-                {project ? `${project} (${repo})` : repo}
-              </button>
-            </li>
-          ))}
-        </ul>
+    <div className="fnb-tab" role="tabpanel" aria-label={label}>
+      <InputGroup
+        className="fnb-search"
+        type="search"
+        rightIcon={searchIcon}
+        placeholder={trans.__('Search')}
+        aria-label={trans.__('Search')}
+        value={search}
+        onChange={event => props.onSearch(event.target.value)}
+      />
+      {items.length ? (
+        <ItemList
+          items={items}
+          label={label}
+          height={props.height}
+          onToggle={toggle}
+          onOpen={item => item.kind !== 'heading' && props.onShow(item)}
+        />
       ) : (
-        <button className="fnb-button" onClick={() => remedy(of.remedy)}>
-          {of.button}
-        </button>
+        <Message
+          message={tabMessage(state, search.trim() !== '', trans)}
+          model={model}
+          onRemedy={onRemedy}
+        />
       )}
     </div>
   );
-}
-
-function label(tab: Tab, trans: TranslationBundle): string {
-  return {
-    features: trans.__('Features'),
-    services: trans.__('Services'),
-    models: trans.__('Models'),
-    runs: trans.__('Runs'),
-    operations: trans.__('Ops')
-  }[tab];
 }

@@ -1,4 +1,5 @@
-// The TypeScript face of the records that Python draws; see feast_nb/lineage and feast_nb/usage.
+// The TypeScript face of the records that Python writes: outputs first (feast_nb/lineage, usage),
+// then what the panel's routes answer (feast_nb/overview, endpoints).
 
 export interface INode {
   id: string;
@@ -69,19 +70,189 @@ export interface IUsage {
   notes: string[];
 }
 
-/** The newest shape that this code reads; `records.py` writes it. */
-const MAJOR = 1;
+export interface ITracking {
+  state:
+    | 'ready'
+    | 'away'
+    | 'reading'
+    | 'unmade'
+    | 'refused'
+    | 'disabled'
+    | 'unapplied';
+  said: string;
+  url: string | null;
+  read: number;
+}
 
-/** Why a record cannot be drawn, or null if it can. */
-export function unreadable(record: unknown): string | null {
-  const version =
-    typeof record === 'object' && record !== null
-      ? (record as { schema_version?: unknown }).schema_version
-      : undefined;
-  if (typeof version !== 'string') {
-    return 'This output holds no record of feast_nb.';
-  }
-  return Number(version.split('.')[0]) > MAJOR
-    ? `This was written in shape ${version}; upgrade the feast-nb lab extension to draw it.`
-    : null;
+export interface IFeatureOverview {
+  name: string;
+  dtype: string;
+  training: number;
+  prediction: number;
+  models: number;
+  gone: boolean;
+}
+
+export interface IViewOverview {
+  name: string;
+  kind: string;
+  features: IFeatureOverview[];
+  entities: string[];
+  sources: string[];
+  reads: string[];
+  services: string[];
+  description: string;
+  owner: string;
+  tags: Record<string, string>;
+  ttl: number | null;
+  online: boolean;
+  fresh: string | null;
+  stale: boolean;
+  training: number;
+  prediction: number;
+  last: string | null;
+  users: string[];
+  models: IModelUse[];
+  trend: number[];
+  gone: boolean;
+}
+
+export interface IServiceOverview {
+  name: string;
+  refs: string[];
+  description: string;
+  owner: string;
+  models: IModelUse[];
+  gone: boolean;
+}
+
+export interface IVersionOverview {
+  version: number;
+  aliases: string[];
+  stage: string | null;
+  created: string | null;
+  service: string | null;
+  features: number;
+  drift: string;
+  changes: string[];
+  predictions: number;
+  last: string | null;
+  run: string | null;
+  url: string | null;
+}
+
+export interface IModelOverview {
+  name: string;
+  versions: IVersionOverview[];
+}
+
+export interface IProjectOverview {
+  schema_version: string;
+  kind: 'catalog';
+  project: string;
+  views: IViewOverview[];
+  services: IServiceOverview[];
+  models: IModelOverview[];
+  sources: Record<string, string>;
+  entities: Record<string, string>;
+  tracking: ITracking;
+  since: string | null;
+  stretch: number;
+  as_of: string | null;
+  notes: string[];
+}
+
+export interface IRun {
+  run_id: string;
+  run_name: string;
+  status: string;
+  start_time: number;
+  end_time: number | null;
+  feature_service: string | null;
+  feature_refs: string[];
+  entity_count: string | null;
+  mlflow_url: string | null;
+  registered_models: {
+    model_name: string;
+    version: string;
+    aliases: string[];
+  }[];
+  counts_as: string;
+  experiment: string | null;
+  experiment_id: string;
+  user: string | null;
+  notebook: string | null;
+  predicts: string | null;
+  metrics: Record<string, number>;
+}
+
+export interface IRuns {
+  runs: IRun[];
+  mlflow_uri: string | null;
+  next_page_token: string | null;
+  as_of: string | null;
+  reason?: string;
+}
+
+export interface IOperation {
+  what: string;
+  status: string;
+  at: string | null;
+  seconds: number | null;
+  views: string[];
+  created: string[];
+  updated: string[];
+  deleted: string[];
+  changed: string[];
+  start: string | null;
+  end: string | null;
+  user: string | null;
+  url: string | null;
+}
+
+export interface IOperations {
+  operations: IOperation[];
+  notes?: string[];
+  reason?: string;
+  as_of: string | null;
+}
+
+export interface IKernel {
+  kernel: string;
+  notebook: string | null;
+  repo: string | null;
+  tracking_uri: string | null;
+  run: { id: string; name: string; url: string | null } | null;
+}
+
+export interface IRepositories {
+  repositories: { repo: string; project: string | null }[];
+  kernels: IKernel[];
+}
+
+export interface IDependent {
+  name: string;
+  kind: string;
+  aliases: string[];
+  count: number;
+  since: string | null;
+  last: string | null;
+  through: string | null;
+  predictions: number;
+  url: string | null;
+}
+
+export interface IImpact {
+  project: string;
+  object: string;
+  models: IDependent[];
+  views: IDependent[];
+  services: IDependent[];
+  runs: number;
+  predictions: number;
+  since: string | null;
+  last: string | null;
+  notebooks: IDependent[];
+  as_of: string | null;
+  notes: string[];
 }

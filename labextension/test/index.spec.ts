@@ -4,6 +4,7 @@ import { type JupyterFrontEnd } from '@jupyterlab/application';
 import { beforeEach, expect, test } from 'vitest';
 
 import plugins from '../src/index';
+import { partOf } from './fakes';
 
 const IDS = [
   'feast-nb:insert-load',
@@ -63,7 +64,7 @@ function activate(palette = true): unknown {
       listed.push(`${item.category}: ${item.command}`)
   };
   return plugins[0].activate(
-    { commands, shell } as unknown as JupyterFrontEnd,
+    partOf<JupyterFrontEnd>({ commands, shell }),
     tracker,
     palette ? items : null,
     null

@@ -224,4 +224,4 @@ def test_a_live_drawing_tells_python_what_is_clicked(lab_server: Lab, page: Page
 
 
 def test_the_mime_type_is_the_one_that_python_writes() -> None:
-    assert MIME in (Path(__file__).parents[2] / "labextension/src/mime.ts").read_text()
+    assert MIME in (Path(__file__).parents[2] / "labextension/src/renderer.ts").read_text()

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from feast_nb.server import route_names
+
 from ..conftest import answers, free_port, wait_for
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
-ROUTES = ("catalog", "lineage", "operations", "mlflow-runs", "mlflow-feature-usage",
-          "mlflow-feature-models", "repositories")  # fmt: skip
+ROUTES = tuple(route for route in route_names.ALL if route != route_names.IMPACT)
 
 
 @pytest.fixture
@@ -53,8 +53,25 @@ def copied(trained: Path, folder: Path) -> Path:
 
 @pytest.fixture
 def get(jp_fetch: Any, jp_serverapp: Any, jp_asyncio_loop: Any) -> Iterator[Any]:
-    """Ask a route: status, headers and JSON, refusals included."""
+    """Ask a route until it answers: status, headers and JSON, refusals included."""
+    once = asked_once(jp_fetch)
 
+    async def ask(*given: Any, **params: Any) -> tuple[int, Any, Any]:
+        while (found := await once(*given, **params))[0] == 202:
+            await asyncio.sleep(0.1)
+        return found
+
+    yield ask
+    jp_asyncio_loop.run_until_complete(worker_of(jp_serverapp).stop())
+
+
+@pytest.fixture
+def get_once(get: Any, jp_fetch: Any) -> Any:
+    """Ask a route once: it may say that it has no answer yet."""
+    return asked_once(jp_fetch)
+
+
+def asked_once(jp_fetch: Any) -> Any:
     async def ask(
         route: str, headers: dict[str, str] | None = None, **params: Any
     ) -> tuple[int, Any, Any]:
@@ -68,8 +85,7 @@ def get(jp_fetch: Any, jp_serverapp: Any, jp_asyncio_loop: Any) -> Iterator[Any]
         body = found.body if found is not None else b""
         return found.code, found.headers, json.loads(body) if body else None
 
-    yield ask
-    jp_asyncio_loop.run_until_complete(worker_of(jp_serverapp).stop())
+    return ask
 
 
 def worker_of(app: Any) -> Any:
@@ -105,6 +121,7 @@ async def test_a_server_that_has_not_imported_feast_or_mlflow(here: Path, tmp_pa
     """In a process of its own: this one has them."""
     code = (
         "import sys, feast_nb, feast_nb.server.routes, feast_nb.server.settings\n"
+        "import feast_nb.server.route_names\n"
         "print([m for m in ('feast', 'mlflow', 'pandas', 'pyarrow') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -426,14 +443,22 @@ async def test_a_worker_killed_while_it_answers_is_asked_again(
 
 async def test_ten_callers_are_one_question(get: Any, here: Path, jp_serverapp: Any) -> None:
     asked = []
-    process = worker_of(jp_serverapp)
-    before = process.ask
+    answers = process_answers(jp_serverapp)
+    before, ask = answers.get, worker_of(jp_serverapp).ask
+    arrived, everyone = [], asyncio.Event()
 
-    async def counted(question: Any, limit: float) -> Any:
+    async def arrive(*given: Any) -> Any:
+        arrived.append(given)
+        if len(arrived) == 10:
+            everyone.set()
+        return await before(*given)
+
+    async def counted(question: Any, silence: float) -> Any:
         asked.append(question["ask"])
-        return await before(question, limit)
+        await everyone.wait()
+        return await ask(question, silence)
 
-    process_answers(jp_serverapp)._ask = counted
+    answers.get, answers._ask = arrive, counted
     found = await asyncio.gather(*(get("catalog") for _ in range(10)))
 
     assert [status for status, _, _ in found] == [200] * 10
@@ -460,16 +485,54 @@ async def test_the_last_answer_is_there_at_once_after_a_restart(
     assert headers["Feast-Nb-State"] == "ready"
 
 
-async def test_the_server_answers_others_meanwhile(get: Any, here: Path, jp_fetch: Any) -> None:
+async def test_the_server_answers_others_meanwhile(
+    get: Any, here: Path, jp_fetch: Any, gate: Path
+) -> None:
     """While the worker starts and everything is asked at once; how long, `make bench` tells."""
     asking = [asyncio.ensure_future(get(route)) for route in ROUTES if route != "repositories"]
-    others = 0
-    while not any(task.done() for task in asking):
+    for _ in range(20):
         assert (await jp_fetch("api")).code == 200
-        others += 1
+    assert not any(task.done() for task in asking)
+    (gate / "open").touch()
 
-    assert others > 20
     assert {status for status, _, _ in await asyncio.gather(*asking)} == {200}
+
+
+async def test_a_cold_worker_says_so_at_once(
+    get: Any, get_once: Any, here: Path, gate: Path
+) -> None:
+    """However long its imports take on a busy hub; the question is under way meanwhile."""
+    for headers in ({}, {"Prefer": "wait=0"}):
+        status, told, said = await get_once("catalog", headers)
+        assert (status, told["Feast-Nb-State"], told["Retry-After"]) == (202, "starting", "1")
+        assert said["reason"] == "starting"
+    (gate / "open").touch()
+    status, told, found = await get("catalog")
+
+    assert (status, told["Feast-Nb-State"], found["project"]) == (200, "ready", "drivers")
+
+
+async def test_who_would_wait_for_a_cold_worker_waits(
+    get_once: Any, here: Path, gate: Path
+) -> None:
+    (gate / "open").touch()
+    status, _, found = await get_once("catalog", {"Prefer": "wait=100"})
+    while status == 202:  # the limit of the server, on a machine so slow
+        status, _, found = await get_once("catalog", {"Prefer": "wait=100"})
+
+    assert (status, found["project"]) == (200, "drivers")
+
+
+async def test_a_refusal_waits_for_who_was_told_to_ask_again(
+    get: Any, get_once: Any, here: Path, gate: Path, jp_serverapp: Any
+) -> None:
+    """A worker that cannot start is no worker that is starting for ever."""
+    (gate / "dead").touch()
+    assert (await get_once("catalog"))[0] == 202
+    status, _, said = await get("catalog")
+
+    assert status == 503
+    assert "server's log" in said["message"]
 
 
 async def test_an_idle_worker_ends(here: Path, tmp_path: Path) -> None:
@@ -502,14 +565,14 @@ def lives(pid: int) -> bool:
 async def test_a_worker_that_hangs_is_given_up(here: Path) -> None:
     import logging
 
-    from feast_nb.server.worker_process import Process
+    from feast_nb.server.worker_process import Hung, Process
 
     process = Process(logging.getLogger("test"), idle=60)
     question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
     assert (await process.ask(question, 60)).status == 200
     hung = process.pid
     os.kill(hung, signal.SIGSTOP)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(Hung):
         await process.ask(question, 0.5)
 
     assert (await process.ask(question, 60)).status == 200
@@ -521,7 +584,7 @@ async def test_a_worker_that_hangs_is_given_up(here: Path) -> None:
 async def test_a_tracking_server_that_is_down_is_answered_from_the_copy(
     get: Any, jp_root_dir: Path, tmp_path: Path
 ) -> None:
-    """Within seconds and with its age, whether it refuses or says nothing; Feast takes minutes."""
+    """With its age, whether it refuses or says nothing, long before Feast's minutes are over."""
     from mlflow import MlflowClient
 
     from ..conftest import make_repository
@@ -551,9 +614,7 @@ async def test_a_tracking_server_that_is_down_is_answered_from_the_copy(
             silent.bind(("127.0.0.1", port))
             silent.listen(50)
         await asyncio.sleep(2.1)
-        begin = time.perf_counter()
-        status, _, runs = await get("mlflow-runs")
-        assert time.perf_counter() - begin < 5, state
+        status, _, runs = await asyncio.wait_for(get("mlflow-runs"), 60)
         _, _, found = await get("catalog")
 
         assert (status, len(runs["runs"])) == (200, 1)

@@ -42,6 +42,11 @@ def yaml_of(path: str | os.PathLike[str]) -> Path:
     raise RepositoryError(f"no {YAML} in {given}; name the folder that holds one.")
 
 
+def load_feast() -> None:
+    """Import Feast, which takes seconds once in each process."""
+    import feast  # noqa: F401
+
+
 def open_store(yaml: Path) -> Any:
     """The `FeatureStore` of a `feature_store.yaml`.
 

@@ -56,6 +56,11 @@ def _files_allowed() -> bool:
     return asked is None or bool(asked.get())
 
 
+def load_mlflow() -> None:
+    """Import MLflow, which takes a while once in each process."""
+    import mlflow  # noqa: F401
+
+
 def use(uri: str) -> None:
     """Make a server the one of the user's own MLflow calls, as Feast's `start_run` does."""
     import mlflow

@@ -1,6 +1,6 @@
 // The live drawing: an anywidget whose `selected` Python reads and sets.
+import { LineageView } from '../lineage/LineageView';
 import { type ILineage } from '../records';
-import { LineageView } from '../view';
 
 interface IModel {
   get(name: 'graph'): ILineage;
