@@ -20,7 +20,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
-def answers(asked: list[str]) -> Answers:
+def answers(asked: list[str]) -> CachedAnswers:
     async def ask(question: dict[str, Any], _: float) -> Reply:
         asked.append(question["object"])
         return Reply(200, BODY, at=asyncio.get_running_loop().time())
@@ -28,7 +28,7 @@ def answers(asked: list[str]) -> Answers:
     return CachedAnswers(ask, lambda: True, 30)
 
 
-async def get(kept: Answers, name: str) -> None:
+async def get(kept: CachedAnswers, name: str) -> None:
     await kept.get({"ask": "lineage", "object": name}, None)
 
 
