@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ..integrations.mlflow.flavors import FLAVORS
+from ..session.known_names import KnownNames
+
 _MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
 _OF_OBJECTS = ("feast_usage", "feast_lineage", "feast_impact")
 _OF_MODELS = ("feast_features", "feast_resolve", "feast_diff", "feast_reproduce", "feast_score")
@@ -72,12 +75,12 @@ class Completion:
 
     def _values(self, option: str | None, magic: str) -> Iterable[str]:
         session = self._magics.known_session
-        names: dict[str, tuple[str, ...]] = session.names if session else {}
-        registered: dict[str, tuple[str, ...]] = session.models if session else {}
+        known = session.names if session else KnownNames()
+        registered = known.models
         if option == "--service":
-            return names.get("services", ())
+            return known.services
         if option == "--features":
-            return names.get("refs", ())
+            return known.refs
         if option in ("--entity-df", "--from", "--into", "--entities"):
             return self._frames()
         if option == "--model":  # of a past run, or the one in a variable
@@ -89,14 +92,12 @@ class Completion:
         if option == "--alias":
             return {a for aliases in registered.values() for a in aliases}
         if option == "--flavor":
-            from ..session import FLAVORS
-
             return FLAVORS
         return ("FINISHED", "FAILED", "KILLED") if option == "--status" else ()
 
     def _registered(self) -> list[str]:
         session = self._magics.known_session
-        registered: dict[str, tuple[str, ...]] = session.models if session else {}
+        registered = session.names.models if session else {}
         return sorted(
             [*registered, *(f"{name}@{a}" for name, of in registered.items() for a in of)]
         )
@@ -104,11 +105,10 @@ class Completion:
     def _objects(self, magic: str) -> list[str]:
         """What the registry holds, as last read; a graph also starts from a model."""
         session = self._magics.known_session
-        names: dict[str, tuple[str, ...]] = session.names if session else {}
-        refs = names.get("refs", ())
-        views = dict.fromkeys(ref.partition(":")[0] for ref in refs)
+        known = session.names if session else KnownNames()
+        views = dict.fromkeys(ref.partition(":")[0] for ref in known.refs)
         models = self._registered() if magic == "feast_lineage" else []
-        return [*views, *names.get("services", ()), *refs, *models]
+        return [*views, *known.services, *known.refs, *models]
 
     def _frames(self) -> list[str]:
         from .. import frames

@@ -10,7 +10,8 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import FeatureError, ModelError, UsageError, nearest
-from ..session import FLAVORS, Session, of_store
+from ..integrations.mlflow.flavors import FLAVORS
+from ..session import Session, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
 from . import cells
@@ -74,7 +75,7 @@ class FeastMagics(Magics):
             self._session = of_store(bound)
         else:
             self._session = nearest_session()
-        self._session.learn_names()
+        self._session.names.refresh(self._session)
         return self._session
 
     def _bound_store(self) -> Any:
@@ -115,7 +116,7 @@ class FeastMagics(Magics):
         if options.path:
             self._passed_over = self._bound_store()
             self._session = open_session(options.path)
-            self._session.learn_names()
+            self._session.names.refresh(self._session)
         session = self.session()
         self._show(session.repository)
         return session.store
@@ -233,9 +234,9 @@ class FeastMagics(Magics):
         assert self.shell is not None
         cells.check(self.shell, cell, "feast_train")
         if options.flavor:
-            from ..session import models
+            from ..integrations.mlflow.models import flavor_named
 
-            models.flavor_named(options.flavor)
+            flavor_named(options.flavor)
         training = self.session().train(**self._training_options(options))
         try:
             with training:

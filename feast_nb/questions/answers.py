@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import TrackingError, UsageError, nearest
 from ..history import queries
-from ..lineage import graph, layout, state, usage
+from ..lineage import graph, layout, state
 from ..lineage import impact as impacts
+from ..lineage import usage as usages
 from ..lineage.state import ProjectState
 from ..records.answers import Operation, Operations, RecentRun, RecentRuns
 from ..records.facts import RunFact
@@ -21,13 +22,13 @@ from .source import find, refs_of, since_of, stretch_of
 if TYPE_CHECKING:
     from .source import HistorySource
 
-Drawn = Literal["all", "latest", "collapsed"]
+RunsDrawn = Literal["all", "latest", "collapsed"]
 _MOST = 2000  # runs that are drawn one by one
 _SINGLE = 20  # model versions whose own runs are drawn
 _MEMBERS = 300  # runs that all nodes of a graph list together
 
 
-def used(
+def usage(
     past: HistorySource,
     named: str | None = None,
     *,
@@ -63,19 +64,21 @@ def used(
     if experiment:  # models are those of its runs
         numbers = {g.number for g in groups}
         models = [m for m in models if m.group in numbers]
-    answer = usage.build(known.catalog, groups, models, days=days, since=begin, now=int(now * 1000))
-    answer = usage.part(answer, named, refs) if named else answer
-    answer = usage.unused(answer) if unused else answer
+    answer = usages.build(
+        known.catalog, groups, models, days=days, since=begin, now=int(now * 1000)
+    )
+    answer = usages.part(answer, named, refs) if named else answer
+    answer = usages.unused(answer) if unused else answer
     return replace(answer, as_of=past.as_of, notes=(*past.notes, *answer.notes))
 
 
-def drawn(
+def lineage(
     past: HistorySource,
     names: Sequence[str] = (),
     *,
     up: int | None = None,
     down: int | None = None,
-    runs: Drawn = "collapsed",
+    runs: RunsDrawn = "collapsed",
     refresh: bool = False,
 ) -> Lineage:
     """The graph of the project, or what some objects come from and what comes of them."""
@@ -152,7 +155,7 @@ def recent_runs(
         past.project,
         tuple(listed),
         past.as_of,
-        usage.iso(int(time.time() * 1000)),
+        usages.iso(int(time.time() * 1000)),
         past.notes,
     )
 
@@ -168,14 +171,14 @@ def operations(past: HistorySource, most: int = 50, refresh: bool = False) -> Op
             "block of feature_store.yaml.",
         )
     done = tuple(_operation(past, run) for run in found)
-    return Operations(past.project, done, past.as_of, usage.iso(int(time.time() * 1000)), notes)
+    return Operations(past.project, done, past.as_of, usages.iso(int(time.time() * 1000)), notes)
 
 
 def _with_runs(
     past: HistorySource,
     known: ProjectState,
     focus: Sequence[tuple[str, str]],
-    runs: Drawn,
+    runs: RunsDrawn,
     singles: Collection[str],
 ) -> ProjectState:
     """The same with the runs that are drawn one by one, and the newest of those drawn together."""
@@ -241,7 +244,7 @@ def _recent(
         name=run.name,
         status=run.status,
         counts_as=run.kind,
-        started=usage.iso(run.started),
+        started=usages.iso(run.started),
         seconds=(run.ended - run.started) / 1000 if run.ended else None,
         user=run.user,
         service=run.service,
@@ -270,7 +273,7 @@ def _operation(past: HistorySource, run: RunFact) -> Operation:
     return Operation(
         what=what.replace("_", " "),
         status=run.status,
-        at=usage.iso(run.started),
+        at=usages.iso(run.started),
         seconds=seconds,
         views=tuple(v for v in views.split(",") if v),
         created=named("created"),

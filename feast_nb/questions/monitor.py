@@ -141,7 +141,7 @@ class RepositoryMonitor:
     def lineage(self, named: str | None, up: int | None, down: int | None) -> Lineage:
         """The graph of the project, or of what an object comes from and what comes of it."""
         names = [named] if named else []
-        return self._drawn(lambda past: answers.drawn(past, names, up=up, down=down))
+        return self._drawn(lambda past: answers.lineage(past, names, up=up, down=down))
 
     def impact(self, named: str) -> Impact:
         """Everything that depends on an object."""

@@ -14,7 +14,7 @@ from ..masking import public_uri
 from ..paths import runtime_folder
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 
 
 class Published:

@@ -17,7 +17,7 @@ from ..records.retrieval import Retrieval
 from . import resolution
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 
 
 def features(session: Session, model: str) -> ModelFeatures:

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import frames
 from ..errors import FeastNbError, ModelError, UsageError, nearest
@@ -18,7 +18,8 @@ from ..records.contract import ModelVersion
 from ..records.retrieval import Retrieval
 from ..records.run import RunRef
 
-flavor_named = models.flavor_named
+if TYPE_CHECKING:
+    from .session import Session
 
 _ANSI = re.compile("\x1b\\[[0-9;]*m")
 _DEPTH = 3  # how deep a pipeline or search may hold another candidate
@@ -181,3 +182,20 @@ def register(
         warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
         version = models.register(run.tracking_uri, logged, name, aliases)
     return replace(version, variable=logged.variable, contract=logged.contract)
+
+
+def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
+    """The run named, the one open, the one that made the model's frame, else the last ended."""
+    recorder, runs = session.recorder, session.runs
+    if run_id:
+        return RunRef(run_id, runs.uri)
+    if runs.innermost is not None:
+        return runs.innermost.ref
+    inputs = models.inputs_of(model)
+    table = recorder.recording.table
+    for source in table.sources_of("", inputs.names, inputs.width, recorder.links.now):
+        if source.run_id:
+            return RunRef(source.run_id, runs.uri)
+    if runs.last is not None:
+        return runs.last
+    raise ModelError("no run to log the model to; start one with %feast_run NAME.")

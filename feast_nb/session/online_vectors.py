@@ -14,7 +14,7 @@ from ..integrations.feast import definitions, online
 from . import resolution, scoring
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 
 _FRESH = 60.0  # seconds after which an alias is looked up again
 
@@ -83,7 +83,7 @@ def _keys_of(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 def _plan(session: Session, model: str, allow_drift: bool) -> ServingPlan:
     key = model, allow_drift
-    plan = session.plans.get(key)
+    plan = session.serving_plans.get(key)
     state = definitions.state_of(session.store.registry)
     if plan is not None and plan.until > time.monotonic() and plan.state == state:
         return plan
@@ -97,5 +97,5 @@ def _plan(session: Session, model: str, allow_drift: bool) -> ServingPlan:
     contract = scoring.usable(resolved)
     asked = online.ask(session.store, contract, resolved.features, watch=False)
     state = definitions.state_of(session.store.registry)
-    session.plans[key] = ServingPlan(asked, state, time.monotonic() + _FRESH)
-    return session.plans[key]
+    session.serving_plans[key] = ServingPlan(asked, state, time.monotonic() + _FRESH)
+    return session.serving_plans[key]

@@ -19,7 +19,7 @@ from ..records.retrieval import Retrieval, Source, Span
 from . import resolution
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 from .retrieved_again import Recorded, asked_again, recorded_of, retrieve
 
 

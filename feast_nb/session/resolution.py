@@ -13,7 +13,7 @@ from ..records.answers import Change, Resolution
 from ..records.contract import Contract, Input
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 
 
 def resolve(session: Session, model: str, allow_drift: bool = False) -> Resolution:

@@ -15,7 +15,7 @@ from ..records.contract import Contract
 from ..records.retrieval import EntityFrame, Retrieval
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,22 @@ class Runs:
             url=self.url(record),
         )
 
+    def newest(self, experiment: str, most: int) -> tuple[TrackedRun, ...]:
+        """What MLflow has of the newest runs of an experiment, newest first."""
+        from ..integrations.mlflow import models
+        from ..recorder.delivery.run_document import earlier
+
+        uri = self.uri
+        return tuple(
+            replace(
+                run,
+                retrievals=earlier(uri, run.id).retrievals,
+                models=tuple(models.versions_of_run(uri, run.id)),
+                url=self.url(run),
+            )
+            for run in runs.newest(uri, experiment, most)
+        )
+
     def url(self, record: TrackedRun) -> str | None:
         """Where MLflow's UI shows the run: `mlflow.ui_url`, else the server if it is one."""
         settings = settings_of(self._store)

@@ -20,8 +20,8 @@ from . import resolution
 if TYPE_CHECKING:
     import pandas as pd
 
-    from . import Session
     from .runs import OpenRun
+    from .session import Session
 
 
 @dataclass(frozen=True)

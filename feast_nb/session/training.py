@@ -23,7 +23,7 @@ from . import models, training_summary
 from .runs import OpenRun
 
 if TYPE_CHECKING:
-    from . import Session
+    from .session import Session
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class Training:
         recorder = self._session.recorder
         version = models.register(recorder, self.run.ref, self.made[-1], name, self.plan.aliases)
         self.made[-1] = version
-        self._session.learn(name, self.plan.aliases)
+        self._session.names.remember_model(name, self.plan.aliases)
 
     def _cautions(self, retrievals: list[Retrieval]) -> tuple[str, ...]:
         """What to know of the cells that this training depends on."""

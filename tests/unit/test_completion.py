@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
+from feast_nb.integrations.mlflow.flavors import FLAVORS
 from feast_nb.magics.completion import Completion
 from feast_nb.magics.runs import FeastMagics
-from feast_nb.session import FLAVORS
+from feast_nb.session.known_names import KnownNames
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,9 +30,11 @@ class Tab:
             user_ns=space, Completer=SimpleNamespace(custom_matchers=["theirs"])
         )
         self.magics = FeastMagics(None)
+        known = KnownNames()
+        known.services, known.refs = ("rates", "activity"), ("hourly:trips", "hourly:conv_rate")
+        known.models = {"driver_model": ("champion", "old"), "other": ("champion",)}
         self.magics._session = SimpleNamespace(  # type: ignore[assignment]
-            names={"services": ("rates", "activity"), "refs": ("hourly:trips", "hourly:conv_rate")},
-            models={"driver_model": ("champion", "old"), "other": ("champion",)},
+            names=known,
         )
         self.completion = Completion(self.shell, self.magics)
 

@@ -1,0 +1,53 @@
+"""Names that completion offers: a Tab asks nobody but memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..patching import threads
+
+if TYPE_CHECKING:
+    from ..records.run import Repository
+    from .session import Session
+
+
+class KnownNames:
+    """Services, references and registered models (with their aliases) as they were last read."""
+
+    def __init__(self) -> None:
+        self.services: tuple[str, ...] = ()
+        self.refs: tuple[str, ...] = ()
+        self.models: dict[str, tuple[str, ...]] = {}
+
+    def note(self, repository: Repository) -> None:
+        """Keep what a repository was found to hold."""
+        self.services = tuple(repository.services)
+        self.refs = tuple(f"{v}:{f}" for v, features in repository.views.items() for f in features)
+
+    def remember_model(self, model: str, aliases: Sequence[str]) -> None:
+        """Keep the name of a model that was registered just now."""
+        self.models[model] = tuple(dict.fromkeys((*self.models.get(model, ()), *aliases)))
+
+    def refresh(self, session: Session) -> None:
+        """Read all in the background: the registered models once a run is open.
+
+        Whoever needs them in earnest is told what is wrong with either.
+        """
+        from ..errors import FeastNbError
+        from ..integrations.feast import repository  # noqa: F401 (threads of ours load nothing)
+        from ..integrations.mlflow import clients, models
+
+        asks_mlflow = bool(session.recorder.runs)
+        if asks_mlflow:
+            clients.connect(session.runs.uri)
+
+        def read() -> None:
+            try:
+                _ = session.repository
+                if asks_mlflow:
+                    self.models |= models.registered_names(session.runs.uri)
+            except FeastNbError:
+                return
+
+        threads.start(lambda: threads.do(read, lambda: None, lambda: False), "names")

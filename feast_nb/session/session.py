@@ -1,0 +1,345 @@
+"""Where Feast and MLflow meet: one method for each thing a notebook asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import recorder as _recorder
+from .known_names import KnownNames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..questions.answers import RunsDrawn
+    from ..questions.source import HistorySource
+    from ..records.answers import (
+        ModelDiff,
+        ModelFeatures,
+        Operations,
+        RecentRuns,
+        Reproduction,
+        Resolution,
+    )
+    from ..records.contract import ModelVersion
+    from ..records.lineage import Impact, Lineage
+    from ..records.run import Repository, TrackedRun
+    from ..records.usage import Usage
+    from .online_vectors import ServingPlan
+    from .runs import OpenRun
+    from .training import Training
+
+
+class Session:
+    """One feature repository and its tracking server, in a notebook or a plain script."""
+
+    def __init__(self, store: Any, yaml: Path) -> None:
+        from .runs import Runs
+
+        self.store = store
+        self.yaml = yaml
+        self.recorder = _recorder.current()
+        self.recorder.retrieval_listener.opened(store)
+        self.runs = Runs(self.recorder, store, on_open=self._opened)
+        self.names = KnownNames()
+        self.serving_plans: dict[tuple[str, bool], ServingPlan] = {}
+        self._history: HistorySource | None = None
+
+    @property
+    def repository(self) -> Repository:
+        """What the repository holds, read anew."""
+        from ..integrations.feast import repository
+
+        found = repository.describe(self.store, self.yaml)
+        self.names.note(found)
+        return found
+
+    @contextmanager
+    def run(
+        self,
+        name: str | None = None,
+        *,
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        nested: bool = False,
+        archive: bool = True,
+        archive_rows: bool = False,
+    ) -> Iterator[OpenRun]:
+        """A tracked run as a context: FINISHED, FAILED on an error, KILLED on an interrupt."""
+        opened = self.runs.start(
+            name,
+            experiment=experiment,
+            tags=tags,
+            description=description,
+            nested=nested,
+            archive=archive,
+            archive_rows=archive_rows,
+        )
+        try:
+            yield opened
+        except KeyboardInterrupt:
+            opened.record = self.runs.end(opened, "KILLED")
+            raise
+        except BaseException:
+            opened.record = self.runs.end(opened, "FAILED")
+            raise
+        opened.record = self.runs.end(opened)
+
+    def train(
+        self,
+        name: str | None = None,
+        *,
+        service: str | None = None,
+        features: str | Sequence[str] = (),
+        entity_df: Any = None,
+        entity_name: str = "entity_df",
+        start: str | None = None,
+        end: str | None = None,
+        full_feature_names: bool = False,
+        target: str | None = None,
+        flavor: str | None = None,
+        register: str | None = None,
+        aliases: str | Sequence[str] = (),
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        archive: bool = True,
+        archive_rows: bool = False,
+        sources: Sequence[Any] = (),
+    ) -> Training:
+        """A tracked training as a context; each keyword is an option of `%%feast_train`.
+
+        >>> with session.train("v1", service="driver_activity", entity_df=drivers) as training:
+        ...     training.model = LinearRegression().fit(training.frame[["conv_rate"]], y)
+        >>> training.summary
+        """
+        from .training import Training, TrainingOptions
+
+        options = TrainingOptions(
+            name=name,
+            service=service,
+            features=_several(features),
+            entity_df=entity_df,
+            entity_name=entity_name,
+            start=start,
+            end=end,
+            full_feature_names=full_feature_names,
+            target=target,
+            flavor=flavor,
+            register=register,
+            aliases=_several(aliases),
+            experiment=experiment,
+            tags=tags or {},
+            description=description,
+            archive=archive,
+            archive_rows=archive_rows,
+            sources=tuple(sources),
+        )
+        return Training(self, options)
+
+    def log_model(
+        self,
+        model: Any,
+        *,
+        variable: str | None = None,
+        flavor: str | None = None,
+        register: str | None = None,
+        aliases: Sequence[str] = (),
+        at_hand: Sequence[Any] = (),
+        run_id: str | None = None,
+    ) -> ModelVersion:
+        """Log a model that exists already, to the open run or to the last one of this session.
+
+        Raises `ModelError` where there is no run to log it to.
+        """
+        from . import models
+
+        recording = self.recorder.recording
+        recording.settle()
+        run = models.run_to_log_to(self, run_id, model)
+        logged = models.log(
+            self.recorder,
+            run,
+            model,
+            variable=variable,
+            flavor=flavor,
+            at_hand=at_hand,
+            retrievals=recording.table.of_run(run.id),
+        )
+        if register:
+            logged = models.register(self.recorder, run, logged, register, aliases)
+            self.names.remember_model(register, tuple(aliases))
+        self.recorder.flush(run.id, final=True)
+        return logged
+
+    def load_model(self, model: str, flavor: str | None = None) -> Any:
+        """A model in the library it was trained with, `predict_proba` and all.
+
+        `model` as in `driver_model/3`, `driver_model@champion`, `driver_model` (latest version),
+        or any of MLflow's URIs. Raises `ModelError` where there is no such model.
+        """
+        from ..integrations.mlflow import models
+
+        return models.load(self.runs.uri, model, flavor)
+
+    def resolve(self, model: str, allow_drift: bool = False) -> Resolution:
+        """What to serve a model with; see `resolution.resolve`."""
+        from . import resolution
+
+        return resolution.resolve(self, model, allow_drift)
+
+    def features(self, model: str) -> ModelFeatures:
+        """A model's features in its own order; see `model_report.features`."""
+        from . import model_report
+
+        return model_report.features(self, model)
+
+    def diff(self, one: str, other: str) -> ModelDiff:
+        """Two models side by side; see `model_report.diff`."""
+        from . import model_report
+
+        return model_report.diff(self, one, other)
+
+    def reproduce(
+        self, run: str, retrieval: int | None = None, verify: bool = False
+    ) -> Reproduction:
+        """A run's or model's training set again; see `reproduction.reproduce`."""
+        from . import reproduction
+
+        return reproduction.reproduce(self, run, retrieval, verify)
+
+    def vector(
+        self, model: str, entity_rows: Sequence[Mapping[str, Any]], allow_drift: bool = False
+    ) -> Any:
+        """The array for a model's `predict`, from the online store; see `online_vectors.vector`.
+
+        >>> model.predict(session.vector("driver_model@champion", [{"driver_id": 1001}]))
+        """
+        from . import online_vectors
+
+        return online_vectors.vector(self, model, entity_rows, allow_drift)
+
+    def score(
+        self,
+        model: str,
+        entities: Any,
+        *,
+        as_of: str | None = None,
+        batch: int = 1000,
+        prefer_given: bool = False,
+        with_features: bool = False,
+        experiment: str | None = None,
+        allow_drift: bool = False,
+        progress: bool = False,
+    ) -> Any:
+        """Predictions for a frame of entity keys; each keyword is an option of `%feast_score`.
+
+        >>> session.score("driver_model@champion", drivers, with_features=True)
+        """
+        from . import scoring
+
+        options = scoring.ScoringOptions(
+            model,
+            as_of=as_of,
+            batch=batch,
+            prefer_given=prefer_given,
+            with_features=with_features,
+            experiment=experiment,
+            allow_drift=allow_drift,
+            progress=progress,
+        )
+        return scoring.score(self, entities, options)
+
+    @property
+    def history(self) -> HistorySource:
+        """The history of the repository's tracking server; raises where MLflow is not enabled."""
+        from ..questions.source import HistorySource
+
+        if self._history is None or self._history.uri != self.runs.uri:
+            self._history = HistorySource(self.store, self.runs.uri, self._settle)
+        return self._history
+
+    def _settle(self) -> None:
+        """What the cells before recorded goes to MLflow before it is asked."""
+        self.recorder.recording.settle(2.0)
+        self.recorder.outbox.flush(seconds=2.0)
+
+    def usage(
+        self,
+        named: str | None = None,
+        *,
+        since: str | None = None,
+        experiment: str | None = None,
+        unused: bool = False,
+        refresh: bool = False,
+    ) -> Usage:
+        """Who uses each view and feature; see `questions.answers.usage`."""
+        from ..questions import answers
+
+        return answers.usage(
+            self.history, named, since=since, experiment=experiment, unused=unused, refresh=refresh
+        )
+
+    def lineage(
+        self,
+        *names: str,
+        up: int | None = None,
+        down: int | None = None,
+        runs: RunsDrawn = "collapsed",
+        refresh: bool = False,
+    ) -> Lineage:
+        """What comes from what; see `questions.answers.lineage`."""
+        from ..questions import answers
+
+        return answers.lineage(self.history, names, up=up, down=down, runs=runs, refresh=refresh)
+
+    def impact(self, named: str, refresh: bool = False) -> Impact:
+        """What depends on an object; see `questions.answers.impact`."""
+        from ..questions import answers
+
+        return answers.impact(self.history, named, refresh)
+
+    def recent_runs(
+        self,
+        *,
+        service: str | None = None,
+        model: str | None = None,
+        since: str | None = None,
+        mine: bool = False,
+        most: int = 20,
+        refresh: bool = False,
+    ) -> RecentRuns:
+        """The newest runs; see `questions.answers.recent_runs`."""
+        from ..questions import answers
+
+        return answers.recent_runs(
+            self.history, service=service, model=model, since=since, mine=mine, most=most,
+            refresh=refresh,
+        )  # fmt: skip
+
+    recent = recent_runs  # its name in 0.1
+
+    def operations(self, most: int = 50, refresh: bool = False) -> Operations:
+        """What was applied and materialized; see `questions.answers.operations`."""
+        from ..questions import answers
+
+        return answers.operations(self.history, most, refresh)
+
+    def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
+        """What MLflow has of the newest runs, newest first: retrievals and model versions whole.
+
+        Of the project's own experiment, where none is named.
+        """
+        return self.runs.newest(experiment or self.store.project, most)
+
+    def _opened(self) -> None:
+        """A run was opened: in a notebook, the registry of models is worth completing from now."""
+        if self.recorder.notices.interactive and not self.names.models:
+            self.names.refresh(self)
+
+
+def _several(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
