@@ -23,7 +23,7 @@ def cell(text):
 import mlflow.models
 mlflow.models.infer_pip_requirements = lambda *args, **kwargs: ["scikit-learn"]  # a process each
 cell("%load_ext feast_nb")
-from feast_nb import threads
+from feast_nb.patching import threads
 seen = []
 sys.addaudithook(lambda event, args: event == "import" and threads.is_ours() and seen.append(args[0]))
 cell('''

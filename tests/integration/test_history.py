@@ -232,7 +232,7 @@ def test_after_any_changes_a_refreshed_copy_equals_one_made_anew(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With no overlap between two refreshes: with it, all of this lies within two minutes."""
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     Changes.folder, Changes.uri = tmp_path, uri
     from hypothesis.stateful import run_state_machine_as_test
 
@@ -282,7 +282,7 @@ def test_nothing_new_is_at_most_eight_requests(server: Any, uri: str, history: H
 def test_what_is_written_late_is_seen(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     old, *_ = made(server, 3)
     history.refresh(pages(uri))
     time.sleep(0.01)
@@ -296,7 +296,7 @@ def test_what_is_written_late_is_seen(
 def test_deleted_and_restored(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     old, *_ = made(server, 3)
     history.refresh(pages(uri))
     server.delete_run(old)
@@ -364,7 +364,7 @@ def test_an_interrupted_first_copy_goes_on_where_it_stopped(
 def test_reading_anew_finds_what_no_refresh_can(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     old, *_ = made(server, 3)
     history.refresh(pages(uri))
     server.set_tag(old, "feast.feature_service", "edited")
@@ -603,7 +603,7 @@ def test_what_happened_between_an_interruption_and_going_on_is_read(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feast_nb.integrations.mlflow.pages.PAGE", 4)
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     first, *_ = made(server, 20)
     with pytest.raises(TrackingError):
         history.refresh(Breaks(uri, None, "p"))
@@ -658,7 +658,7 @@ def test_an_experiment_that_comes_late_with_old_runs(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Imported, or only now to be seen by this user."""
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     made(server, 2)
     history.refresh(pages(uri))
     imported(server)
@@ -772,7 +772,7 @@ class FailsEarly(Pages):
 def test_an_experiment_is_known_only_when_its_runs_are(
     server: Any, uri: str, history: History, monkeypatch: pytest.MonkeyPatch, fails: type[Pages]
 ) -> None:
-    monkeypatch.setattr(feast_nb.history.refresh, "OVERLAP", 0)
+    monkeypatch.setattr(feast_nb.history.sync, "OVERLAP", 0)
     made(server, 2)
     history.refresh(pages(uri))
     imported(server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from feast_nb import worker
+from feast_nb.server import worker
 from feast_nb.server import route_names
 
 ROOT = Path(__file__).parents[2]
