@@ -23,6 +23,7 @@ _MODULES = (
     "mlflow.utils.credentials",
     "mlflow.utils.rest_utils",
     "mlflow.utils.search_logged_model_utils",
+    "dbruntime.databricks_repl_context",  # looked for in each request
     "netrc",
     "pyspark.sql",  # MLflow has looked for it when its client was made
 )
