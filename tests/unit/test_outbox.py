@@ -523,6 +523,32 @@ def test_two_dead_processes_of_one_run_are_both_delivered(make, server, folder) 
     assert files(folder) == []
 
 
+def test_what_comes_of_the_dead_while_a_batch_is_under_way_is_not_taken_for_delivered(
+    make, server, folder
+) -> None:
+    """Entries are numbered anew then: the batch's numbers are those of before."""
+    left_behind(folder, "1", line("r", 1))
+    left_behind(folder, "2", line("r", 2))
+    delivered: list[Any] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def deliver(batch: Batch) -> bool:
+        delivered.extend(numbers(batch.new))
+        begun.set()
+        assert go_on.wait(10)
+        return False
+
+    box = make(deliver)
+    dead = box.recover()
+    next(dead)
+    assert begun.wait(10)
+    list(dead)
+    go_on.set()
+
+    assert box.flush()
+    assert set(delivered) == {1, 2}
+
+
 def test_the_dead_are_adopted_for_a_run_that_goes_on_here(make, server, folder) -> None:
     left_behind(folder, "dead", line("r", 1))
     delivered: set[Any] = set()

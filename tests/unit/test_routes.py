@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from feast_nb.server import worker
-from feast_nb.server import route_names
+from feast_nb.server import route_names, worker
 
 ROOT = Path(__file__).parents[2]
 

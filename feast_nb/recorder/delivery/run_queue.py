@@ -26,6 +26,7 @@ class Batch:
     new: tuple[OutboxEntry, ...]
     known: tuple[OutboxEntry, ...] = ()
     upto: int = 0
+    count: int = 0
     final: bool = False
     adopted: bool = False
     failures: int = 0
@@ -44,6 +45,7 @@ class RunQueue:
     tracking_uri: str
     entries: dict[str, tuple[int, OutboxEntry]] = field(default_factory=dict)
     last: int = 0
+    count: int = 0
     delivered: int = 0
     whole: bool = False
     final: bool = False
@@ -83,6 +85,7 @@ class RunQueue:
             new=tuple(entry for number, entry in entries if number > self.delivered),
             known=tuple(entry for number, entry in entries if number <= self.delivered),
             upto=self.last,
+            count=self.count,
             final=self.final,
             adopted=self.adopted,
             failures=self.failures,
@@ -95,7 +98,13 @@ class RunQueue:
         self.trouble = None
 
     def deliver(self, batch: Batch, whole: bool) -> None:
-        """MLflow has a batch; what it has for good is forgotten."""
+        """MLflow has a batch; what it has for good is forgotten.
+
+        Where a dead process's entries came meanwhile, its numbers say nothing: all goes again.
+        """
+        if batch.count != self.count:
+            self.failures, self.trouble = 0, None
+            return
         self.delivered, self.failures, self.trouble = batch.upto, 0, None
         self.finished = batch.final and self.last == batch.upto
         self.whole = whole and self.last == batch.upto
@@ -123,6 +132,7 @@ class RunQueue:
         """What is older comes first; what MLflow has already it takes again."""
         mine, final = self.kept(), self.final
         self.entries, self.last, self.delivered = {}, 0, 0
+        self.count += 1  # they are numbered anew
         for entry in (*dead.kept(), *mine):
             self.add(entry)
         self.final, self.on_disk, self.adopted = final, False, True
