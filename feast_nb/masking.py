@@ -18,20 +18,11 @@ def public_uri(uri: str | None) -> str | None:
 
 _NO_USER = ("sqlite", "s3", "gs", "file", "hdfs", "abfs")
 
-
 # In the authority; or a user, and a password with a slash in it that is no port.
 _USER = re.compile(r"^[^/]*@|^[^/:@]*:(?!\d+(?:/|$)).*@")
-
-
 _SECRET = re.compile(r"([?&][^=&]*(?:password|passwd|pwd|token|secret|key)[^=&]*=)[^&#]*", re.I)
-
-
 _WORDS = r"(?:password|passwd|pwd|secret|token|api_?key|access_?key|credential|private_?key)"
-
-
 _TEXT = r"""([\"'])(?:(?!\2).)+\2"""
-
-
 _SECRETS = (
     # password = "…", headers["X-Token"] = "…", f(api_key="…"), {"secret": "…"}
     (re.compile(rf"""({_WORDS}\w*["']?\]?\s*[=:]\s*[rbf]*){_TEXT}""", re.I), r"\1\2…\2"),

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 
 MISSING = 0x9E3779B97F4A7C15
-
-
 EXACT = 2**53  # up to here a double tells every integer from the next
 
 

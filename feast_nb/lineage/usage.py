@@ -131,8 +131,6 @@ class _Requests:
 
 
 _DAY = 86_400_000
-
-
 _PREDICTING = ("prediction", "lookup")
 
 

@@ -76,8 +76,6 @@ def _interrupt_soon() -> None:
 
 
 _PACKAGE = __name__.partition(".")[0]
-
-
 _FEAST = f"{_PACKAGE}.integrations.feast"
 _AROUND = (__name__, f"{_FEAST}.retrieval_hooks", f"{_FEAST}.jobs", "contextlib")
 

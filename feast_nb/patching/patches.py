@@ -15,8 +15,6 @@ from typing import Any
 from .interrupts import guarded
 
 INHERITED = object()  # an attribute that the owner itself has not
-
-
 OnImport = Callable[[ModuleType], None]
 
 

@@ -19,14 +19,8 @@ _MODULES = (
     "pyarrow.dataset",
     "pyarrow.parquet",
 )
-
-
 _PAUSE, _LONGEST = 0.05, 2.0  # seconds without a new task before work begins, and at most
-
-
 _POLL = 0.5  # seconds between two looks whether the thread lacks a module
-
-
 _PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
 
 

@@ -29,8 +29,6 @@ _PATIENCE = 15.0  # seconds for frames that are being hashed: logging a model ta
 
 # What MLflow takes for the source of a headless notebook.
 _LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py")
-
-
 _guessed: ContextVar[bool] = ContextVar("feast_nb_guessed_signature", default=False)
 
 

@@ -30,11 +30,7 @@ from ...records.run import Origin
 from .run_queue import Batch
 
 RETRIEVALS = "feast/retrievals.json"
-
-
 CELLS = "feast/cells.ipynb"
-
-
 INCOMPLETE = "feast_nb.incomplete"
 
 

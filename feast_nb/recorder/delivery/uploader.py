@@ -28,8 +28,6 @@ from .run_document import (
 from .run_queue import Batch
 
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
-
-
 WRITTEN_AT = "feast_nb.written_at"
 
 
