@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .bench_history import drawing, painting, past, past_100k
 from .bench_panel import panel
-from .bench_past import drawing, painting, past, past_100k
 from .conftest import answers, free_port, wait_for
 
 ROUNDS = 9

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from . import stores
+from . import mlflow_store as stores
 from .browser.conftest import TOKEN, Lab, served
 from .conftest import make_repository
 

@@ -15,7 +15,7 @@ from feast_nb.lineage import layout
 from feast_nb.records.document import Document
 from feast_nb.records.lineage import Lineage, Node
 
-from .. import past
+from .. import lineage_data as past
 from .conftest import SLOW, Lab
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

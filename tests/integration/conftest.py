@@ -59,7 +59,7 @@ MATRIX = {
         "test_deleted_and_restored",
         "test_asking_from_several_threads",
     ),
-    "test_past": (
+    "test_lineage_answers": (
         "test_the_usage_of_a_project",
         "test_where_a_model_comes_from",
         "test_what_depends_on_a_view_and_on_a_feature",

@@ -59,7 +59,7 @@ from feast_nb.records.run import (
 )
 from feast_nb.records.usage import Usage
 
-from .. import past
+from .. import lineage_data as past
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = "<img src=x onerror=alert(1)>"

@@ -22,7 +22,7 @@ from feast_nb.records.facts import (
 )
 from feast_nb.records.lineage import BOX, Lineage, Node
 
-from .. import past
+from .. import lineage_data as past
 
 
 def edges(found: Lineage) -> set[tuple[str, str]]:

@@ -8,7 +8,7 @@ from feast_nb.lineage import overview
 from feast_nb.records.facts import Registry, RegistryView
 from feast_nb.records.overview import ProjectOverview
 
-from .. import past
+from .. import lineage_data as past
 
 SEEN = past.seen()
 VIEWS = {view.name: view for view in SEEN.views}

@@ -10,7 +10,7 @@ import pytest
 
 from feast_nb.records.document import Document
 
-from .. import past
+from .. import lineage_data as past
 
 DATA = Path(__file__).parents[1] / "data"
 SHAPES: dict[str, Document] = {

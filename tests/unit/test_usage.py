@@ -10,7 +10,7 @@ from feast_nb.lineage import usage
 from feast_nb.records.facts import Registry, RunGroup
 from feast_nb.records.usage import FeatureUsage, Usage, spans
 
-from .. import past
+from .. import lineage_data as past
 
 
 def of(ref: str, found: Usage | None = None) -> FeatureUsage:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import stores
+from . import mlflow_store as stores
 from .conftest import answers, free_port, wait_for
 
 Line = tuple[str, float, float]
