@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import shlex
 from argparse import Namespace
 from collections.abc import Callable
@@ -50,6 +51,17 @@ def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
         text = " ".join(str(problem).split())
         raise UsageError(f"%{name}: {text}; %{name} --help shows how.") from None
     return found
+
+
+def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A magic's method is given the options of its line; `--help` is answered without it."""
+
+    @functools.wraps(method)
+    def magic(magics: Any, line: str, *cell: Any) -> Any:
+        options = read(getattr(magics, method.__name__), line)
+        return options if isinstance(options, Help) else method(magics, options, *cell)
+
+    return magic
 
 
 def options_of(magic: Callable[..., Any]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import UsageError
-from .line import Help, read
+from .line import reads_options
 
 _REFRESH = "read everything from MLflow again, not only what is new"
 
@@ -28,7 +29,8 @@ class HistoryMagics(Magics):
     @argument("--unused", action="store_true", help="only what nobody uses")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
-    def feast_usage(self, line: str) -> Any:
+    @reads_options
+    def feast_usage(self, options: Namespace) -> Any:
         """Who uses each feature: runs, users, services, models, and when last.
 
         Training and prediction runs are counted apart; views that are gone from the registry but
@@ -43,9 +45,6 @@ class HistoryMagics(Magics):
             usage = %feast_usage --unused
             usage.to_pandas()
         """
-        options = read(self.feast_usage, line)
-        if isinstance(options, Help):
-            return options
         return self._feast.session().usage(
             options.object,
             since=options.since,
@@ -67,7 +66,8 @@ class HistoryMagics(Magics):
     @argument("--live", action="store_true", help="a widget whose .selected Python can read")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
-    def feast_lineage(self, line: str) -> Any:
+    @reads_options
+    def feast_lineage(self, options: Namespace) -> Any:
         """Where a model came from and what became of a feature, as a picture.
 
         From data sources over entities, views and services to runs, model versions and
@@ -81,9 +81,6 @@ class HistoryMagics(Magics):
             %feast_lineage driver_hourly_stats --down 2
             %feast_lineage view=driver_activity --runs latest
         """
-        options = read(self.feast_lineage, line)
-        if isinstance(options, Help):
-            return options
         for name in ("up", "down"):
             given = getattr(options, name)
             if given is not None and given < 0:
@@ -101,7 +98,8 @@ class HistoryMagics(Magics):
     @argument("object", help="a source, entity, view, service or view:feature")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
-    def feast_impact(self, line: str) -> Any:
+    @reads_options
+    def feast_impact(self, options: Namespace) -> Any:
         """What breaks if this changes: models with an alias first, then services, runs, notebooks.
 
         Examples
@@ -111,9 +109,6 @@ class HistoryMagics(Magics):
             %feast_impact driver_hourly_stats
             %feast_impact driver_hourly_stats:conv_rate
         """
-        options = read(self.feast_impact, line)
-        if isinstance(options, Help):
-            return options
         return self._feast.session().impact(options.object, options.refresh)
 
     @magic_arguments()
@@ -124,7 +119,8 @@ class HistoryMagics(Magics):
     @argument("--most", type=int, default=20, metavar="N", help="how many (20)")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
-    def feast_runs(self, line: str) -> Any:
+    @reads_options
+    def feast_runs(self, options: Namespace) -> Any:
         """The newest runs, with their features, rows, metrics and models.
 
         Examples
@@ -133,9 +129,6 @@ class HistoryMagics(Magics):
 
             %feast_runs --service driver_activity --since 7d
         """
-        options = read(self.feast_runs, line)
-        if isinstance(options, Help):
-            return options
         if options.most < 1:
             raise UsageError(f"--most {options.most}: give 1 or more.")
         return self._feast.session().recent(
@@ -151,7 +144,8 @@ class HistoryMagics(Magics):
     @argument("--most", type=int, default=50, metavar="N", help="how many (50)")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
-    def feast_ops(self, line: str) -> Any:
+    @reads_options
+    def feast_ops(self, options: Namespace) -> Any:
         """What was applied and materialized: what changed, over which range, how long, what failed.
 
         Examples
@@ -160,9 +154,6 @@ class HistoryMagics(Magics):
 
             %feast_ops
         """
-        options = read(self.feast_ops, line)
-        if isinstance(options, Help):
-            return options
         if options.most < 1:
             raise UsageError(f"--most {options.most}: give 1 or more.")
         return self._feast.session().operations(options.most, options.refresh)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import UsageError
-from .line import Help, read
+from .line import reads_options
 
 _NAMED = "name/3, name@alias, name (latest), or one of MLflow's URIs"
 
@@ -24,7 +25,8 @@ class ModelMagics(Magics):
     @magic_arguments()
     @argument("model", help=_NAMED)
     @line_magic
-    def feast_features(self, line: str) -> Any:
+    @reads_options
+    def feast_features(self, options: Namespace) -> Any:
         """The features of a model, in its own order, and how they were in training.
 
         Examples
@@ -33,16 +35,14 @@ class ModelMagics(Magics):
 
             %feast_features driver_model/3
         """
-        options = read(self.feast_features, line)
-        if isinstance(options, Help):
-            return options
         return self._feast.session().features(options.model)
 
     @magic_arguments()
     @argument("model", help=_NAMED)
     @argument("--allow-drift", action="store_true", help="also where it should be retrained")
     @line_magic
-    def feast_resolve(self, line: str) -> Any:
+    @reads_options
+    def feast_resolve(self, options: Namespace) -> Any:
         """What must be served for a model: its service, its references in its own order.
 
         The registry is compared with what the model was trained on; a change that breaks serving
@@ -55,16 +55,14 @@ class ModelMagics(Magics):
             resolution = %feast_resolve driver_model@champion
             store.get_online_features(resolution.features, rows)
         """
-        options = read(self.feast_resolve, line)
-        if isinstance(options, Help):
-            return options
         return self._feast.session().resolve(options.model, options.allow_drift)
 
     @magic_arguments()
     @argument("one", help=_NAMED)
     @argument("other", help="the model to hold beside it")
     @line_magic
-    def feast_diff(self, line: str) -> Any:
+    @reads_options
+    def feast_diff(self, options: Namespace) -> Any:
         """Two models side by side: features, order, definitions, data, metrics.
 
         Examples
@@ -73,9 +71,6 @@ class ModelMagics(Magics):
 
             %feast_diff driver_model/2 driver_model@champion
         """
-        options = read(self.feast_diff, line)
-        if isinstance(options, Help):
-            return options
         return self._feast.session().diff(options.one, options.other)
 
     @magic_arguments()
@@ -86,7 +81,8 @@ class ModelMagics(Magics):
         "--verify", action="store_true", help="say whether it is the same as then, and where not"
     )
     @line_magic
-    def feast_reproduce(self, line: str) -> Any:
+    @reads_options
+    def feast_reproduce(self, options: Namespace) -> Any:
         """Retrieve a training set again, from the entity rows and references that its run kept.
 
         With --verify its fingerprint is compared: identical, the same rows in another order, or
@@ -98,9 +94,6 @@ class ModelMagics(Magics):
 
             %feast_reproduce driver_model/3 --verify --into again
         """
-        options = read(self.feast_reproduce, line)
-        if isinstance(options, Help):
-            return options
         _check_name(options.into)
         found = self._feast.session().reproduce(options.run, options.retrieval, options.verify)
         if options.into:
@@ -119,7 +112,8 @@ class ModelMagics(Magics):
     @argument("--experiment", metavar="E", help="the experiment of the prediction run")
     @argument("--allow-drift", action="store_true", help="also where it should be retrained")
     @line_magic
-    def feast_score(self, line: str) -> Any:
+    @reads_options
+    def feast_score(self, options: Namespace) -> Any:
         """Predict for entity keys: features are fetched, put in the model's order, and checked.
 
         What is absent, too old or unlike training is said; the prediction run is linked to the
@@ -132,9 +126,6 @@ class ModelMagics(Magics):
             scored = %feast_score driver_model@champion --entities drivers
             scored = %feast_score driver_model/3 --entities drivers --as-of event_timestamp
         """
-        options = read(self.feast_score, line)
-        if isinstance(options, Help):
-            return options
         if options.online and options.as_of:
             raise UsageError("--online and --as-of exclude each other; give one.")
         if options.batch < 1:

@@ -15,7 +15,7 @@ from ..session import Session, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
 from . import cells
-from .line import Help, pairs, read
+from .line import pairs, reads_options
 
 _STORE = "FeatureStore"
 
@@ -97,7 +97,8 @@ class FeastMagics(Magics):
     @magic_arguments()
     @argument("path", nargs="?", help="a feature repository: its folder, or its feature_store.yaml")
     @line_magic
-    def feast_store(self, line: str) -> Any:
+    @reads_options
+    def feast_store(self, options: Namespace) -> Any:
         """Open a feature repository, show what it holds, and return the `FeatureStore`.
 
         Without PATH: the store already bound in the notebook, else `FEAST_FS_YAML_FILE_PATH`,
@@ -110,9 +111,6 @@ class FeastMagics(Magics):
             store = %feast_store
             store = %feast_store feature_repo
         """
-        options = read(self.feast_store, line)
-        if isinstance(options, Help):
-            return options
         if options.path:
             self._passed_over = self._bound_store()
             self._session = open_session(options.path)
@@ -131,7 +129,8 @@ class FeastMagics(Magics):
     @argument("--pause", action="store_true", help="stop recording until --unpause")
     @argument("--unpause", action="store_true", help="go on recording")
     @line_cell_magic
-    def feast_run(self, line: str, cell: str | None = None) -> Any:
+    @reads_options
+    def feast_run(self, options: Namespace, cell: str | None = None) -> Any:
         """Start a tracked run that later cells belong to; end, resume or look at one.
 
         Every Feast retrieval made while it is open is recorded. Bare `%feast_run` shows what is
@@ -145,9 +144,6 @@ class FeastMagics(Magics):
             %feast_run
             %feast_run --end
         """
-        options = read(self.feast_run, line)
-        if isinstance(options, Help):
-            return options
         chosen = [o for o in ("end", "resume", "pause", "unpause") if getattr(options, o)]
         if len(chosen) > 1:
             raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other; give one.")
@@ -211,7 +207,8 @@ class FeastMagics(Magics):
     @argument("--from", dest="sources", nargs="+", default=(), metavar="VAR",
               help="the frames this trains on, where they were retrieved earlier")  # fmt: skip
     @line_cell_magic
-    def feast_train(self, line: str, cell: str | None = None) -> Any:
+    @reads_options
+    def feast_train(self, options: Namespace, cell: str | None = None) -> Any:
         """Train in a tracked run: retrieve features, run the cell, log and register its model.
 
         The cell is ordinary code: without its first line it still runs. The model is the one
@@ -224,9 +221,6 @@ class FeastMagics(Magics):
             %%feast_train v1 --service driver_activity --entity-df drivers --register driver_model
             model = LinearRegression().fit(training_df[["conv_rate"]], training_df["trips"])
         """
-        options = read(self.feast_train, line)
-        if isinstance(options, Help):
-            return options
         if cell is None:
             raise UsageError("%%feast_train is a cell's first line, with the training below it.")
         if not options.into.isidentifier() or keyword.iskeyword(options.into):
@@ -292,7 +286,8 @@ class FeastMagics(Magics):
     @argument("model", help="the variable that holds a trained model")
     @register_options
     @line_magic
-    def feast_log(self, line: str) -> Any:
+    @reads_options
+    def feast_log(self, options: Namespace) -> Any:
         """Log a model that is trained already, to the open run or to the last one.
 
         Examples
@@ -303,9 +298,6 @@ class FeastMagics(Magics):
         """
         from ..session import models
 
-        options = read(self.feast_log, line)
-        if isinstance(options, Help):
-            return options
         if options.alias and not options.register:
             raise UsageError("--alias needs --register NAME: an alias points at a version.")
         for alias in options.alias or ():
