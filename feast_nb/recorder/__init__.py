@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 
-from ..records.outbox import RunEnd
 from .recorder import Recorder
 
 _recorder: Recorder | None = None
@@ -49,6 +48,7 @@ def _end_open(recorder: Recorder) -> None:
     """A kernel that shuts down with runs open did not finish them."""
     from ..errors import TrackingError
     from ..integrations.mlflow import runs
+    from ..records.outbox import RunEnd
 
     for run in reversed(list(recorder.runs)):
         recorder.run_listener.run_ends(run.id, "KILLED")

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..records.run import RunRef
+if TYPE_CHECKING:
+    from ..records.run import RunRef
+
 
 _apart: ContextVar[bool] = ContextVar("feast_nb_apart", default=False)
 _inherited: ContextVar[RunRef | None] = ContextVar("feast_nb_run", default=None)
@@ -66,6 +69,7 @@ class OpenRuns:
     def of_call(self) -> RunRef | None:
         """The run a call belongs to: this thread's, the context's, or the innermost one open."""
         from ..integrations.mlflow import runs
+        from ..records.run import RunRef
 
         if _apart.get():
             return None

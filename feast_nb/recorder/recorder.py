@@ -18,13 +18,13 @@ from ..integrations.mlflow.hooks import RunHooks
 from ..notebook.cells import Cells
 from ..patching import threads
 from ..paths import state_folder
-from ..records.outbox import FileEntry, RunEnd, RunStart
 from .delivery.outbox import LeftBehind, Outbox
 from .delivery.run_queue import Batch, RunQueue
 from .notices import Notices
 from .open_runs import OpenRuns
 
 if TYPE_CHECKING:
+    from ..records.outbox import RunStart
     from .delivery.uploader import Uploader
     from .frame_links import FrameLinks
     from .recording import Recording
@@ -192,6 +192,7 @@ class Recorder:
         return True
 
     def _deliver(self, batch: Batch) -> bool:
+        from ..records.outbox import FileEntry
         from .delivery.uploader import remove_file
 
         try:
@@ -214,6 +215,8 @@ class Recorder:
         """Take over what dead processes left: send their records, close the runs left open."""
         _sweep(self.spool)
         for left in self.outbox.recover():
+            from ..records.outbox import RunEnd, RunStart
+
             started: RunStart | None = None
             for entry in left.entries:
                 if isinstance(entry, RunStart) and not entry.resumed:
@@ -224,6 +227,8 @@ class Recorder:
                 self._close_left_open(left, started)
 
     def _close_left_open(self, left: LeftBehind, started: RunStart) -> None:
+        from ..records.outbox import RunEnd
+
         self.outbox.put(left.run_id, left.tracking_uri, RunEnd("KILLED", late=True))
         where = f" in {started.notebook}" if started.notebook else ""
         self.notices.say(

@@ -17,12 +17,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...patching import threads
-from ...records.outbox import OutboxEntry
 from .outbox_file import OutboxFile, left_behind
 from .run_queue import Batch, RunQueue
+
+if TYPE_CHECKING:
+    from ...records.outbox import OutboxEntry
 
 Deliver = Callable[[Batch], bool]
 

@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...records.outbox import SCHEMA_VERSION, OutboxEntry, entry_of
 from .run_queue import RunQueue
+
+if TYPE_CHECKING:
+    from ...records.outbox import OutboxEntry
 
 _LARGE = 1_000_000  # bytes from which a file is written anew, without what MLflow has
 
@@ -121,6 +123,8 @@ def left_behind(folder: Path, but: Path) -> Iterator[LeftFile]:
 
 def _read(path: Path, handle: int) -> LeftFile:
     """The runs in a dead process's file; a line cut short is passed over."""
+    from ...records.outbox import entry_of
+
     with open(handle, encoding="utf-8", errors="replace", closefd=False) as file:
         texts = file.read().splitlines()
     queues: dict[str, RunQueue] = {}
@@ -164,6 +168,8 @@ def _lines_of(queue: RunQueue) -> list[str]:
 
 
 def _entry_line(queue: RunQueue, number: int, entry: OutboxEntry) -> str:
+    from ...records.outbox import SCHEMA_VERSION
+
     head = {"schema_version": SCHEMA_VERSION, "run": queue.run_id, "uri": queue.tracking_uri}
     return json.dumps({**head, "n": number, "entry": entry.to_dict()}) + "\n"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ...records.outbox import CellsEntry, ContractEntry, OriginEntry, OutboxEntry, RunEnd, RunStart
-
-# What whoever finds the run left open needs: one of each, or one for each model.
-_UNTIL_THE_END = (RunStart, CellsEntry, OriginEntry, ContractEntry)
+if TYPE_CHECKING:
+    from ...records.outbox import OutboxEntry
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,12 @@ class RunQueue:
 
     def forget(self, upto: int) -> None:
         """Let go of what MLflow has for good, but for what tells that the run is still open."""
+        from ...records.outbox import CellsEntry, ContractEntry, OriginEntry, RunEnd, RunStart
+
+        # What whoever finds the run left open needs: one of each, or one for each model.
+        until_the_end = (RunStart, CellsEntry, OriginEntry, ContractEntry)
         ended = any(isinstance(e, RunEnd) for n, e in self.entries.values() if n <= upto)
-        keep = () if ended else _UNTIL_THE_END
+        keep = () if ended else until_the_end
         self.entries = {
             key: (number, entry)
             for key, (number, entry) in self.entries.items()
