@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .arrow_values import canonical, gaps_of, is_number, kind_of, may_cast
+from .hashing import bits_of, filled, moment_bits, numbers
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -12,8 +15,6 @@ if TYPE_CHECKING:
 
     Bits = np.ndarray[Any, np.dtype[np.uint64]]
     Gaps = np.ndarray[Any, np.dtype[np.bool_]]
-from .arrow_values import canonical, gaps_of, is_number, kind_of, may_cast
-from .hashing import bits_of, filled, moment_bits, numbers
 
 
 class HashedColumn(NamedTuple):

@@ -14,7 +14,7 @@ _EXAMPLES = 3
 _TURN = "feast_nb turn"  # tells rows with the same key apart, by their order
 
 
-class Compared(NamedTuple):
+class FrameComparison(NamedTuple):
     """Rows that only the old or only the new frame has, and the columns that differ."""
 
     missing: int
@@ -24,7 +24,7 @@ class Compared(NamedTuple):
 
 def compare(
     old: pd.DataFrame, new: pd.DataFrame, keys: Sequence[str], shown: Sequence[str] = ()
-) -> Compared:
+) -> FrameComparison:
     """Compare two frames row by row, rows told apart by `keys` whatever their order.
 
     Examples name a row by the keys that are `shown` (all of them, where none is).
@@ -58,7 +58,7 @@ def compare(
     for name in new.columns:
         if name not in old.columns:
             found.append(ColumnDifference(str(name), len(new), ("the column is new",)))
-    return Compared(len(one) - len(both), len(other) - len(both), tuple(found))
+    return FrameComparison(len(one) - len(both), len(other) - len(both), tuple(found))
 
 
 def _without_pairs(

@@ -1,4 +1,4 @@
-"""Check an entity frame before anything is retrieved with it: one line for each way to be wrong."""
+"""Check and describe an entity frame before it is used: one line for each way to be wrong."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Why not MLflow's digest: `mlflow.data.from_pandas` looks at the first 10,000 rows and at neither
 timestamps nor booleans (mlflow/mlflow#11560), so two different training sets can share one.
 
-How: each value becomes 64 bits (`values.py`), each row the sum of its values' bits mixed with
+How: each value becomes 64 bits (`hashing.py`), each row the sum of its values' bits mixed with
 their column's name, and the frame two sums over its rows, which no order of rows can change and
 which the parts of a frame can be added up from. The schema is hashed apart.
 """

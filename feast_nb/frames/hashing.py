@@ -10,13 +10,14 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .arrow_values import EXACT, MISSING, canonical, gaps_of, is_list, is_number, missing_as_null
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
     Bits = np.ndarray[Any, np.dtype[np.uint64]]
     Gaps = np.ndarray[Any, np.dtype[np.bool_]]
-from .arrow_values import EXACT, MISSING, canonical, gaps_of, is_list, is_number, missing_as_null
 
 
 def filled(array: pa.Array) -> Any:

@@ -1,7 +1,7 @@
 """The local copy of one tracking server's Feast runs and model versions.
 
-A SQLite file in the user's cache folder. `refresh.py` brings it up to date with what MLflow says
-through a `facts.Reader`; what is asked of the copy (`questions.py`) is plain SQL, so that an
+A SQLite file in the user's cache folder. `sync.py` brings it up to date with what MLflow says
+through a `facts.Reader`; what is asked of the copy (`queries.py`) is plain SQL, so that an
 answer about a hundred thousand runs is there at once.
 """
 

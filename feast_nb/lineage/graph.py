@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..records.facts import RegisteredModel, RunFact, RunGroup
 from ..records.lineage import Lineage, Node
-from .impact import Touch
+from .impact import AffectedRefs
 from .state import ProjectState
 from .usage import iso
 
@@ -41,7 +41,7 @@ def around(past: ProjectState, focus: Sequence[tuple[str, str]]) -> ProjectState
             used = {f"{r.model}/{r.version}" for _, r in mine}
             wanted = [m for m in past.models if m.run == name or m.shown in used]
         else:
-            touch = Touch(past.catalog, kind, name)
+            touch = AffectedRefs(past.catalog, kind, name)
             wanted = [m for m in past.models if touch.through(m.refs, m.service)]
             numbers = {g.number for g in past.groups if touch.through(g.refs, g.service)}
         models |= {(m.name, m.version): m for m in wanted}
@@ -65,7 +65,7 @@ class _Drawing:
     def draw(self, focus: Sequence[tuple[str, str]]) -> None:
         """What the registry has of it, then its runs and the models that came of them."""
         services = self._catalog.services.values()
-        touches = [Touch(self._catalog, k, n) for k, n in focus if k not in ("model", "run")]
+        touches = [AffectedRefs(self._catalog, k, n) for k, n in focus if k not in ("model", "run")]
         for name, view in self._catalog.views.items():
             refs = tuple(f"{name}:{feature}" for feature in view.features)
             if not focus or any(t.through(refs) for t in touches):

@@ -41,7 +41,7 @@ def _whole(view: RegistryView) -> set[str]:
     return {f"{view.name}:{feature}" for feature in ("", *view.features)}
 
 
-class Touch:
+class AffectedRefs:
     """Whether references touch an object; a feature gone from a view's registry entry, too."""
 
     def __init__(self, catalog: Registry, kind: str, name: str) -> None:
@@ -78,7 +78,7 @@ def impact(
     past: ProjectState, kind: str, name: str, notebooks: Iterable[tuple[str, int, int]] = ()
 ) -> Impact:
     """What depends on a source, entity, view, service, or feature (`view:feature`)."""
-    touch = Touch(past.catalog, kind, name)
+    touch = AffectedRefs(past.catalog, kind, name)
     groups = [g for g in past.groups if touch.through(g.refs, g.service)]
     models = [m for m in past.models if touch.through(m.refs, m.service)]
     counted = [g for g in groups if g.kind == "training"]
@@ -111,7 +111,9 @@ def impact(
     )
 
 
-def _services(past: ProjectState, touch: Touch, groups: Sequence[RunGroup]) -> Iterator[Dependent]:
+def _services(
+    past: ProjectState, touch: AffectedRefs, groups: Sequence[RunGroup]
+) -> Iterator[Dependent]:
     used: dict[str, list[RunGroup]] = {}
     for group in groups:
         if group.service:
@@ -132,7 +134,7 @@ def _alias_first(model: RegisteredModel) -> tuple[Any, ...]:
     return (not model.aliases, -model.predictions, model.name, -model.version)
 
 
-def _dependent(model: RegisteredModel, touch: Touch) -> Dependent:
+def _dependent(model: RegisteredModel, touch: AffectedRefs) -> Dependent:
     return Dependent(
         model.shown,
         "model",

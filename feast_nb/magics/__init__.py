@@ -52,9 +52,9 @@ class ExtensionState:
         from ..session import kernel_file
         from .completion import Completion
         from .formatters import Formatters
-        from .lineage import HistoryMagics
+        from .history import HistoryMagics
         from .models import ModelMagics
-        from .runs import FeastMagics
+        from .training import FeastMagics
 
         self._shell = shell
         self.recorder = recorder.current(interactive=True)

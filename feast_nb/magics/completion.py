@@ -56,7 +56,7 @@ class Completion:
         }
 
     def _offered(self, magic: Any, words: list[str]) -> list[str]:
-        from .line import options_of
+        from .options import options_of
 
         fragment = words[-1]
         if fragment.startswith("-"):

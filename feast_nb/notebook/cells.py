@@ -21,7 +21,7 @@ UNKNOWN = "notebook"
 _LOOKS = 20  # cells after which an unknown notebook stays unknown
 
 
-class Executed(NamedTuple):
+class ExecutedCell(NamedTuple):
     """A cell as it ran: which one, its text, and when (seconds since 1970)."""
 
     cell: Cell
@@ -40,7 +40,7 @@ class Cells:
         self.current: Cell | None = None
         self.source = ""
         self.notebook: str | None = None
-        self.executed: list[Executed] = []
+        self.executed: list[ExecutedCell] = []
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self._shell: Any = None
@@ -94,7 +94,7 @@ class Cells:
             digest=text_digest(self.source),
             id=getattr(info, "cell_id", None),
         )
-        self.executed.append(Executed(self.current, self.source, time.time()))
+        self.executed.append(ExecutedCell(self.current, self.source, time.time()))
         with guarded("looking at what a cell reads"):
             self.before()
 

@@ -1,4 +1,4 @@
-"""What a cell's text says: the variables it reads and binds, and secrets, which nobody keeps."""
+"""What a cell's text says: the variables it reads and binds."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 from .. import masking
 from ..records.retrieval import Cell
 from ..records.run import Origin
-from .cells import UNKNOWN, Executed, text_digest
+from .cells import UNKNOWN, ExecutedCell, text_digest
 
 
 def of(notebook: str | None, installed: Mapping[str, str] | None = None) -> Origin:
@@ -59,7 +59,7 @@ def packages() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
-def cells_notebook(texts: Sequence[str], executed: Iterable[Executed]) -> dict[str, Any]:
+def cells_notebook(texts: Sequence[str], executed: Iterable[ExecutedCell]) -> dict[str, Any]:
     """The cells that ran, in true order, as a notebook without outputs and without secrets."""
     known = {e.cell.number: e for e in executed}
     cells = []
@@ -93,7 +93,7 @@ def continued(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str,
     return {**later, "cells": [{**c, "id": f"cell-{n}"} for n, c in enumerate(cells, 1)]}
 
 
-def cautions(executed: Sequence[Executed], used: Iterable[Cell | None]) -> tuple[str, ...]:
+def cautions(executed: Sequence[ExecutedCell], used: Iterable[Cell | None]) -> tuple[str, ...]:
     """What to know of the cells that a run depends on: edited since, deleted, out of order.
 
     Only what the kernel knows (a cell's id with another text since) and what the notebook's file

@@ -26,7 +26,7 @@ def guarded(doing: str) -> Iterator[None]:
 
 @contextmanager
 def uninterrupted(doing: str) -> Iterator[None]:
-    """As `door`, and Ctrl-C waits until the caller has what the call gave.
+    """As `guarded`, and Ctrl-C waits until the caller has what the call gave.
 
     For bookkeeping of a moment only. The interrupt comes at the caller's next line, so that the
     cell stops with the result in its variable.

@@ -57,7 +57,7 @@ def usage(
         if kind in ("model", "run"):
             raise UsageError(f"{named} is a {kind}; %feast_lineage {named} shows what it uses.")
         refs = refs_of(kind, name, whole)
-        touch = impacts.Touch(known.catalog, kind, name)
+        touch = impacts.AffectedRefs(known.catalog, kind, name)
         groups = [g for g in groups if touch.through(g.refs, g.service)]
         if kind == "service":
             models = [m for m in models if m.service == name]
@@ -107,7 +107,7 @@ def impact(past: HistorySource, named: str, refresh: bool = False) -> Impact:
     ((kind, name), *_) = find(named, known, past.history)
     if kind in ("model", "run"):
         raise UsageError(f"{named} is a {kind}; give a source, entity, view, service or feature.")
-    touch = impacts.Touch(known.catalog, kind, name)
+    touch = impacts.AffectedRefs(known.catalog, kind, name)
     asked = {g.refs for g in known.groups if touch.through(g.refs, g.service)}
     where = queries.notebooks(past.history, asked, name if kind == "service" else None)
     answer = impacts.impact(known, kind, name, where)

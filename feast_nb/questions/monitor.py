@@ -164,7 +164,7 @@ class RepositoryMonitor:
 
 
 class _Copy(HistorySource):
-    """A past that answers from the copy, which another one brings up to date meanwhile."""
+    """A history source that answers from the copy, which another one keeps up to date."""
 
     def __init__(self, opened: Any, uri: str) -> None:
         super().__init__(opened, uri)
@@ -190,7 +190,7 @@ class _Copy(HistorySource):
                 self._reading = self._pool.submit(self._bring)
         if self._reading is not None:
             wait_for([self._reading], PATIENCE)
-        url = runs.web(self.ui)
+        url = runs.web_address(self.ui)
         if self._trouble:
             return Tracking("away", self._trouble, url)
         if self.history.as_of is None:
@@ -228,7 +228,7 @@ class _Copy(HistorySource):
         wanted |= dict.fromkeys(m.contract for m in latest.values() if m.contract)
         missing = [a for a in list(wanted)[:_CONTRACTS] if a not in self.contracts]
         if missing:
-            self.contracts |= contract_store.several(self._server, missing)
+            self.contracts |= contract_store.contracts_at(self._server, missing)
 
     def _shown(self, count: int, share: float) -> None:
         self._share = share
@@ -285,7 +285,7 @@ def load_libraries() -> None:
 
 def _urls(ui: str) -> Callable[[str], str | None]:
     """The address of `name/3` in MLflow's UI, for thousands of them."""
-    if runs.web(ui) is None:
+    if runs.web_address(ui) is None:
         return lambda _: None
 
     def url(shown: str) -> str | None:

@@ -22,7 +22,7 @@ from ..records.facts import RegisteredModel, Registry
 
 
 class HistorySource:
-    """What is known of a store's past; `notes` says what the reader of an answer must know.
+    """What is known of a store's history; `notes` says what the reader of an answer must know.
 
     Without an address (`uri`) nothing is known of runs and models: only the registry is asked.
     `settle` is called before MLflow is read: what this process has yet to write goes first.

@@ -56,7 +56,7 @@ class LoadedModels:
         if not found.name and found.run_id:  # a version's tags are Feast's to write
             tags = {"feast.training_run_id": found.run_id}
             writer.write(run.tracking_uri, run.id, tags, {})
-        contract = contract_store.of(uri, found)
+        contract = contract_store.contract_of(uri, found)
         if contract is not None:
             refs, service = contract.features or contract.refs, contract.service
         else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import GoneError
 from ..integrations.feast.retrieval_hooks import RetrievalHooks
-from ..integrations.mlflow.hooks import RunHooks
+from ..integrations.mlflow.run_hooks import RunHooks
 from ..notebook.cells import Cells
 from ..patching import threads
 from ..paths import state_folder

@@ -19,18 +19,11 @@ from uuid import uuid4
 from .. import frames
 from ..records.contract import Contract
 from ..records.outbox import ContractEntry, FileEntry, OutboxEntry, RetrievalEntry, WriteEntry
-from ..records.retrieval import (
-    Cell,
-    LinkedBy,
-    Result,
-    Retrieval,
-    Seconds,
-    Write,
-)
+from ..records.retrieval import Cell, LinkedBy, Result, Retrieval, Seconds, Write
 from ..records.run import RunRef
 from .background import Background
 from .frame_archive import FrameArchive
-from .frame_hashes import EngineFrame, FrameHashes, PendingRetrieval
+from .frame_tasks import EngineFrame, FrameTasks, PendingRetrieval
 from .retrieval_store import RetrievalStore
 
 if TYPE_CHECKING:
@@ -57,7 +50,7 @@ class Recording:
         self._runs = runs
         self._store = RetrievalStore(outbox, table)
         self._frames = FrameArchive(spool, self._put_file)
-        self._hashes = FrameHashes(self._store, self._frames, warn)
+        self._hashes = FrameTasks(self._store, self._frames, warn)
         self._archives = archives
         self._cell = cell
         self.spool = spool

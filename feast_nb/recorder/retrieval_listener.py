@@ -12,20 +12,20 @@ from .. import frames
 from ..frames import entity_frames, matching, parquet
 from ..integrations.feast import sources, spark
 from ..integrations.feast.calls import Call, WriteCall
-from ..integrations.feast.jobs import Ran
+from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
 from ..masking import public_uri
 from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
 from ..records.run import RunRef
-from .frame_hashes import PendingRetrieval
+from .frame_tasks import PendingRetrieval
 from .loaded_models import LoadedModels
+from .retrieval_details import file_of, is_written, look_up, mark_online, online_frame, place_of
 
 if TYPE_CHECKING:
     from ..integrations.feast.definitions import ResolvedRequest
     from ..notebook.cells import Cells
     from .open_runs import OpenRuns, RunOptions
     from .recording import Recording
-from .retrieval_facts import file_of, is_written, look_up, mark_online, online_frame, place_of
 
 
 class RetrievalListener:
@@ -90,14 +90,14 @@ class RetrievalListener:
 
         asked = definitions.resolve_request(call.store, call.features)
         entity = entity_frames.describe(call.entity, asked.join_keys, call.start, call.end)
-        wish = self._wish()
+        options = self._options()
         settings = settings_of(call.store)
         copy = parquet.copied(call.entity) if frames.is_pandas(call.entity) else None
         engine = spark.SparkEntities(call.entity) if spark.is_frame(call.entity) else None
         id = self._recording.submitted(
             self._draft(call, asked, "historical", entity),
             copy if copy is not None else engine,
-            archive=self._archives(settings, wish),
+            archive=self._archives(settings, options),
             max_rows=settings.entity_df_max_rows,
             look=look_up(call, asked),
         )
@@ -113,8 +113,8 @@ class RetrievalListener:
             entity=copy if is_frame else None,
             types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
             explain=explain if is_frame else None,
-            keep_rows=wish is not None and wish.rows,
-            keep=self._archives(settings, wish),
+            keep_rows=options is not None and options.rows,
+            keep=self._archives(settings, options),
             max_rows=settings.entity_df_max_rows,
         )
 
@@ -137,7 +137,7 @@ class RetrievalListener:
         )
         mark_online(response, id)
 
-    def ran(self, token: PendingRetrieval, ran: Ran) -> None:
+    def ran(self, token: PendingRetrieval, ran: JobResult) -> None:
         recording = self._recording
         where = place_of(ran)
         if token.started:
@@ -228,7 +228,7 @@ class RetrievalListener:
         from ..integrations.mlflow import runs
 
         settings = settings_of(store)
-        return runs.at(settings.get_tracking_uri() if settings else None)
+        return runs.using_server(settings.get_tracking_uri() if settings else None)
 
     def _wanted(self, store: Any, owner: Any = None) -> bool:
         """`auto_log: false` records only what a magic or a session asked for."""
@@ -249,25 +249,25 @@ class RetrievalListener:
                 "run."
             )
 
-    def _wish(self) -> RunOptions | None:
+    def _options(self) -> RunOptions | None:
         run = self._runs.of_call()
         return self._runs.options_of(run.id) if run else None
 
-    def archives(self, wish: RunOptions | None) -> bool:
+    def archives(self, options: RunOptions | None) -> bool:
         """Whether entity frames are kept, by the settings of the store opened last."""
         store = self.last_store()
-        return store is not None and self._archives(settings_of(store), wish)
+        return store is not None and self._archives(settings_of(store), options)
 
-    def _archives(self, settings: Any, wish: RunOptions | None) -> bool:
+    def _archives(self, settings: Any, options: RunOptions | None) -> bool:
         """An explicit magic archives unless it, or the YAML in so many words, says not to.
 
         What is retrieved with no run open is kept for one that may come to use it.
         """
-        if wish is None and self._runs.of_call() is None:
+        if options is None and self._runs.of_call() is None:
             return settings.auto_log_entity_df or not is_written(settings)
-        if wish is None or is_written(settings):
-            return bool(settings.auto_log_entity_df) and (wish is None or wish.archive)
-        return wish.archive
+        if options is None or is_written(settings):
+            return bool(settings.auto_log_entity_df) and (options is None or options.archive)
+        return options.archive
 
     def _draft(
         self,

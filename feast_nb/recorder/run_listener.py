@@ -18,7 +18,7 @@ from ..records.retrieval import LinkedBy, Retrieval
 from ..records.run import RunRef
 
 if TYPE_CHECKING:
-    from ..integrations.mlflow.hooks import Started
+    from ..integrations.mlflow.run_hooks import StartedRun
     from .frame_links import FrameLinks
     from .notices import Notices
     from .open_runs import OpenRuns
@@ -43,7 +43,7 @@ def guessed_signature(guessed: bool) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class LoggedModel:
+class ModelBeforeContract:
     """A model as it was logged, before it is known what it was trained on."""
 
     run: RunRef
@@ -78,10 +78,10 @@ class RunListener:
         self._begun = begun
         self._flush = flush
         self.ids: list[str] = []
-        self._seen: dict[str, LoggedModel] = {}
+        self._seen: dict[str, ModelBeforeContract] = {}
         self._early: dict[str, list[Any]] = {}
 
-    def run_started(self, started: Started) -> None:
+    def run_started(self, started: StartedRun) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
         run = RunRef(started.run_id, started.tracking_uri)
         self._runs.begin(run, started.parent_id)
@@ -142,7 +142,7 @@ class RunListener:
         self.ids.append(str(info.model_id))
         if not mine and self._runs.options_of(run.id) is None:
             return
-        self._seen[str(info.model_id)] = LoggedModel(
+        self._seen[str(info.model_id)] = ModelBeforeContract(
             run=run,
             name=str(getattr(info, "name", None) or "model"),
             flavor=models.flavor_of(model) if model is not None else None,

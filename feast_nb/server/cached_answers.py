@@ -25,7 +25,7 @@ Ask = Callable[[dict[str, Any], float], Awaitable[Reply]]
 
 
 @dataclass(frozen=True)
-class Answered:
+class CachedAnswer:
     """A reply, or None where there is none yet; and the state that is told with it.
 
     `starting`: the worker imports its libraries; `reading`: it works on the answer; `refreshing`:
@@ -47,7 +47,7 @@ class CachedAnswers:
         self._size = 0
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
 
-    async def get(self, question: dict[str, Any], wait: float | None) -> Answered:
+    async def get(self, question: dict[str, Any], wait: float | None) -> CachedAnswer:
         """The answer to a question, as new as `wait` seconds allow; None: as long as it takes.
 
         An older one is given rather than none. Where there is none, a worker that is still
@@ -58,7 +58,7 @@ class CachedAnswers:
         loop = asyncio.get_running_loop()
         kept = self._kept.get(key)
         if kept is not None and 0 < loop.time() - kept.at < FRESH:
-            return Answered(kept, kept.state)
+            return CachedAnswer(kept, kept.state)
         if kept is not None:
             self._kept.move_to_end(key)
         starting = not self._ready()
@@ -73,10 +73,10 @@ class CachedAnswers:
         if done:
             self._drop(key, task)
             reply = task.result()
-            return Answered(reply, reply.state)
+            return CachedAnswer(reply, reply.state)
         if kept is not None:
-            return Answered(kept, "refreshing")
-        return Answered(None, "reading" if self._ready() else "starting")
+            return CachedAnswer(kept, "refreshing")
+        return CachedAnswer(None, "reading" if self._ready() else "starting")
 
     def _patience(self, kept: Reply | None, wait: float | None, starting: bool) -> float:
         if kept is not None:

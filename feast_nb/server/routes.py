@@ -14,9 +14,9 @@ from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
 from . import repositories, route_names
-from .cached_answers import Answered, CachedAnswers
+from .cached_answers import CachedAnswer, CachedAnswers
 from .settings import Settings
-from .worker_process import Died, Hung, Process
+from .worker_process import WorkerDied, WorkerHung, WorkerProcess
 
 _NOT_YET = {
     "starting": "Feast and MLflow are being imported; ask again.",
@@ -27,7 +27,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d+)")
 
 def add(app: Any, settings: Settings, log: Logger) -> None:
     """Add the routes to a Jupyter server's web application."""
-    process = Process(log, settings.idle)
+    process = WorkerProcess(log, settings.idle)
     answers = CachedAnswers(process.ask, lambda: process.ready, settings.limit)
     given = {"settings": settings, "answers": answers}
     base = url_path_join(app.settings["base_url"], "feast-nb", "api")
@@ -37,7 +37,11 @@ def add(app: Any, settings: Settings, log: Logger) -> None:
         ".*$",
         [
             (url_path_join(base, route_names.REPOSITORIES), Repositories, given),
-            (url_path_join(base, f"({'|'.join(route_names.OF_A_REPOSITORY)})"), Asked, given),
+            (
+                url_path_join(base, f"({'|'.join(route_names.OF_A_REPOSITORY)})"),
+                QuestionHandler,
+                given,
+            ),
         ],
     )
 
@@ -91,7 +95,7 @@ class Repositories(_Route):
         }
 
 
-class Asked(_Route):
+class QuestionHandler(_Route):
     """What the worker is asked, about one repository."""
 
     @authenticated
@@ -101,17 +105,17 @@ class Asked(_Route):
             return
         try:
             found = await self._answers.get(question, self._wait())
-        except Hung:
+        except WorkerHung:
             self.say(504, "the process that reads for the panel hung, and is started anew.", "Hung")
             return
-        except Died:
+        except WorkerDied:
             self.say(
                 503, "the process that reads for the panel dies; see the server's log.", "Died"
             )
             return
         self._tell(found)
 
-    def _tell(self, found: Answered) -> None:
+    def _tell(self, found: CachedAnswer) -> None:
         reply = found.reply
         self.set_header("Feast-Nb-State", found.state)
         if reply is None:

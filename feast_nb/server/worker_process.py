@@ -26,15 +26,15 @@ class Reply:
     at: float = 0.0
 
 
-class Died(Exception):
+class WorkerDied(Exception):
     """The worker ended before it had answered."""
 
 
-class Hung(Exception):
+class WorkerHung(Exception):
     """The worker gave no sign of life, and was ended."""
 
 
-class Process:
+class WorkerProcess:
     """One worker process. It ends after `idle` seconds without a question, and with the server."""
 
     def __init__(self, log: Logger, idle: float) -> None:
@@ -65,14 +65,14 @@ class Process:
             self._asked = asyncio.get_running_loop().time()
             try:
                 return await running.ask(question, silence)
-            except Hung:
+            except WorkerHung:
                 self._log.warning("feast_nb: the worker hangs, and is made anew.")
                 self._forget(running)
                 running.kill()
                 raise
-            except (Died, ConnectionError):
+            except (WorkerDied, ConnectionError):
                 self._forget(running)
-        raise Died
+        raise WorkerDied
 
     async def _started(self) -> _Running:
         async with self._starting:
@@ -142,7 +142,7 @@ class _Running:
     async def ask(self, question: dict[str, Any], silence: float) -> Reply:
         """Raises `Hung` after so many seconds without a sign of life, `Died` where it ends."""
         if self.process.returncode is not None:
-            raise Died
+            raise WorkerDied
         number = next(self._numbers)
         loop = asyncio.get_running_loop()
         asked = loop.time()
@@ -155,7 +155,7 @@ class _Running:
             while not reply.done():
                 left = max(asked, self._heard) + silence - loop.time()
                 if left <= 0:
-                    raise Hung
+                    raise WorkerHung
                 await asyncio.wait([reply], timeout=left)
             return reply.result()
         finally:
@@ -182,7 +182,7 @@ class _Running:
         await self.process.wait()
         for reply in self.waiting.values():
             if not reply.done():
-                reply.set_exception(Died())
+                reply.set_exception(WorkerDied())
 
     def end(self) -> None:
         """Let it end: it does so when there is nothing more to be asked."""

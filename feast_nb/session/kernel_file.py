@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-class Published:
+class KernelFile:
     """The kernel's repository, tracking server and open run, as others may read them.
 
     No secrets: an address that holds one is left out.
@@ -51,7 +51,7 @@ class Published:
         self._path.unlink(missing_ok=True)
 
 
-def of_kernel() -> Published | None:
+def of_kernel() -> KernelFile | None:
     """The one of this kernel; None in a terminal or a script, which no panel looks at."""
     if "ipykernel" not in sys.modules:
         return None
@@ -61,7 +61,7 @@ def of_kernel() -> Published | None:
         name = Path(get_connection_file()).stem
     except RuntimeError:  # no kernel runs in this process
         return None
-    return Published(name.removeprefix("kernel-"))
+    return KernelFile(name.removeprefix("kernel-"))
 
 
 def _address(session: Session) -> str | None:

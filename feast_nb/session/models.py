@@ -26,18 +26,18 @@ _DEPTH = 3  # how deep a pipeline or search may hold another candidate
 
 
 @dataclass(frozen=True)
-class Before:
+class NamespaceSnapshot:
     """What the namespace held before a cell, to see what the cell made."""
 
     values: Mapping[str, int]
     unfitted: frozenset[str]
 
 
-def look(namespace: Mapping[str, Any]) -> Before:
+def look(namespace: Mapping[str, Any]) -> NamespaceSnapshot:
     """Remember which object each variable is, and which models are not trained yet."""
     values = {k: id(v) for k, v in namespace.items() if not k.startswith("_")}
     unfitted = {k for k in values if is_model(namespace[k]) and not models.is_fitted(namespace[k])}
-    return Before(values, frozenset(unfitted))
+    return NamespaceSnapshot(values, frozenset(unfitted))
 
 
 def check_alias(alias: str) -> None:
@@ -54,7 +54,9 @@ def is_model(value: Any) -> bool:
     return models.flavor_of(value) is not None
 
 
-def candidates(namespace: Mapping[str, Any], before: Before, stored: Iterable[str]) -> list[str]:
+def candidates(
+    namespace: Mapping[str, Any], before: NamespaceSnapshot, stored: Iterable[str]
+) -> list[str]:
     """The variables that hold a model which the cell trained, none contained in another.
 
     A variable counts when the cell bound it anew, or when its model was not trained before and

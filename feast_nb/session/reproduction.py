@@ -17,10 +17,10 @@ from ..records.answers import Reproduction
 from ..records.contract import Contract
 from ..records.retrieval import Retrieval, Source, Span
 from . import resolution
+from .recorded_training_set import RecordedRetrieval, asked_again, recorded_of, retrieve
 
 if TYPE_CHECKING:
     from .session import Session
-from .retrieved_again import Recorded, asked_again, recorded_of, retrieve
 
 
 def reproduce(
@@ -148,7 +148,7 @@ def _rows_that(rows: int) -> str:
 
 
 def _verified(
-    session: Session, recorded: Recorded, views: Mapping[str, Any], found: Reproduction
+    session: Session, recorded: RecordedRetrieval, views: Mapping[str, Any], found: Reproduction
 ) -> Reproduction:
     then = recorded.retrieval.result
     if then is None or then.fingerprint is None:
@@ -165,7 +165,9 @@ def _verified(
     return _differences(session, recorded, replace(found, verdict="different"))
 
 
-def _differences(session: Session, recorded: Recorded, found: Reproduction) -> Reproduction:
+def _differences(
+    session: Session, recorded: RecordedRetrieval, found: Reproduction
+) -> Reproduction:
     """Where two frames differ, from the copy that the run kept; else only that they do."""
     import pandas as pd
 

@@ -66,7 +66,7 @@ def contract_of(
     Without one of ours it is put together from what Feast's integration and MLflow left. Raises
     `ModelError` where those say nothing of features.
     """
-    kept = contract_store.of(session.runs.uri, found)
+    kept = contract_store.contract_of(session.runs.uri, found)
     if kept is not None and (kept.features or kept.refs):
         return kept, "contract", (*_disagreement(session, found, kept), *kept.cautions)
     left = model_lookup.read_native_tags(session.runs.uri, found)

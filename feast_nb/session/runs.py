@@ -26,7 +26,7 @@ class OpenRun:
     outer: OpenRun | None = None
 
 
-class Runs:
+class SessionRuns:
     """The open runs of a session, innermost last."""
 
     def __init__(self, recorder: Recorder, store: Any, on_open: Callable[[], None]) -> None:

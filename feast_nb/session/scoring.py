@@ -38,49 +38,51 @@ class ScoringOptions:
     progress: bool = False
 
 
-def score(session: Session, entities: pd.DataFrame, wanted: ScoringOptions) -> pd.DataFrame:
+def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> pd.DataFrame:
     """The frame as given with a column `prediction` (one for each output where there are several).
 
     Raises `Drift` as `resolve` does, `FeatureError` for a column that is missing, of another type
     than in training, or given although it is a feature, `ModelError` for a model whose order of
     inputs nobody knows.
     """
-    _check(entities, wanted)
+    _check(entities, options)
     uri = session.runs.uri
-    found = model_lookup.find(uri, wanted.model)
-    resolved = resolution.resolved(session, found, wanted.allow_drift)
+    found = model_lookup.find(uri, options.model)
+    resolved = resolution.resolved(session, found, options.allow_drift)
     contract = usable(resolved)
     given = [str(c) for c in entities.columns]
-    asked = online_store.ask(session.store, contract, resolved.features, watch=wanted.as_of is None)
+    asked = online_store.ask(
+        session.store, contract, resolved.features, watch=options.as_of is None
+    )
     online_store.check_given(given, asked.keys, asked.others)
-    _check_double(contract, given, wanted)
+    _check_double(contract, given, options)
     _check_keys(entities, asked.entities)
     model = models.load(uri, model_lookup.address_of(found), "pyfunc")
-    with _run(session, found, resolved, wanted) as opened:
-        fed = _fetched(session, asked, entities, wanted)
-        if wanted.prefer_given:
+    with _run(session, found, resolved, options) as opened:
+        fed = _fetched(session, asked, entities, options)
+        if options.prefer_given:
             fed.columns |= {i.name: list(entities[i.name]) for i in contract.inputs
                             if i.name in given}  # fmt: skip
         frame = inputs.frame(contract, fed.columns)
         answer, unsaid = _predicted(model, contract, frame)
-        record = _record(resolved, contract, opened, fed, frame, wanted)
+        record = _record(resolved, contract, opened, fed, frame, options)
         record = replace(record, notes=(*record.notes, *unsaid))
         _write(uri, opened, record)
     for note in record.notes:
         session.recorder.notices.tell(note)
-    scored: pd.DataFrame = _answered(entities, answer, frame, wanted)
+    scored: pd.DataFrame = _answered(entities, answer, frame, options)
     return scored
 
 
-def _check(entities: Any, wanted: ScoringOptions) -> None:
+def _check(entities: Any, options: ScoringOptions) -> None:
     """Raise for what cannot be meant, before anything is asked of anybody."""
     if not hasattr(entities, "columns") or not hasattr(entities, "iloc"):
         kind = type(entities).__name__
         raise FeatureError(f"a {kind} holds no entity keys; give a pandas DataFrame of them.")
-    if wanted.batch < 1:
-        raise UsageError(f"--batch {wanted.batch}: at least one row goes in a request.")
-    if wanted.as_of is not None:
-        online_store.moments_of(entities, wanted.as_of)
+    if options.batch < 1:
+        raise UsageError(f"--batch {options.batch}: at least one row goes in a request.")
+    if options.as_of is not None:
+        online_store.moments_of(entities, options.as_of)
 
 
 def usable(resolved: Resolution) -> Contract:
@@ -108,11 +110,11 @@ def _check_keys(entities: pd.DataFrame, keys: Sequence[str]) -> None:
             raise FeatureError(f"{key} has fractions, and Feast would cut them off; it is a key.")
 
 
-def _check_double(contract: Contract, given: Sequence[str], wanted: ScoringOptions) -> None:
+def _check_double(contract: Contract, given: Sequence[str], options: ScoringOptions) -> None:
     if "prediction" in given:
         raise FeatureError("prediction is given already; rename the column, and score again.")
     for one in contract.inputs:
-        if one.ref and one.name in given and not wanted.prefer_given:
+        if one.ref and one.name in given and not options.prefer_given:
             raise FeatureError(
                 f"{one.name} is given, and it is a feature ({one.ref}) too; leave it out, or add "
                 "--prefer-given to use it as it is."
@@ -121,7 +123,7 @@ def _check_double(contract: Contract, given: Sequence[str], wanted: ScoringOptio
 
 @contextmanager
 def _run(
-    session: Session, found: model_lookup.ModelRef, resolved: Resolution, wanted: ScoringOptions
+    session: Session, found: model_lookup.ModelRef, resolved: Resolution, options: ScoringOptions
 ) -> Iterator[OpenRun]:
     """A prediction run, tagged as `store.mlflow.load_model` does it; a child of an open one."""
     from ..integrations.mlflow import runs
@@ -138,7 +140,7 @@ def _run(
         tags["feast.training_run_id"] = found.run_id
     nested = session.runs.innermost is not None or runs.active() is not None
     with session.run(
-        f"score {resolved.model}", experiment=wanted.experiment, tags=tags, nested=nested,
+        f"score {resolved.model}", experiment=options.experiment, tags=tags, nested=nested,
         archive=False,
     ) as opened:  # fmt: skip
         yield opened
@@ -148,25 +150,25 @@ def _fetched(
     session: Session,
     asked: online_store.FeatureRequest,
     entities: pd.DataFrame,
-    wanted: ScoringOptions,
+    options: ScoringOptions,
 ) -> online_store.FetchedFeatures:
-    if wanted.as_of is not None:
-        return online_store.historical(session.store, asked, entities, wanted.as_of)
+    if options.as_of is not None:
+        return online_store.historical(session.store, asked, entities, options.as_of)
     fed = online_store.FetchedFeatures({i.name: [] for i in asked.contract.inputs})
-    for start in _steps(len(entities), wanted):
-        part = entities.iloc[start : start + wanted.batch]
+    for start in _steps(len(entities), options):
+        part = entities.iloc[start : start + options.batch]
         rows = {name: part[name].tolist() for name in (*asked.keys, *asked.others)}
         fed.add(online_store.online(session.store, asked, rows), start)
     return fed
 
 
-def _steps(rows: int, wanted: ScoringOptions) -> Any:
-    steps = range(0, rows, wanted.batch)
-    if not wanted.progress or len(steps) < 2:
+def _steps(rows: int, options: ScoringOptions) -> Any:
+    steps = range(0, rows, options.batch)
+    if not options.progress or len(steps) < 2:
         return steps
     from tqdm.auto import tqdm
 
-    return tqdm(steps, desc=f"score {wanted.model}", unit="batch")
+    return tqdm(steps, desc=f"score {options.model}", unit="batch")
 
 
 def _predicted(
@@ -199,12 +201,12 @@ def _record(
     opened: OpenRun,
     fed: online_store.FetchedFeatures,
     frame: pd.DataFrame,
-    wanted: ScoringOptions,
+    options: ScoringOptions,
 ) -> Score:
     rows = len(frame)
     drifted = [f"{c.grade}: {c.said}" for c in resolved.drift if c.grade != "safe"]
     notes = [*resolved.notes, *drifted, *inputs.training_skew(contract, frame)]
-    online = wanted.as_of is None
+    online = options.as_of is None
     if fed.absent:
         where = (
             "the online store does not know them" if online else "the offline store dropped them"
@@ -241,12 +243,12 @@ def _write(uri: str, opened: OpenRun, record: Score) -> None:
 
 
 def _answered(
-    entities: pd.DataFrame, answer: Any, frame: pd.DataFrame, wanted: ScoringOptions
+    entities: pd.DataFrame, answer: Any, frame: pd.DataFrame, options: ScoringOptions
 ) -> Any:
     """What was given, what was fed where that is wanted, and the prediction."""
     result = entities.copy()
     result.attrs = {}
-    if wanted.with_features:
+    if options.with_features:
         for name in frame.columns:
             result[name] = frame[name].to_numpy()
     if not len(frame):

@@ -36,13 +36,13 @@ class Session:
     """One feature repository and its tracking server, in a notebook or a plain script."""
 
     def __init__(self, store: Any, yaml: Path) -> None:
-        from .runs import Runs
+        from .runs import SessionRuns
 
         self.store = store
         self.yaml = yaml
         self.recorder = _recorder.current()
         self.recorder.retrieval_listener.opened(store)
-        self.runs = Runs(self.recorder, store, on_open=self._opened)
+        self.runs = SessionRuns(self.recorder, store, on_open=self._opened)
         self.names = KnownNames()
         self.serving_plans: dict[tuple[str, bool], ServingPlan] = {}
         self._history: HistorySource | None = None

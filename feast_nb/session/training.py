@@ -77,9 +77,9 @@ class Training:
     code logged itself), ends the run, and fills `summary`.
     """
 
-    def __init__(self, session: Session, plan: TrainingOptions) -> None:
-        plan.check()
-        self.plan = plan
+    def __init__(self, session: Session, options: TrainingOptions) -> None:
+        options.check()
+        self.options = options
         self.frame: Any = None
         self.model: Any = None
         self.variable: str | None = None
@@ -91,35 +91,35 @@ class Training:
         self._owned = False
         self._logged_before = 0
         self._started = 0.0
-        self._question: FeastNbError | None = None
+        self._deferred: FeastNbError | None = None
         self._linked: set[str] = set()
-        self._reach: dict[str, Any] = {}
+        self._date_range: dict[str, Any] = {}
         self._id = f"t-{uuid4().hex[:12]}"
-        self._asked = ExitStack()
+        self._run_options = ExitStack()
 
     def __enter__(self) -> Self:
         features = self._checked_features()
         self._started = time.perf_counter()
-        recorder, plan = self._session.recorder, self.plan
+        recorder, options = self._session.recorder, self.options
         runs = self._session.runs
-        joined = runs.innermost if plan.name is None else None
+        joined = runs.innermost if options.name is None else None
         self._owned = joined is None
         self._run = joined or runs.start(
-            plan.name,
-            experiment=plan.experiment,
-            tags=plan.tags,
-            description=plan.description,
+            options.name,
+            experiment=options.experiment,
+            tags=options.tags,
+            description=options.description,
             nested=runs.innermost is not None,
-            archive=plan.archive,
-            archive_rows=plan.archive_rows,
+            archive=options.archive,
+            archive_rows=options.archive_rows,
         )
-        options = RunOptions(plan.archive, plan.archive_rows, training=self._id)
-        self._asked.enter_context(recorder.runs.asked(self._run.ref.id, options))
+        asked = RunOptions(options.archive, options.archive_rows, training=self._id)
+        self._run_options.enter_context(recorder.runs.asked(self._run.ref.id, asked))
         self._logged_before = len(recorder.run_listener.ids)
-        for frame in plan.sources:
+        for frame in options.sources:
             for id in self._session.recorder.links.of(frame):
                 self._link(id, "declared")
-        if plan.retrieves:
+        if options.retrieves:
             try:
                 self._retrieve(features)
             except BaseException as problem:
@@ -137,13 +137,13 @@ class Training:
             self._close(problem)
             return
         try:
-            if self._question is None:
+            if self._deferred is None:
                 self._keep_model()
         except (ModelError, TrackingError) as asked:
-            self._question = asked
+            self._deferred = asked
         self._close(None)
-        if self._question is not None:
-            raise self._question
+        if self._deferred is not None:
+            raise self._deferred
 
     @property
     def run(self) -> OpenRun:
@@ -179,7 +179,11 @@ class Training:
             self._linked.add(id)
 
     def choose(
-        self, namespace: Mapping[str, Any], before: models.Before, source: str, name: str | None
+        self,
+        namespace: Mapping[str, Any],
+        before: models.NamespaceSnapshot,
+        source: str,
+        name: str | None,
     ) -> None:
         """Find the model that a cell made, and the frames it had to hand, among its variables.
 
@@ -196,52 +200,54 @@ class Training:
             if name is not None:
                 self.variable, self.model = name, models.named(namespace, name)
         except ModelError as asked:
-            self._question = asked
+            self._deferred = asked
 
     def _checked_features(self) -> Any:
         """What to retrieve, or None; everything that can be wrong is said before a run starts."""
-        plan, store = self.plan, self._session.store
-        if not plan.retrieves:
+        options, store = self.options, self._session.store
+        if not options.retrieves:
             return None
-        features: Any = list(plan.features)
-        if plan.service:
-            features = repository.service_named(store, plan.service)
+        features: Any = list(options.features)
+        if options.service:
+            features = repository.service_named(store, options.service)
         else:
-            repository.check_refs(store, plan.features)
-            if not plan.full_feature_names:
-                repository.check_collisions(plan.features)
+            repository.check_refs(store, options.features)
+            if not options.full_feature_names:
+                repository.check_collisions(options.features)
         refs = definitions.refs_of(store, features)
         views = definitions.views_of(store, features, refs).values()
-        self._reach = {
+        self._date_range = {
             name: entity_frames.moment(text)
-            for name, text in (("start_date", plan.start), ("end_date", plan.end))
+            for name, text in (("start_date", options.start), ("end_date", options.end))
             if text is not None
         }
-        if plan.entity_df is not None:
+        if options.entity_df is not None:
             keys, wanted = (
                 definitions.join_keys_of(store, views),
                 definitions.request_fields_of(views),
             )
-            entity_frames.check(plan.entity_df, plan.entity_name, keys, wanted, plan.target)
+            entity_frames.check(
+                options.entity_df, options.entity_name, keys, wanted, options.target
+            )
         return features
 
     def _retrieve(self, features: Any) -> None:
-        plan = self.plan
+        options = self.options
         with warnings.catch_warnings():
             # Feast's own use of its libraries; the user did not write this call.
             warnings.simplefilter("ignore", DeprecationWarning)
             job = self._session.store.get_historical_features(
-                entity_df=plan.entity_df,
+                entity_df=options.entity_df,
                 features=features,
-                full_feature_names=plan.full_feature_names,
-                **self._reach,
+                full_feature_names=options.full_feature_names,
+                **self._date_range,
             )
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
 
     def _keep_model(self) -> None:
         """Log and register the model; one that the user's code logged is not logged again."""
-        plan, recorder = self.plan, self._session.recorder
+        options, recorder = self.options, self._session.recorder
         recorder.recording.settle()
         if self.has_logged:
             for model_id in recorder.run_listener.ids[self._logged_before :]:
@@ -258,14 +264,14 @@ class Training:
                 self.run.ref,
                 self.model,
                 variable=self.variable,
-                flavor=plan.flavor,
+                flavor=options.flavor,
                 at_hand=self.at_hand,
                 retrievals=self.retrievals,
-                declared=any(self._session.recorder.links.of(f) for f in plan.sources),
+                declared=any(self._session.recorder.links.of(f) for f in options.sources),
             )
             self.made.append(logged)
-        if plan.register:
-            self._register(plan.register)
+        if options.register:
+            self._register(options.register)
 
     def _register(self, name: str) -> None:
         if not self.made:
@@ -274,9 +280,9 @@ class Training:
                 f"cell, or log one now: %feast_log VAR --register {name}"
             )
         recorder = self._session.recorder
-        version = models.register(recorder, self.run.ref, self.made[-1], name, self.plan.aliases)
+        version = models.register(recorder, self.run.ref, self.made[-1], name, self.options.aliases)
         self.made[-1] = version
-        self._session.names.remember_model(name, self.plan.aliases)
+        self._session.names.remember_model(name, self.options.aliases)
 
     def _cautions(self, retrievals: list[Retrieval]) -> tuple[str, ...]:
         """What to know of the cells that this training depends on."""
@@ -293,10 +299,10 @@ class Training:
         recorder = self._session.recorder
         recorder.recording.settle()
         if not self._owned:
-            self._asked.close()
+            self._run_options.close()
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
-        failed = problem is not None or self._question is not None
+        failed = problem is not None or self._deferred is not None
         said = [] if failed else training_summary.warnings(retrievals, self.made)
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),

@@ -1,5 +1,5 @@
-// The TypeScript face of the records that Python writes: outputs first (feast_nb/lineage, usage),
-// then what the panel's routes answer (feast_nb/overview, endpoints).
+// The TypeScript face of the records that Python writes (feast_nb/records): outputs first, then what
+// the panel's routes answer (Feast's own in feast_nb/questions/feast_ui.py).
 
 export interface INode {
   id: string;

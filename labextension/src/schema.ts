@@ -1,6 +1,6 @@
 // Whether a record is of a shape that this version of the extension reads.
 
-/** The newest shape that this code reads; `records.py` writes it. */
+/** The newest shape that this code reads; `records/document.py` writes it. */
 const MAJOR = 1;
 
 /** Why a record cannot be drawn, or null if it can. */

@@ -538,9 +538,9 @@ async def test_a_refusal_waits_for_who_was_told_to_ask_again(
 async def test_an_idle_worker_ends(here: Path, tmp_path: Path) -> None:
     import logging
 
-    from feast_nb.server.worker_process import Process
+    from feast_nb.server.worker_process import WorkerProcess
 
-    process = Process(logging.getLogger("test"), idle=0.5)
+    process = WorkerProcess(logging.getLogger("test"), idle=0.5)
     question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
     assert (await process.ask(question, 60)).status == 200
     pid = process.pid
@@ -565,14 +565,14 @@ def lives(pid: int) -> bool:
 async def test_a_worker_that_hangs_is_given_up(here: Path) -> None:
     import logging
 
-    from feast_nb.server.worker_process import Hung, Process
+    from feast_nb.server.worker_process import WorkerHung, WorkerProcess
 
-    process = Process(logging.getLogger("test"), idle=60)
+    process = WorkerProcess(logging.getLogger("test"), idle=60)
     question = {"ask": "catalog", "repo": str(here / "feature_store.yaml")}
     assert (await process.ask(question, 60)).status == 200
     hung = process.pid
     os.kill(hung, signal.SIGSTOP)
-    with pytest.raises(Hung):
+    with pytest.raises(WorkerHung):
         await process.ask(question, 0.5)
 
     assert (await process.ask(question, 60)).status == 200

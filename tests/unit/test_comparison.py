@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feast_nb.frames.comparison import Compared, compare
+from feast_nb.frames.comparison import FrameComparison, compare
 from feast_nb.records.answers import ColumnDifference
 
-SAME = Compared(0, 0, ())
+SAME = FrameComparison(0, 0, ())
 KEYS = ("id", "at")
 
 
@@ -59,7 +59,7 @@ def test_a_changed_value_is_named_by_its_row() -> None:
     """The column, how many, and where: what was and what is."""
     found = compare(frame(), frame(trips=[1, 2, 30, 4]), KEYS)
 
-    assert found == Compared(
+    assert found == FrameComparison(
         0,
         0,
         (ColumnDifference("trips", 1, ("id=2, at=2024-01-01 00:00:00+00:00: 3 → 30",)),),
@@ -105,9 +105,9 @@ def test_a_gap_is_not_the_word_for_one(word: str) -> None:
 def test_rows_that_are_gone_or_new_are_counted() -> None:
     old, new = frame().iloc[:3], frame().iloc[1:]
 
-    assert compare(old, new, KEYS) == Compared(1, 1, ())
-    assert compare(old, old.iloc[:0], KEYS) == Compared(3, 0, ())
-    assert compare(old.iloc[:0], old, KEYS) == Compared(0, 3, ())
+    assert compare(old, new, KEYS) == FrameComparison(1, 1, ())
+    assert compare(old, old.iloc[:0], KEYS) == FrameComparison(3, 0, ())
+    assert compare(old.iloc[:0], old, KEYS) == FrameComparison(0, 3, ())
     assert compare(old.iloc[:0], old.iloc[:0], KEYS) == SAME
 
 
@@ -116,7 +116,7 @@ def test_a_moved_timestamp_is_a_row_gone_and_a_row_come() -> None:
     later = frame()
     later.loc[3, "at"] += pd.Timedelta(seconds=1)
 
-    assert compare(frame(), later, KEYS) == Compared(1, 1, ())
+    assert compare(frame(), later, KEYS) == FrameComparison(1, 1, ())
 
 
 def test_doubled_keys_are_paired_by_their_values() -> None:
@@ -130,15 +130,15 @@ def test_of_doubled_keys_one_more_is_a_new_row() -> None:
     old = pd.DataFrame({"id": [1, 1, 2], "x": [1.0, 1.0, 9.0]})
     new = pd.concat([old, old.iloc[:1]])
 
-    assert compare(old, new, ["id"]) == Compared(0, 1, ())
-    assert compare(new, old, ["id"]) == Compared(1, 0, ())
+    assert compare(old, new, ["id"]) == FrameComparison(0, 1, ())
+    assert compare(new, old, ["id"]) == FrameComparison(1, 0, ())
 
 
 def test_a_change_under_a_doubled_key_is_one_change() -> None:
     old = pd.DataFrame({"id": [1, 1, 1], "x": [10, 2, 3]})
     new = pd.DataFrame({"id": [1, 1, 1], "x": [3, 10, 99999]})
 
-    assert compare(old, new, ["id"]) == Compared(
+    assert compare(old, new, ["id"]) == FrameComparison(
         0, 0, (ColumnDifference("x", 1, ("id=1: 2 → 99999",)),)
     )
 
@@ -148,8 +148,8 @@ def test_of_doubled_keys_the_one_that_is_gone_is_no_change_of_the_others() -> No
     old = pd.DataFrame({"id": [1, 1, 1, 2], "x": [1.0, 2.0, 3.0, 9.0], "y": [1, 2, 3, 9]})
 
     for gone in range(3):
-        assert compare(old, old.drop(index=gone), ["id"]) == Compared(1, 0, ())
-        assert compare(old.drop(index=gone), old, ["id"]) == Compared(0, 1, ())
+        assert compare(old, old.drop(index=gone), ["id"]) == FrameComparison(1, 0, ())
+        assert compare(old.drop(index=gone), old, ["id"]) == FrameComparison(0, 1, ())
 
 
 def test_doubled_keys_pair_whatever_the_order_of_columns() -> None:
@@ -367,7 +367,7 @@ def test_rows_taken_away_are_counted_exactly(rows: list, chance) -> None:
     old = table(rows)
     kept = chance.sample(range(len(old)), chance.randrange(len(old)))
 
-    assert compare(old, old.iloc[kept], ["id"]) == Compared(len(old) - len(kept), 0, ())
+    assert compare(old, old.iloc[kept], ["id"]) == FrameComparison(len(old) - len(kept), 0, ())
 
 
 def test_keys_that_are_lists_are_compared_too() -> None:

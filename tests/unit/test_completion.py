@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 from feast_nb.integrations.mlflow.flavors import FLAVORS
 from feast_nb.magics.completion import Completion
-from feast_nb.magics.runs import FeastMagics
+from feast_nb.magics.training import FeastMagics
 from feast_nb.session.known_names import KnownNames
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,7 +186,7 @@ def test_a_tab_imports_no_library() -> None:
 import sys
 from types import SimpleNamespace
 from feast_nb.magics.completion import Completion
-from feast_nb.magics.runs import FeastMagics
+from feast_nb.magics.training import FeastMagics
 shell = SimpleNamespace(user_ns={"x": 1}, Completer=SimpleNamespace(custom_matchers=[]))
 Completion(shell, FeastMagics(None))
 matcher = shell.Completer.custom_matchers[0]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feast_nb.errors import UsageError
-from feast_nb.magics.line import Help, options_of, pairs, read
-from feast_nb.magics.runs import FeastMagics
+from feast_nb.magics.options import Help, options_of, pairs, read
+from feast_nb.magics.training import FeastMagics
 
 TRAIN, RUN, LOG, STORE = (
     FeastMagics.feast_train,

@@ -12,12 +12,14 @@ import nbformat
 import pytest
 
 from feast_nb.notebook import provenance
-from feast_nb.notebook.cells import Executed, text_digest
+from feast_nb.notebook.cells import ExecutedCell, text_digest
 from feast_nb.records.retrieval import Cell
 
 
-def ran(number: int, text: str, id: str | None, at: float, notebook: str | None = None) -> Executed:
-    return Executed(Cell(number, notebook, text_digest(text), id), text, at)
+def ran(
+    number: int, text: str, id: str | None, at: float, notebook: str | None = None
+) -> ExecutedCell:
+    return ExecutedCell(Cell(number, notebook, text_digest(text), id), text, at)
 
 
 def save(path: Path, **cells: str) -> None:

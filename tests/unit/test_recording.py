@@ -16,7 +16,7 @@ import pytest
 
 from feast_nb.frames import fingerprint
 from feast_nb.frames.parquet import columns_of, copied
-from feast_nb.recorder.frame_hashes import PendingRetrieval
+from feast_nb.recorder.frame_tasks import PendingRetrieval
 from feast_nb.recorder.open_runs import OpenRuns
 from feast_nb.recorder.recording import Recording
 from feast_nb.recorder.retrieval_table import RetrievalTable

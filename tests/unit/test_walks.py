@@ -1,4 +1,4 @@
-"""The walks in CONTRIBUTING lead through files and functions that are there, each to the next."""
+"""The walks in CONTRIBUTING name files and functions that are there, and what each of them calls."""
 
 from __future__ import annotations
 

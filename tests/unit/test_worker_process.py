@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from feast_nb.server.worker_process import Hung, _Running
+from feast_nb.server.worker_process import WorkerHung, _Running
 
 ANSWER = json.dumps(
     {"id": 1, "status": 200, "etag": None, "as_of": None, "state": "ready", "size": 2}
@@ -80,7 +80,7 @@ def test_one_that_computes_is_not_given_up(loop: asyncio.AbstractEventLoop) -> N
 def test_one_that_gives_no_sign_of_life_is(
     loop: asyncio.AbstractEventLoop, said: list[str]
 ) -> None:
-    with pytest.raises(Hung):
+    with pytest.raises(WorkerHung):
         loop.run_until_complete(ask(said))
 
     assert loop.time() == 20 * len(said) + 30

@@ -1,4 +1,4 @@
-"""Records in a terminal."""
+"""Runs, trainings, retrievals, contracts and repositories as plain text."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ClientListener(Protocol):
     def say(self, message: str) -> None: ...
 
 
-class Calls:
+class ClientHooks:
     """What is put around the methods of Feast's `FeastMlflowClient`."""
 
     def __init__(self, listener: ClientListener, patches: Patches) -> None:

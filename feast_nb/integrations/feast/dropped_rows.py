@@ -22,7 +22,7 @@ def explain(
 ) -> tuple[DroppedRows, ...]:
     """Why `result` (pandas or Arrow) has not the rows of `entity` (pandas).
 
-    Rows are told apart by join keys and timestamp. Returns one `Loss` for each kind, with a
+    Rows are told apart by join keys and timestamp. Returns one `DroppedRows` for each kind, with a
     negative number of rows where more came back than were asked for.
     """
     import pandas as pd

@@ -26,7 +26,7 @@ _TOKEN = "_feast_nb_token"
 
 
 @dataclass(frozen=True)
-class Ran:
+class JobResult:
     """A job that ran: through which method, in how many seconds, with what result.
 
     `table` is the Arrow table it made on the way, if it made one; `storage` what `persist` wrote
@@ -45,7 +45,7 @@ class JobListener(Protocol):
 
     def at_work(self) -> AbstractContextManager[None]: ...
 
-    def ran(self, token: Any, ran: Ran) -> None: ...
+    def ran(self, token: Any, ran: JobResult) -> None: ...
 
     def failed(self, token: Any, seconds: float, error: BaseException) -> None: ...
 
@@ -87,7 +87,7 @@ def follow(job: Any, token: Any, listener: JobListener) -> None:
             storage = (args[:1] or (kwargs.get("storage"),))[0] if name == "persist" else None
             with uninterrupted("recording what a retrieval gave"):
                 seconds = time.perf_counter() - started
-                listener.ran(token, Ran(name, seconds, result, table, storage))
+                listener.ran(token, JobResult(name, seconds, result, table, storage))
             return result
 
         return run

@@ -81,7 +81,7 @@ class RetrievalHooks:
     def _follow_client(self, module: ModuleType) -> None:
         from . import client_hooks
 
-        client_hooks.Calls(self._listener, self._patches).follow(module.FeastMlflowClient)
+        client_hooks.ClientHooks(self._listener, self._patches).follow(module.FeastMlflowClient)
 
     def _follow_drop_in(self, module: ModuleType) -> None:
         """Bind `feast.mlflow` to the open store: unbound, it raises on any attribute asked of it.

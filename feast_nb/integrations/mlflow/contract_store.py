@@ -16,7 +16,7 @@ from .model_lookup import ModelRef, logged
 from .writer import download, text_of
 
 
-def of(uri: str, found: ModelRef) -> Contract | None:
+def contract_of(uri: str, found: ModelRef) -> Contract | None:
     """The contract that was kept for a model, from its run or from the logged model itself."""
     where, text = found.tags.get("feast_nb.contract"), None
     with translate_errors():
@@ -32,7 +32,7 @@ def of(uri: str, found: ModelRef) -> Contract | None:
     return Contract.from_dict(json.loads(text)) if text else None
 
 
-def several(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
+def contracts_at(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
     """Contracts by their addresses, several read at once; None for what is none of ours.
 
     Those that cannot be had now are left out. Raises `TrackingError` where the server goes away.

@@ -12,7 +12,7 @@ from ...errors import ModelError, TrackingError, nearest
 from .clients import client
 from .http import check_reachable, translate_errors
 from .models import registered_names
-from .runs import at, tags_of
+from .runs import tags_of, using_server
 from .writer import text_of
 
 
@@ -209,7 +209,7 @@ def inputs(uri: str, found: ModelRef) -> tuple[tuple[str, ...] | None, str, dict
     from .models import inputs_of, load, signature_of
 
     address = address_of(found)
-    with at(uri, always=True), translate_errors():
+    with using_server(uri, always=True), translate_errors():
         signed = signature_of(get_model_info(address)) or {}
     own = inputs_of(load(uri, address))
     if own.names:

@@ -16,7 +16,7 @@ from ...records.contract import ModelVersion
 from .clients import client
 from .flavors import FLAVORS
 from .http import check_reachable, translate_errors
-from .runs import at
+from .runs import using_server
 from .silence import silent
 
 _OF_TENSORS = ("tensorflow", "keras", "pytorch")
@@ -220,7 +220,7 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 
-    with at(uri, always=True), silent():
+    with using_server(uri, always=True), silent():
         address = uri_of(uri, named)
         try:
             kinds = get_model_info(address).flavors

@@ -140,7 +140,7 @@ class Pages:
         self.requests += len(addresses)
         return {
             address: (canonical(c.features, c.views), c.service) if c else (None, None)
-            for address, c in contract_store.several(self._uri, addresses).items()
+            for address, c in contract_store.contracts_at(self._uri, addresses).items()
         }
 
     def whole(self, run: RunFact) -> RunFact:

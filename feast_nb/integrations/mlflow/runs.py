@@ -182,7 +182,7 @@ def tags_of(uri: str, run_id: str) -> dict[str, str]:
 
 
 @contextmanager
-def at(uri: str | None, always: bool = False) -> Iterator[None]:
+def using_server(uri: str | None, always: bool = False) -> Iterator[None]:
     """MLflow's fluent calls go to a server meanwhile; to that of an open run, where one is.
 
     `always`: to this one whatever is open, for what is only read.
@@ -277,7 +277,7 @@ def _tracked(run: Any, uri: str) -> TrackedRun:
     )
 
 
-def web(uri: str | None) -> str | None:
+def web_address(uri: str | None) -> str | None:
     """An address as a browser opens it; None where it is no web address."""
     base = public_uri(uri) or ""
     return base.rstrip("/") if base.startswith(("http://", "https://")) else None
@@ -285,7 +285,7 @@ def web(uri: str | None) -> str | None:
 
 def run_url(uri: str | None, experiment: str, run_id: str) -> str | None:
     """Where MLflow's UI shows a run; None where the address is no web address."""
-    base = web(uri)
+    base = web_address(uri)
     return base and f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
 
@@ -293,7 +293,7 @@ def version_url(uri: str | None, name: str, version: str | int) -> str | None:
     """Where MLflow's UI shows a registered model version; None where there is no web address."""
     from urllib.parse import quote
 
-    base = web(uri)
+    base = web_address(uri)
     return base and f"{base}/#/models/{quote(name, safe='')}/versions/{version}"
 
 

@@ -96,7 +96,7 @@ class OutboxFile:
 
 
 @dataclass
-class LeftFile:
+class DeadProcessFile:
     """The file of a dead process, locked: its runs, and why lines of it cannot be read."""
 
     path: Path
@@ -109,7 +109,7 @@ class LeftFile:
         os.close(self.handle)
 
 
-def left_behind(folder: Path, but: Path) -> Iterator[LeftFile]:
+def left_behind(folder: Path, but: Path) -> Iterator[DeadProcessFile]:
     """The files of dead processes; the caller removes each when it has what is in it."""
     for path in sorted(folder.glob("*.jsonl")):
         handle = _lock(path) if path != but else None
@@ -121,7 +121,7 @@ def left_behind(folder: Path, but: Path) -> Iterator[LeftFile]:
         yield _read(path, handle)
 
 
-def _read(path: Path, handle: int) -> LeftFile:
+def _read(path: Path, handle: int) -> DeadProcessFile:
     """The runs in a dead process's file; a line cut short is passed over."""
     from ...records.outbox import entry_of
 
@@ -150,7 +150,7 @@ def _read(path: Path, handle: int) -> LeftFile:
     _set_aside(path.parent, path.name, [f"{text}\n" for _, text in rejected])
     for queue in queues.values():
         queue.final = True
-    return LeftFile(path, handle, list(queues.values()), [reason for reason, _ in rejected])
+    return DeadProcessFile(path, handle, list(queues.values()), [reason for reason, _ in rejected])
 
 
 def _mark(queue: RunQueue, line: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ class RunDocument:
 
 
 @dataclass(frozen=True)
-class _Moment:
+class DeliveryStep:
     """One delivery: whether the run's documents are due now, and whether the run is done."""
 
     batch: Batch
@@ -90,43 +90,50 @@ class _Moment:
         return bool(self.whole.retrievals or self.whole.writes or self.document.contracts)
 
 
-def _try(entry: OutboxEntry) -> None:
+def check_entry(entry: OutboxEntry) -> None:
     """Use an entry as a delivery does; raises what the delivery would."""
     document = RunDocument()
     document.add(entry)
-    _tags(list(document.retrievals.values()), document)
-    _json(_merged("", None, document).to_dict())
+    tags_of(list(document.retrievals.values()), document)
+    to_json(merged_with("", None, document).to_dict())
     for contract in document.contracts.values():
-        _ids(contract), _json(contract.to_dict()), canonical(contract.features, contract.views)
+        (
+            retrieval_ids(contract),
+            to_json(contract.to_dict()),
+            canonical(contract.features, contract.views),
+        )
     if isinstance(entry, FileEntry):
         Path(entry.path), entry.artifact.rpartition("/")
 
 
-def _texts(uri: str, moment: _Moment, new: Sequence[OutboxEntry]) -> list[tuple[Path | str, str]]:
+def text_artifacts(
+    uri: str, moment: DeliveryStep, new: Sequence[OutboxEntry]
+) -> list[tuple[Path | str, str]]:
     """The artifacts that are written as text, where they are due."""
     document, whole = moment.document, moment.whole
     texts: list[tuple[Path | str, str]] = [
-        (_json(e.contract.to_dict()), f"feast/contracts/{e.contract.model_id}.json")
+        (to_json(e.contract.to_dict()), f"feast/contracts/{e.contract.model_id}.json")
         for e in new
         if isinstance(e, ContractEntry)
     ]
     if moment.due and (whole.retrievals or whole.writes):
-        texts.append((_json(whole.to_dict()), RETRIEVALS))
+        texts.append((to_json(whole.to_dict()), RETRIEVALS))
         if refs := _training_refs(document, whole.retrievals):
             texts.append((json.dumps(refs), "feast_features.json"))
     if moment.done and moment.holds_something:
         if document.cells is not None and document.cells.exists():
             texts.append((_cells(uri, whole.run_id, document), CELLS))
         if document.origin is not None:
-            texts.append((_json(document.origin.to_dict()), "feast/notebook.json"))
+            texts.append((to_json(document.origin.to_dict()), "feast/notebook.json"))
     return texts
 
 
-def _address(contract: Contract) -> str:
+def contract_address(contract: Contract) -> str:
+    """Where a contract is among the artifacts of its run."""
     return f"runs:/{contract.run_id}/feast/contracts/{contract.model_id}.json"
 
 
-def _version_tags(
+def version_tags(
     entry: VersionEntry, document: RunDocument, run_tags: Mapping[str, str]
 ) -> dict[str, str]:
     """As Feast tags a registered version, with the contract's own service."""
@@ -134,7 +141,7 @@ def _version_tags(
     if contract is None:
         return {}
     shown, missing = tags.whole(canonical(contract.features, contract.views))
-    named = {"feast_nb.contract": _address(contract)}
+    named = {"feast_nb.contract": contract_address(contract)}
     if shown and not missing:  # an index, for those who look at thousands of versions
         named |= {"feast_nb.features": shown, "feast_nb.project": contract.project}
     if contract.service:
@@ -145,7 +152,8 @@ def _version_tags(
     return named
 
 
-def _ids(contract: Contract) -> str:
+def retrieval_ids(contract: Contract) -> str:
+    """The retrievals that a model was trained on, as a tag holds them."""
     return tags.whole(contract.retrievals)[0]
 
 
@@ -154,7 +162,7 @@ def _cells(uri: str, run_id: str, document: RunDocument) -> str:
     assert document.cells is not None
     text = document.cells.read_text(encoding="utf-8")
     before = writer.read_text(uri, run_id, CELLS) if document.resumed else None
-    return _json(provenance.continued(json.loads(before), json.loads(text))) if before else text
+    return to_json(provenance.continued(json.loads(before), json.loads(text))) if before else text
 
 
 def earlier(uri: str, run_id: str) -> Retrievals:
@@ -163,7 +171,8 @@ def earlier(uri: str, run_id: str) -> Retrievals:
     return Retrievals.from_dict(json.loads(text)) if text else Retrievals(run_id)
 
 
-def _merged(run_id: str, before: Retrievals | None, document: RunDocument) -> Retrievals:
+def merged_with(run_id: str, before: Retrievals | None, document: RunDocument) -> Retrievals:
+    """What MLflow has of a run together with what is known now, in order of time."""
     retrievals = {r.id: r for r in (before.retrievals if before else ())} | document.retrievals
     writes = {w.id: w for w in (before.writes if before else ())} | document.writes
     in_order = sorted(retrievals.values(), key=lambda r: r.at or "")
@@ -183,9 +192,10 @@ def _training_refs(document: RunDocument, retrievals: Sequence[Retrieval]) -> li
     return list(historical[0].refs) if historical else None
 
 
-def _tags(
+def tags_of(
     retrievals: Sequence[Retrieval], document: RunDocument
 ) -> tuple[dict[str, str], dict[str, float]]:
+    """The tags and metrics that say what a run retrieved and wrote."""
     all_tags, metrics = tags.build(retrievals)
     done: list[Any] = [*retrievals, *document.writes.values()]
     if not done:
@@ -213,5 +223,6 @@ def _tags(
     return all_tags, metrics
 
 
-def _json(data: object) -> str:
+def to_json(data: object) -> str:
+    """A dictionary as the text of an artifact."""
     return json.dumps(data, indent=1)

@@ -13,17 +13,17 @@ from ...records.outbox import ContractEntry, FileEntry, OutboxEntry, RunEnd, Ver
 from ...records.retrieval import Retrieval, Retrievals
 from .run_document import (
     INCOMPLETE,
+    DeliveryStep,
     RunDocument,
-    _address,
-    _ids,
-    _json,
-    _merged,
-    _Moment,
-    _tags,
-    _texts,
-    _try,
-    _version_tags,
+    check_entry,
+    contract_address,
     earlier,
+    merged_with,
+    retrieval_ids,
+    tags_of,
+    text_artifacts,
+    to_json,
+    version_tags,
 )
 from .run_queue import Batch
 
@@ -73,12 +73,12 @@ class Uploader:
             state.document.add(entry)
         if (state.document.resumed or batch.adopted) and state.earlier is None:
             state.earlier = earlier(uri, run_id)
-            before = _tags(state.earlier.retrievals, state.document)[0]
+            before = tags_of(state.earlier.retrievals, state.document)[0]
             state.tags = {**before, INCOMPLETE: "true"}
         done = batch.final or state.document.ended is not None
         due = done or not state.written or time.monotonic() - state.written > _EVERY
-        whole = _merged(run_id, state.earlier, state.document)
-        moment = _Moment(batch, state.document, whole, due, done)
+        whole = merged_with(run_id, state.earlier, state.document)
+        moment = DeliveryStep(batch, state.document, whole, due, done)
         files = [(Path(e.path), e.artifact) for e in new if isinstance(e, FileEntry)]
         there = [(path, artifact) for path, artifact in files if path.exists()]
         self._write(moment, state, new, there)
@@ -101,7 +101,7 @@ class Uploader:
         good: list[OutboxEntry] = []
         for entry in batch.new:
             try:
-                _try(entry)
+                check_entry(entry)
             except (TypeError, ValueError, KeyError, AttributeError) as problem:
                 self._set_aside(batch.run_id, entry, f"{entry.kind}: {problem}")
             else:
@@ -110,14 +110,14 @@ class Uploader:
 
     def _write(
         self,
-        moment: _Moment,
+        moment: DeliveryStep,
         state: UploadState,
         new: Sequence[OutboxEntry],
         files: Sequence[tuple[Path, str]],
     ) -> None:
         """Tags and metrics in one request, files, and what is not true any more taken off."""
         uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
-        all_tags, metrics = _tags(moment.whole.retrievals, moment.document)
+        all_tags, metrics = tags_of(moment.whole.retrievals, moment.document)
         if not moment.done and moment.holds_something:
             all_tags[INCOMPLETE] = "true"
         if new and _late(moment.batch, state):  # by which a history finds what it has read before
@@ -127,7 +127,7 @@ class Uploader:
             run_id,
             {k: v for k, v in all_tags.items() if state.tags.get(k) != v},
             {k: v for k, v in metrics.items() if state.metrics.get(k) != v},
-            [*files, *_texts(uri, moment, new)],
+            [*files, *text_artifacts(uri, moment, new)],
         )
         stale = {k: v for k, v in state.tags.items() if k not in all_tags}
         if stale:  # a service that was true of the first retrieval, say, and is not of both
@@ -154,12 +154,13 @@ class Uploader:
             if isinstance(entry, ContractEntry):
                 contract = state.document.contracts[entry.contract.model_id]
                 named = {
-                    "feast_nb.contract": _address(contract), "feast_nb.retrievals": _ids(contract)
-                }  # fmt: skip
-                text = _json(contract.to_dict())
+                    "feast_nb.contract": contract_address(contract),
+                    "feast_nb.retrievals": retrieval_ids(contract),
+                }
+                text = to_json(contract.to_dict())
                 models.keep_contract(uri, contract.model_id, text, named)
             elif isinstance(entry, VersionEntry):
-                named = _version_tags(entry, state.document, state.tags)
+                named = version_tags(entry, state.document, state.tags)
                 models.tag_version(uri, entry.name, entry.version, named)
 
     def _endings(self, uri: str, run_id: str, new: Sequence[OutboxEntry]) -> None:

@@ -1,4 +1,4 @@
-"""The magics: read the line, call the session, hand back a record."""
+"""`%feast_store`, `%feast_run`, `%%feast_train`, `%feast_log`: open, track, train, log."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..integrations.mlflow.flavors import FLAVORS
 from ..session import Session, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
-from . import cells
-from .line import pairs, reads_options
+from . import run_cell
+from .options import pairs, reads_options
 
 _STORE = "FeatureStore"
 
@@ -177,14 +177,14 @@ class FeastMagics(Magics):
     def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> Any:
         if chosen and chosen != ["resume"]:
             raise UsageError(f"--{chosen[0]} is for %feast_run on a line of its own.")
-        cells.check(self.shell, cell, "feast_run")
+        run_cell.check(self.shell, cell, "feast_run")
         runs = self.session().runs
         if chosen:
             opened = runs.resume(options.resume)
         else:
             opened = runs.start(options.name, nested=options.nested, **_run_keywords(options))
         try:
-            cells.run(self.shell, cell)
+            run_cell.run(self.shell, cell)
         except BaseException as problem:
             killed = isinstance(problem, KeyboardInterrupt)
             runs.end(opened, "KILLED" if killed else "FAILED")
@@ -226,7 +226,7 @@ class FeastMagics(Magics):
         if not options.into.isidentifier() or keyword.iskeyword(options.into):
             raise UsageError(f"--into {options.into} is no name for a variable.")
         assert self.shell is not None
-        cells.check(self.shell, cell, "feast_train")
+        run_cell.check(self.shell, cell, "feast_train")
         if options.flavor:
             from ..integrations.mlflow.models import flavor_named
 
@@ -250,7 +250,7 @@ class FeastMagics(Magics):
         source = self.shell.transform_cell(cell)
         training.use(self._space, source)
         before = models.look(self._space)
-        cells.run(self.shell, cell)
+        run_cell.run(self.shell, cell)
         training.choose(self._space, before, source, options.model)
 
     def _show(self, record: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..frames import matching
 from ..integrations.feast import sources
 from ..integrations.feast.calls import Call
-from ..integrations.feast.jobs import Ran
+from ..integrations.feast.jobs import JobResult
 from ..masking import public_uri
 from ..records.retrieval import Retrieval
 
@@ -46,7 +46,7 @@ def look_up(call: Call, asked: ResolvedRequest) -> Callable[[Retrieval], Retriev
     return look
 
 
-def place_of(ran: Ran) -> str | None:
+def place_of(ran: JobResult) -> str | None:
     """Where a job's result was written to, if it was."""
     if ran.storage is not None:
         return sources.address_of(ran.storage)
@@ -56,7 +56,7 @@ def place_of(ran: Ran) -> str | None:
     return None
 
 
-def file_of(ran: Ran) -> Path | None:
+def file_of(ran: JobResult) -> Path | None:
     """A local file or folder that a job wrote, and from which its result can be read."""
     where = place_of(ran)
     if where is None or "://" in where.removeprefix("file://"):

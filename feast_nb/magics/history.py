@@ -9,7 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import UsageError
-from .line import reads_options
+from .options import reads_options
 
 _REFRESH = "read everything from MLflow again, not only what is new"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedRetrieval:
     """A retrieval of a run, as it was recorded by us or by Feast alone."""
 
     run_id: str
@@ -31,7 +31,7 @@ class Recorded:
 # ------------------------------------------------------------------ what was recorded
 
 
-def recorded_of(session: Session, named: str, number: int | None) -> Recorded:
+def recorded_of(session: Session, named: str, number: int | None) -> RecordedRetrieval:
     """What was recorded of a run's or model’s retrieval: the one named, else its only one."""
     uri = session.runs.uri
     run_id, contract = _run_of(session, named)
@@ -40,12 +40,12 @@ def recorded_of(session: Session, named: str, number: int | None) -> Recorded:
     if not kept:
         if number not in (None, 1):
             raise FeatureError(f"run {named} has no retrieval {number}; it has 1.")
-        return Recorded(run_id, _of_feast(uri, run_id, named), by_us=False)
+        return RecordedRetrieval(run_id, _of_feast(uri, run_id, named), by_us=False)
     known = document.definitions
     if number is not None:
         if not 1 <= number <= len(kept):
             raise FeatureError(f"run {named} has no retrieval {number}; it has {_numbers(kept)}.")
-        return Recorded(run_id, kept[number - 1], by_us=True, definitions=known)
+        return RecordedRetrieval(run_id, kept[number - 1], by_us=True, definitions=known)
     mine = [r for r in kept if contract is not None and r.id in contract.retrievals]
     chosen = mine or kept
     if len(chosen) > 1:
@@ -54,7 +54,7 @@ def recorded_of(session: Session, named: str, number: int | None) -> Recorded:
             for r in chosen
         )
         raise FeatureError(f"{named} has {len(chosen)} retrievals; add --retrieval N ({listed}).")
-    return Recorded(run_id, chosen[0], by_us=True, definitions=known)
+    return RecordedRetrieval(run_id, chosen[0], by_us=True, definitions=known)
 
 
 def _numbers(kept: Sequence[Retrieval]) -> str:
@@ -80,7 +80,7 @@ def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
         raise ModelError(f"{named} is no run of {session.store.project}, and {problem}") from None
     if found.run_id is None:
         raise ModelError(f"{found.shown} was logged outside any run: nothing was recorded.")
-    return found.run_id, contract_store.of(uri, found)
+    return found.run_id, contract_store.contract_of(uri, found)
 
 
 def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
@@ -110,7 +110,7 @@ def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
 # ------------------------------------------------------------------ asking again
 
 
-def asked_again(session: Session, recorded: Recorded) -> dict[str, Any]:
+def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]:
     """The entity rows, query or date range of then, as arguments of the retrieval."""
     entity = recorded.retrieval.entity
     if entity.kind in ("sql", "range") and entity.artifact and recorded.by_us:
@@ -143,7 +143,7 @@ def retrieve(session: Session, features: Any, full: bool, asked: dict[str, Any])
     return job.to_df()
 
 
-def _kept(session: Session, recorded: Recorded) -> Any:
+def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
     import pandas as pd
 
     entity, uri = recorded.retrieval.entity, session.runs.uri

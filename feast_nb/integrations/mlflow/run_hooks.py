@@ -1,4 +1,4 @@
-"""Notice runs that end, models that are logged and versions that are registered, whoever does it.
+"""Notice runs that start and end, models that are logged, versions that are registered.
 
 Two things are also put right on the way: scikit-learn trees log without the user knowing about
 skops, and a SQLite tracking store beside a repository keeps its artifacts there too.
@@ -19,7 +19,7 @@ from ...patching.patches import Patches
 from . import http, silence
 
 
-class Started(NamedTuple):
+class StartedRun(NamedTuple):
     """A run that MLflow started or resumed, its parent, and what MLflow took for its source."""
 
     run_id: str
@@ -32,7 +32,7 @@ class Started(NamedTuple):
 class MlflowListener(Protocol):
     """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
-    def run_started(self, started: Started) -> None: ...
+    def run_started(self, started: StartedRun) -> None: ...
 
     def run_ends(self, run_id: str, status: str) -> None: ...
 
@@ -101,7 +101,7 @@ class RunHooks:
                 with guarded("noting that a run started"):
                     tags = run.data.tags
                     self._listener.run_started(
-                        Started(
+                        StartedRun(
                             run.info.run_id,
                             _tracking_uri(),
                             run.info.run_name,

@@ -52,7 +52,7 @@ class EngineFrame(Protocol):
     def write(self, path: Path) -> None: ...
 
 
-class FrameHashes:
+class FrameTasks:
     """Work for the background: each finds out one thing and has the store write it down."""
 
     def __init__(
