@@ -192,7 +192,7 @@ IDLE = """() =>
 LIVE = """\
 import json
 from pathlib import Path
-from feast_nb.lineage import Lineage
+from feast_nb.records.lineage import Lineage
 widget = Lineage.from_dict(json.loads(Path("graph.json").read_text())).widget()
 widget
 """
