@@ -439,7 +439,7 @@ by_hand = online.drop(columns="driver_id")
 mlflow.set_tracking_uri(store.config.mlflow.get_tracking_uri())
 bare = mlflow.pyfunc.load_model("models:/bare/1")
 said = {"order": list(by_hand.columns), "by_hand": bare.predict(by_hand.to_numpy()).tolist()}
-assert not getattr(sys.modules.get("feast_nb.recorder.recorder"), "_recorder", None)
+assert not getattr(sys.modules.get("feast_nb.recorder"), "_recorder", None)
 
 import pandas as pd
 import feast_nb

@@ -136,8 +136,8 @@ async def test_what_a_kernel_publishes_after_a_cell_imports_no_mlflow(
     code = (
         "import json, sys\n"
         "import feast_nb\n"
-        "from feast_nb.session.kernel_file import Published\n"
-        "told = Published('k')\n"
+        "from feast_nb.session.kernel_file import KernelFile\n"
+        "told = KernelFile('k')\n"
         f"told.tell(feast_nb.open({str(here)!r}), None)\n"
         "print(json.dumps(['mlflow' in sys.modules, json.loads(told._path.read_text())]))\n"
     )
@@ -160,8 +160,8 @@ async def test_a_notebooks_own_database_is_published_whole(
     code = (
         "import json, os\n"
         "import feast_nb\n"
-        "from feast_nb.session.kernel_file import Published\n"
-        "told = Published('k')\n"
+        "from feast_nb.session.kernel_file import KernelFile\n"
+        "told = KernelFile('k')\n"
         f"told.tell(feast_nb.open({str(here)!r}), None)\n"
         "print(json.loads(told._path.read_text())['tracking_uri'])\n"
     )
@@ -795,10 +795,10 @@ async def test_models_say_how_the_registry_has_drifted_from_them(get: Any, here:
 
 SERVES = """\
 import asyncio, logging, sys
-from feast_nb.server.worker_process import Process
+from feast_nb.server.worker_process import WorkerProcess
 
 async def main():
-    process = Process(logging.getLogger(), idle=600)
+    process = WorkerProcess(logging.getLogger(), idle=600)
     await process.ask({"ask": "catalog", "repo": sys.argv[1]}, 90)
     print(process.pid, flush=True)
     await asyncio.sleep(600)
