@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ _POLL = 0.5  # seconds between two looks whether a thread that waits for a modul
 _ours = threading.local()
 _changed = threading.Condition()
 _wanted: dict[str, None] = {}
+_forgotten = 0  # how often the extension was unloaded: threads of before end
 _failed: dict[str, ImportError] = {}
 
 
@@ -47,11 +48,22 @@ class _Refusal(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not is_ours():
+        if not is_ours() or _is_only_asked(sys._getframe(1)):
             return None
         if name in _failed:  # as the user's thread found it, or a library would ask for ever
             raise type(_failed[name])(*_failed[name].args, name=name)
         raise NotLoaded(name)
+
+
+def _is_only_asked(frame: FrameType | None) -> bool:
+    """Whether `importlib.util.find_spec` asks where a module is: it loads nothing."""
+    for _ in range(4):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == "importlib.util":
+            return True
+        frame = frame.f_back
+    return False
 
 
 _refusal = _Refusal()
@@ -76,6 +88,8 @@ def start(work: Callable[[], None], name: str) -> threading.Thread:
             work()
         except (NotLoaded, Stopped):
             return  # nobody waits for it
+        except Exception as problem:  # a thread's door: one line, never a traceback
+            print(f"feast_nb, {name}: {type(problem).__name__}: {problem}", file=sys.stderr)
 
     thread = threading.Thread(target=run, name=f"feast_nb {name}", daemon=True)
     thread.start()
@@ -101,12 +115,15 @@ def do(work: Work[T], wake: Callable[[], None], stopped: Callable[[], bool]) -> 
 def _wait_for(name: str, wake: Callable[[], None], stopped: Callable[[], bool]) -> None:
     with _changed:
         _wanted[name] = None
+        since = _forgotten
     wake()
     with _changed:
-        while name in _wanted:
+        while name in _wanted and since == _forgotten:
             if stopped():
                 raise Stopped
             _changed.wait(_POLL)
+        if since != _forgotten:
+            raise Stopped
 
 
 def _come_first() -> None:
@@ -143,8 +160,13 @@ def load(*names: str) -> None:
 
 def forget() -> None:
     """Leave the interpreter's finders as they were; threads that still wait end."""
+    global _forgotten
     while _refusal in sys.meta_path:
         sys.meta_path.remove(_refusal)  # type: ignore[arg-type]
+    with _changed:
+        _forgotten += 1
+        _wanted.clear()
+        _changed.notify_all()
 
 
 def begin(task: Work[T]) -> Work[T]:

@@ -14,6 +14,7 @@ from ..patching import threads
 
 _MODULES = (
     "numpy.rec",
+    "pandas.core.arrays.arrow._arrow_utils",
     "pandas.core.arrays.arrow.extension_types",
     "pyarrow.compute",
     "pyarrow.dataset",
@@ -100,6 +101,9 @@ class Background:
             task, args = work
             try:
                 threads.do(partial(task, *args), self._wake, lambda: self._closing)
+            except threads.Stopped:
+                self._busy = False
+                return
             except Exception as problem:  # the background thread's door: it warns
                 self._warn(f"a frame could not be hashed ({type(problem).__name__}: {problem}).")
             del work, task, args  # a frame is let go of as soon as it is hashed

@@ -25,6 +25,7 @@ from .open_runs import OpenRuns
 
 if TYPE_CHECKING:
     from ..records.outbox import RunStart
+    from ..records.run import RunRef
     from .delivery.uploader import Uploader
     from .frame_links import FrameLinks
     from .recording import Recording
@@ -118,15 +119,16 @@ class Recorder:
 
     def stop(self) -> None:
         """Put both libraries back, send what is pending, and end our threads."""
-        self._retrieval_hooks.remove()
-        self._run_hooks.remove()
         if self._awake:
             self.recording.close()
         self.outbox.close()
+        self._retrieval_hooks.remove()
+        self._run_hooks.remove()
         if "mlflow" in sys.modules:
-            from ..integrations.mlflow import runs
+            from ..integrations.mlflow import runs, silence
 
             runs.put_back()
+            silence.put_back()
         threads.forget()
 
     # ------------------------------------------------------------------ cells
@@ -149,12 +151,12 @@ class Recorder:
             self.origins.cell_ended()
         self.catch_up()
 
-    def _run_begun(self) -> None:
+    def _run_begun(self, run: RunRef) -> None:
         if self.notices.interactive:
             # MLflow finishes open runs at exit; the last to register comes first.
             atexit.unregister(self._last_at_exit)
             atexit.register(self._last_at_exit)
-        self.catch_up()
+        self.outbox.connect(run.tracking_uri)
 
     # ------------------------------------------------------------------ sending
 

@@ -15,6 +15,7 @@ from ..integrations.feast.calls import Call, WriteCall
 from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
 from ..masking import public_uri
+from ..patching.interrupts import guarded
 from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
 from ..records.run import RunRef
 from .frame_tasks import PendingRetrieval
@@ -71,7 +72,8 @@ class RetrievalListener:
 
     def at_work(self) -> AbstractContextManager[None]:
         """A time in which Feast works for the cell."""
-        self._before_call()
+        with guarded("sending what waits"):
+            self._before_call()
         return self._recording.held()
 
     @property

@@ -65,7 +65,7 @@ class RunListener:
         origins: RunOrigins,
         notices: Notices,
         stores: Callable[[], Sequence[Any]],
-        begun: Callable[[], None],
+        begun: Callable[[RunRef], None],
         flush: Callable[..., bool],
     ) -> None:
         self._runs = runs
@@ -92,7 +92,7 @@ class RunListener:
             self._recording.put(run, opened)
             self._origins.opened(run)
         self.link_reads(run)
-        self._begun()
+        self._begun(run)
 
     def run_ends(self, run_id: str, status: str) -> None:
         """Send all of a run's records before MLflow ends it; what cannot go stays on disk."""

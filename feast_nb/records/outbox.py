@@ -41,6 +41,11 @@ class RunStart(OutboxEntry):
     source: str | None = None
     resumed: bool = False
 
+    @property
+    def key(self) -> str:
+        """A run that goes on was begun all the same: one does not replace the other."""
+        return "opened again" if self.resumed else "opened"
+
     def after(self, earlier: OutboxEntry) -> Self:
         if not isinstance(earlier, RunStart):
             return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..patching import threads
@@ -38,16 +39,18 @@ class KnownNames:
         from ..integrations.feast import repository  # noqa: F401 (threads of ours load nothing)
         from ..integrations.mlflow import clients, models
 
-        asks_mlflow = bool(session.recorder.runs)
-        if asks_mlflow:
-            clients.connect(session.runs.uri)
+        uri: str | None = None
+        if session.recorder.runs:
+            with suppress(FeastNbError):  # MLflow is off for this repository, say
+                uri = session.runs.uri
+                clients.connect(uri)
 
         def read() -> None:
             try:
                 _ = session.repository
-                if asks_mlflow:
-                    self.models |= models.registered_names(session.runs.uri)
-            except FeastNbError:
+                if uri is not None:
+                    self.models |= models.registered_names(uri)
+            except (FeastNbError, ImportError):
                 return
 
         threads.start(lambda: threads.do(read, lambda: None, lambda: False), "names")

@@ -784,6 +784,73 @@ def test_what_cannot_be_read_is_set_aside_with_a_word_and_the_rest_goes(
     assert str(folder / "rejected") in said
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"run": "r", "uri": URI, "delivered": "many"},
+        {"run": "r", "uri": URI, "delivered": 1, "last": None},
+        {"run": ["r"], "uri": URI, "entry": 1},
+        {"run": "r", "uri": URI, "n": "two", "entry": {"kind": "version"}},
+        {"run": "r", "uri": URI, "entry": "text"},
+    ],
+)
+def test_no_line_stops_what_follows_it(make, server, folder, bad: dict[str, Any]) -> None:
+    """Recovery runs when the extension loads: one bad line must not keep it from loading."""
+    left_behind(folder, "dead", json.dumps(bad), line("r", 1))
+    box = make()
+    list(box.recover())
+
+    assert box.flush()
+    assert server.runs == {"r": [1]}
+    assert (folder / "rejected" / "dead.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_goes_on_was_begun_all_the_same(make, server, folder) -> None:
+    """Continued by a kernel that died: it was left open as one that was begun there."""
+    box = make()
+    box.put("r", URI, RunStart("n.ipynb", "v1"))
+    box.put("r", URI, RunStart(resumed=True))
+    die(box)
+
+    (left,) = make().recover()
+
+    assert left.entries == (RunStart("n.ipynb", "v1"), RunStart(resumed=True))
+
+
+def test_close_keeps_what_waits_for_the_next_document(make, server, folder) -> None:
+    """The tags went; `retrievals.json` is written every 30 seconds, and the server went away."""
+    box = make()
+    box.put("r", URI, entry(1))
+    assert box.flush("r")
+    server.away = True
+    assert box.pending() == 0
+
+    box.close(0.05)
+
+    assert len(files(folder)) == 1
+
+
+def test_half_a_line_takes_no_other_with_it(make, server, folder, monkeypatch) -> None:
+    box = make()
+    box.put("r", URI, entry(1), soon=False)
+    write = os.write
+    calls: list[int] = []
+
+    def full(file: int, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        return write(file, data[:10])
+
+    monkeypatch.setattr(outbox_file.os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        box.put("r", URI, entry(2), soon=False)
+    monkeypatch.undo()
+    box.put("r", URI, entry(3), soon=False)
+
+    assert [each["entry"]["version"] for each in lines(box.path)] == ["1", "3"]
+
+
 def test_what_was_delivered_is_counted_with_what_cannot_be_read(make, server, folder) -> None:
     delivered = json.dumps({"run": "r", "uri": URI, "delivered": 2})
     left_behind(folder, "dead", BAD[0], line("r", 1), delivered, line("r", 2))

@@ -81,6 +81,36 @@ def test_a_finder_that_came_first_since_is_not_asked(library: str, monkeypatch) 
     thread.join(10)
 
 
+def test_where_a_module_is_may_be_asked(library: str) -> None:
+    import importlib.util
+
+    got, thread, _ = in_ours(
+        lambda: (importlib.util.find_spec("nowhere_at_all"), importlib.util.find_spec(library))
+    )
+    thread.join(10)
+
+    assert got[0][0] is None
+    assert got[0][1].name == library
+    assert library not in sys.modules
+
+
+def test_a_thread_that_waits_ends_when_the_extension_goes(library: str) -> None:
+    _, thread, asked = in_ours(lambda: __import__(library))
+    assert asked.wait(10)
+
+    threads.forget()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert not threads._wanted
+
+
+def test_a_thread_says_what_goes_wrong_in_one_line(capfd) -> None:
+    threads.start(lambda: 1 / 0, "test").join(10)  # type: ignore[func-returns-value, arg-type, return-value]
+
+    assert capfd.readouterr().err == "feast_nb, test: ZeroDivisionError: division by zero\n"
+
+
 def test_a_module_that_is_not_installed_is_told_the_library_that_asks() -> None:
     def work() -> str:
         try:

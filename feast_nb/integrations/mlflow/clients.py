@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from ...patching import threads
 from . import silence
 
 _clients: dict[str, Any] = {}
+_registries: dict[str, str] = {}
 
 # What sending records, reading contracts and copying a history come to use.
 _MODULES = (
@@ -27,37 +27,44 @@ _MODULES = (
     "netrc",
     "pyspark.sql",  # MLflow has looked for it when its client was made
 )
+_OF_DATABASES = (
+    "mlflow.store.db.utils",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+)
 
 
 def client(uri: str) -> Any:
-    """MLflow's client for one server, whatever the global setting.
+    """MLflow's client for one server, whatever the global setting; it opens a database.
 
-    Making one looks for a registry's address in Spark, too, which imports: threads of ours take
-    the one that was made last in a thread of the user's.
+    Without an address of the registry MLflow looks for one in Spark, too, which imports: threads
+    of ours take the one that `connect` found.
     """
-    if threads.is_ours() and uri in _clients:
-        return _clients[uri]
     from mlflow import MlflowClient
 
-    _clients[uri] = MlflowClient(tracking_uri=uri)
+    if not threads.is_ours():
+        _clients[uri] = MlflowClient(tracking_uri=uri)
+    elif uri not in _clients:
+        _clients[uri] = MlflowClient(tracking_uri=uri, registry_uri=_registries.get(uri))
     return _clients[uri]
 
 
 def connect(uri: str) -> None:
-    """Load what threads of ours need to talk to a server, and make its client with both stores.
+    """Load what threads of ours need to talk to a server, in a thread of the user's.
 
-    Nothing is asked of a server; a database is opened where it is there.
+    No server is asked and no database opened: that of a dead kernel's records may be away.
     """
-    from mlflow.exceptions import MlflowException
+    from mlflow.tracking._model_registry import utils
 
     silence.follow_once()
-    api = client(uri)
-    threads.load(*_MODULES)
-    if database_file(uri) is not None and not database_exists(uri):
-        return
-    _ = api._tracking_client.store
-    with contextlib.suppress(MlflowException):  # a store without a registry of models
-        _ = api._get_registry_client().store
+    _registries[uri] = str(utils._resolve_registry_uri(None, uri))
+    threads.load(*_MODULES, *(_OF_DATABASES if _is_database(uri) else ()))
+
+
+def _is_database(uri: str) -> bool:
+    return not uri.startswith(("http://", "https://", "file:", "databricks"))
 
 
 def database_file(uri: str) -> Path | None:

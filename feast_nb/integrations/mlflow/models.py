@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import ModelError, nearest
+from ...errors import GoneError, ModelError, nearest
 from ...records.contract import ModelVersion
 from .clients import client
 from .flavors import FLAVORS
@@ -275,11 +275,25 @@ def versions_of_run(uri: str, run_id: str) -> list[ModelVersion]:
     return found
 
 
+@contextlib.contextmanager
+def _there(what: str) -> Iterator[None]:
+    """Raise `GoneError` for something that MLflow does not have any more."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as problem:
+        if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise GoneError(f"{what} is not there any more") from problem
+        raise
+
+
 def tag_version(uri: str, name: str, version: str, tags: dict[str, str]) -> None:
     """Write tags on a registered version."""
     api = client(uri)
-    for key, value in tags.items():
-        api.set_model_version_tag(name, version, key, value)
+    with _there(f"version {version} of {name}"):
+        for key, value in tags.items():
+            api.set_model_version_tag(name, version, key, value)
 
 
 def keep_contract(uri: str, model_id: str, text: str, tags: dict[str, str]) -> None:
@@ -291,8 +305,9 @@ def keep_contract(uri: str, model_id: str, text: str, tags: dict[str, str]) -> N
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
         path = Path(place) / "feast_contract.json"
         path.write_text(text, encoding="utf-8")
-        api.log_model_artifact(model_id, str(path))
-    api.set_logged_model_tags(model_id, tags)
+        with _there(f"logged model {model_id}"):
+            api.log_model_artifact(model_id, str(path))
+            api.set_logged_model_tags(model_id, tags)
 
 
 def flavor_named(name: str) -> str:

@@ -19,6 +19,7 @@ from ...patching.patches import Patches
 
 _LOGGERS = ("mlflow.models.model", "mlflow.types.utils")
 
+_by_itself = Patches()
 _silent: ContextVar[bool] = ContextVar("feast_nb_silent", default=False)
 
 
@@ -59,7 +60,12 @@ def follow_once() -> None:
     from mlflow.utils.file_utils import ArtifactProgressBar
 
     if not hasattr(ArtifactProgressBar.set_pbar, "__wrapped__"):
-        follow(Patches())
+        follow(_by_itself)
+
+
+def put_back() -> None:
+    """Undo `follow_once`."""
+    _by_itself.undo()
 
 
 def _unless_silent(original: Callable[..., Any]) -> Callable[..., Any]:

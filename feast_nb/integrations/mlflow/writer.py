@@ -89,11 +89,23 @@ def download(uri: str, artifact_uri: str, place: Path) -> Path:
 
 
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:
-    """The text of an artifact, or None where the run has none of that name."""
+    """The text of an artifact, or None where the run has none of that name.
+
+    Raises `GoneError` where there is no such run, or no database, any more.
+    """
     check_reachable(uri)
+    _check_database(uri)
+    from mlflow.exceptions import MlflowException
+
     folder = artifact.rpartition("/")[0]
     api = client(uri)
-    if artifact not in {a.path for a in api.list_artifacts(run_id, folder or None)}:
+    try:
+        there = {a.path for a in api.list_artifacts(run_id, folder or None)}
+    except MlflowException as problem:
+        if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise GoneError(f"run {run_id} is not there any more (deleted?).") from problem
+        raise
+    if artifact not in there:
         return None
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
         with silent():
@@ -103,11 +115,7 @@ def read_text(uri: str, run_id: str, artifact: str) -> str | None:
 
 def text_of(uri: str, run_id: str, artifact: str) -> str | None:
     """The same; None where the run is gone, too."""
-    from mlflow.exceptions import MlflowException
-
     try:
         return read_text(uri, run_id, artifact)
-    except MlflowException as problem:
-        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    except GoneError:
         return None

@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -111,14 +112,14 @@ class Outbox:
 
     # ------------------------------------------------------------------ waiting
 
-    def connect(self) -> None:
-        """In a thread of the user's: load what delivering needs, and begin with what is due."""
+    def connect(self, *uris: str) -> None:
+        """In a thread of the user's: load what delivering needs (to `uris`, too), and begin."""
         if threads.is_ours():
             return
         threads.load_wanted()
         with self._changed:
-            due = {q.tracking_uri for q in self._queues.values() if q.due}
-        for uri in due - self._connected:
+            wanted = {q.tracking_uri for q in self._queues.values()} | set(uris)
+        for uri in wanted - self._connected:
             try:
                 there = self._connect is None or self._connect(uri)
             except Exception as problem:  # whatever a store raises: said, and tried again
@@ -178,10 +179,10 @@ class Outbox:
         for thread in list(self._threads.values()):
             thread.join(1.0 if done else 0.1)
         with self._changed:
-            if self.pending():
-                self._file.close()
-            else:
+            if done and all(q.finished or not q.entries for q in self._queues.values()):
                 self._file.remove(self._queues.values())
+            else:  # MLflow lacks something of a run, be it what waits for the next document
+                self._file.close()
         return done
 
     # ------------------------------------------------------------------ those who died
@@ -226,7 +227,7 @@ class Outbox:
             if queue.drop(entry):
                 self._file.reject(queue, entry)
         self._say(
-            f"a record of run {run_id[:8]} cannot be read ({reason}); it is set aside in "
+            f"a record of run {run_id[:8]} cannot be delivered ({reason}); it is set aside in "
             f"{self.folder / 'rejected'}."
         )
 
@@ -279,7 +280,8 @@ class Outbox:
         with self._changed:
             self._busy.discard(queue.run_id)
             queue.deliver(batch, whole)
-            self._file.write_mark(queue)
+            with suppress(OSError):  # a full disk: without the mark it goes once more
+                self._file.write_mark(queue)
             if all(q.finished for q in self._queues.values()):
                 self._file.remove(self._queues.values())
             else:

@@ -35,8 +35,8 @@ class OutboxFile:
     def begin(self, queue: RunQueue) -> None:
         """Have all that came before of a run in the file."""
         if not queue.on_disk:
-            queue.on_disk = True
             self._write(*_lines_of(queue))
+            queue.on_disk = True
 
     def write_entry(self, queue: RunQueue, number: int, entry: OutboxEntry) -> None:
         self._write(_entry_line(queue, number, entry))
@@ -91,7 +91,11 @@ class OutboxFile:
         data = "".join(lines).encode()
         if self._file is None:
             self._file, self._size = _open_locked(self.path, b""), 0
-        _write_all(self._file, data)
+        try:
+            _write_all(self._file, data)
+        except OSError:  # half a line would take the next one with it
+            os.ftruncate(self._file, self._size)
+            raise
         self._size += len(data)
 
 
@@ -129,23 +133,27 @@ def _read(path: Path, handle: int) -> DeadProcessFile:
         texts = file.read().splitlines()
     queues: dict[str, RunQueue] = {}
     rejected: list[tuple[str, str]] = []
-    for text in texts:
+    for number, text in enumerate(texts):
+        if not text.strip():
+            continue
         try:
             line = json.loads(text)
             run, uri = line["run"], line["uri"]
-            is_mark = line.get("delivered") is not None
-            if not is_mark:
-                line["entry"]["kind"]
-        except (ValueError, TypeError, KeyError, AttributeError):
+            if not (isinstance(run, str) and isinstance(uri, str)):
+                raise TypeError("it names no run")
+            queue = queues.setdefault(run, RunQueue(run, uri, final=True, adopted=True))
+            if line.get("delivered") is not None:
+                _mark(queue, line)
+                continue
+        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+            if number < len(texts) - 1:  # a last line may be cut short
+                rejected.append((f"it is no line of an outbox: {problem}", text))
             continue
-        queue = queues.setdefault(run, RunQueue(run, uri, final=True, adopted=True))
-        if is_mark:
-            _mark(queue, line)
-            continue
+        place = line["n"] if isinstance(line.get("n"), int) else None
         try:
-            queue.add(entry_of(line), line.get("n"))
+            queue.add(entry_of(line), place)
         except ValueError as problem:
-            queue.last = max(queue.last + 1, line.get("n") or 0)  # others are counted as before
+            queue.last = max(queue.last + 1, place or 0)  # others are counted as before
             rejected.append((str(problem), text))
     _set_aside(path.parent, path.name, [f"{text}\n" for _, text in rejected])
     for queue in queues.values():
@@ -211,8 +219,11 @@ def _set_aside(folder: Path, name: str, lines: list[str]) -> None:
     if lines:
         place = folder / "rejected"
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (place / name).open("a", encoding="utf-8") as file:
-            file.writelines(lines)
+        file = os.open(place / name, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        try:
+            _write_all(file, "".join(lines).encode())
+        finally:
+            os.close(file)
 
 
 def _lock(path: Path) -> int | None:

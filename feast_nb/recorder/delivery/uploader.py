@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...errors import GoneError
 from ...integrations.mlflow import datasets, http, models, runs, writer
+from ...records.contract import Contract
 from ...records.outbox import ContractEntry, FileEntry, OutboxEntry, RunEnd, VersionEntry
 from ...records.retrieval import Retrieval, Retrievals
 from .run_document import (
@@ -73,7 +76,8 @@ class Uploader:
             state.document.add(entry)
         if (state.document.resumed or batch.adopted) and state.earlier is None:
             state.earlier = earlier(uri, run_id)
-            before = tags_of(state.earlier.retrievals, state.document)[0]
+            was = RunDocument(writes={w.id: w for w in state.earlier.writes})
+            before = tags_of(state.earlier.retrievals, was)[0]
             state.tags = {**before, INCOMPLETE: "true"}
         done = batch.final or state.document.ended is not None
         due = done or not state.written or time.monotonic() - state.written > _EVERY
@@ -85,8 +89,8 @@ class Uploader:
         if due:
             self._datasets(uri, run_id, state, whole.retrievals)
             state.written = time.monotonic() if whole.retrievals else 0.0
-        self._models(uri, state, new)
-        self._endings(uri, run_id, new)
+        self._models(batch, state, new)
+        self._endings(batch, state, new)
         for path, _ in there:
             remove_file(path)
         cells = state.document.cells
@@ -149,25 +153,43 @@ class Uploader:
             datasets.log(uri, run_id, new)
             state.datasets |= {str(r.result.fingerprint) for r in new if r.result}
 
-    def _models(self, uri: str, state: UploadState, new: Sequence[OutboxEntry]) -> None:
+    def _models(self, batch: Batch, state: UploadState, new: Sequence[OutboxEntry]) -> None:
+        """Contracts and versions; what MLflow does not have any more is set aside with a word."""
         for entry in new:
-            if isinstance(entry, ContractEntry):
-                contract = state.document.contracts[entry.contract.model_id]
-                named = {
-                    "feast_nb.contract": contract_address(contract),
-                    "feast_nb.retrievals": retrieval_ids(contract),
-                }
-                text = to_json(contract.to_dict())
-                models.keep_contract(uri, contract.model_id, text, named)
-            elif isinstance(entry, VersionEntry):
-                named = version_tags(entry, state.document, state.tags)
-                models.tag_version(uri, entry.name, entry.version, named)
+            try:
+                if isinstance(entry, ContractEntry):
+                    self._contract(batch.tracking_uri, entry.contract)
+                elif isinstance(entry, VersionEntry):
+                    self._version(batch, state, entry)
+            except GoneError as gone:
+                self._set_aside(batch.run_id, entry, str(gone))
 
-    def _endings(self, uri: str, run_id: str, new: Sequence[OutboxEntry]) -> None:
-        """End runs whose server was away when they ended, and those a dead kernel left open."""
+    def _contract(self, uri: str, contract: Contract) -> None:
+        named = {
+            "feast_nb.contract": contract_address(contract),
+            "feast_nb.retrievals": retrieval_ids(contract),
+        }
+        models.keep_contract(uri, contract.model_id, to_json(contract.to_dict()), named)
+
+    def _version(self, batch: Batch, state: UploadState, entry: VersionEntry) -> None:
+        """Tag a version by its contract, which MLflow has where it was sent by another process."""
+        known = state.document.contracts
+        if entry.model_id and entry.model_id not in known and batch.adopted:
+            place = f"feast/contracts/{entry.model_id}.json"
+            text = writer.text_of(batch.tracking_uri, batch.run_id, place)
+            if text:
+                known[entry.model_id] = Contract.from_dict(json.loads(text))
+        named = version_tags(entry, state.document, state.tags)
+        models.tag_version(batch.tracking_uri, entry.name, entry.version, named)
+
+    def _endings(self, batch: Batch, state: UploadState, new: Sequence[OutboxEntry]) -> None:
+        """End runs whose server was away when they ended, and those a dead kernel left open.
+
+        One that was opened again since goes on.
+        """
         for entry in new:
-            if isinstance(entry, RunEnd) and entry.late:
-                runs.terminate(uri, run_id, entry.status, only_running=True)
+            if isinstance(entry, RunEnd) and entry.late and state.document.ended is not None:
+                runs.terminate(batch.tracking_uri, batch.run_id, entry.status, only_running=True)
 
 
 def _late(batch: Batch, state: UploadState) -> bool:
