@@ -104,3 +104,8 @@ def test_what_a_dead_process_wrote_has_its_tags(uri: str, run: str, api: Any) ->
 
     tags = api.get_run(run).data.tags
     assert (tags["feast.project"], tags["feast_nb.views_written"]) == ("p", "v")
+
+    deliver(uri, run, retrieved())  # by a process that did not see what was written
+
+    tags = api.get_run(run).data.tags
+    assert (tags["feast_nb.views_written"], tags["feast.feature_refs"]) == ("v", "v:a")

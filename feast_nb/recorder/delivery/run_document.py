@@ -94,8 +94,9 @@ def check_entry(entry: OutboxEntry) -> None:
     """Use an entry as a delivery does; raises what the delivery would."""
     document = RunDocument()
     document.add(entry)
-    tags_of(list(document.retrievals.values()), document)
-    to_json(merged_with("", None, document).to_dict())
+    whole = merged_with("", None, document)
+    tags_of(whole, document)
+    to_json(whole.to_dict())
     for contract in document.contracts.values():
         (
             retrieval_ids(contract),
@@ -192,12 +193,10 @@ def _training_refs(document: RunDocument, retrievals: Sequence[Retrieval]) -> li
     return list(historical[0].refs) if historical else None
 
 
-def tags_of(
-    retrievals: Sequence[Retrieval], document: RunDocument
-) -> tuple[dict[str, str], dict[str, float]]:
-    """The tags and metrics that say what a run retrieved and wrote."""
-    all_tags, metrics = tags.build(retrievals)
-    done: list[Any] = [*retrievals, *document.writes.values()]
+def tags_of(whole: Retrievals, document: RunDocument) -> tuple[dict[str, str], dict[str, float]]:
+    """The tags and metrics that say what a run retrieved and wrote, and what is known of it."""
+    all_tags, metrics = tags.build(whole.retrievals)
+    done: list[Any] = [*whole.retrievals, *whole.writes]
     if not done:
         return all_tags, metrics
     all_tags["feast_nb.version"] = version("feast-nb")
@@ -211,10 +210,10 @@ def tags_of(
     if document.source:
         all_tags["mlflow.source.name"] = document.source
         all_tags["mlflow.source.type"] = "NOTEBOOK"
-    if document.writes:
-        written = tags.union(w.views for w in document.writes.values() if w.state == "ran")
+    if whole.writes:
+        written = tags.union(w.views for w in whole.writes if w.state == "ran")
         all_tags["feast_nb.views_written"] = tags.whole(written)[0]
-        all_tags.setdefault("feast.project", next(iter(document.writes.values())).project)
+        all_tags.setdefault("feast.project", whole.writes[0].project)
     if document.origin is not None and document.origin.commit:
         all_tags["mlflow.source.git.commit"] = document.origin.commit
         if document.origin.branch:

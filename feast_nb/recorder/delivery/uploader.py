@@ -76,8 +76,7 @@ class Uploader:
             state.document.add(entry)
         if (state.document.resumed or batch.adopted) and state.earlier is None:
             state.earlier = earlier(uri, run_id)
-            was = RunDocument(writes={w.id: w for w in state.earlier.writes})
-            before = tags_of(state.earlier.retrievals, was)[0]
+            before = tags_of(state.earlier, RunDocument())[0]
             state.tags = {**before, INCOMPLETE: "true"}
         done = batch.final or state.document.ended is not None
         due = done or not state.written or time.monotonic() - state.written > _EVERY
@@ -121,7 +120,7 @@ class Uploader:
     ) -> None:
         """Tags and metrics in one request, files, and what is not true any more taken off."""
         uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
-        all_tags, metrics = tags_of(moment.whole.retrievals, moment.document)
+        all_tags, metrics = tags_of(moment.whole, moment.document)
         if not moment.done and moment.holds_something:
             all_tags[INCOMPLETE] = "true"
         if new and _late(moment.batch, state):  # by which a history finds what it has read before
