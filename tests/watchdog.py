@@ -1,44 +1,46 @@
-"""Threads of ours load no module: what one of them asks to import fails the test it happens in."""
+"""Threads of ours load no module: one that is loaded in such a thread fails the test it happens in.
+
+What one asks for is refused before any lock is taken, and loaded by the user's thread: that costs
+time and nothing else, and depends on what earlier tests have loaded. That nothing is asked for in
+a fresh process is for `tests/integration/test_deadlocks.py` to say.
+"""
 
 from __future__ import annotations
 
-import sys
+import functools
 from collections.abc import Iterator
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from feast_nb.patching import threads
 
-_seen: list[str] = []
+_loaded: list[str] = []
 
 
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """Python's own word of an import that finds nothing in `sys.modules`."""
-    if event == "import" and threads.is_ours():
-        _seen.append(str(arguments[0]))
+def _watched(load: Any) -> Any:
+    @functools.wraps(load)
+    def exec_module(loader: Any, module: ModuleType) -> None:
+        if threads.is_ours():
+            _loaded.append(module.__name__)
+        load(loader, module)
 
-
-_wait_for = threads._wait_for
-
-
-def _waits(name: str, *args: Any) -> None:
-    """What Python's word leaves out: `importlib.import_module`."""
-    _seen.append(name)
-    _wait_for(name, *args)
+    return exec_module
 
 
 def install() -> None:
-    """Watch for the rest of the process: an audit hook cannot be taken away."""
-    sys.addaudithook(_watch)
-    threads._wait_for = _waits
+    """Watch for the rest of the process, by the two loaders that read modules from files."""
+    for loader in (SourceFileLoader, ExtensionFileLoader):
+        loader.exec_module = _watched(loader.exec_module)  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)
 def no_import_in_our_threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    _seen.clear()
+    _loaded.clear()
     yield
-    asked = sorted(set(_seen) - set(threads._failed))  # what is not there takes no lock
-    _seen.clear()
-    if asked and "imports_in_threads" not in request.keywords:
-        pytest.fail(f"a thread of ours asked to import {', '.join(asked)}; load it in `connect`")
+    loaded = sorted(set(_loaded))
+    _loaded.clear()
+    if loaded:
+        pytest.fail(f"a thread of ours loaded {', '.join(loaded)}")

@@ -13,7 +13,7 @@ import pytest
 
 from feast_nb.patching import threads
 
-pytestmark = pytest.mark.imports_in_threads
+from .. import watchdog
 
 
 @pytest.fixture
@@ -48,6 +48,16 @@ def test_what_a_thread_of_ours_lacks_is_loaded_by_the_users(library: str) -> Non
 
     assert got == [1]
     assert threading.get_ident() == sys.modules[library].BY
+
+
+def test_the_watchdog_sees_a_module_that_is_loaded_in_our_thread(library: str, monkeypatch) -> None:
+    """Planted: the refusal is off. (What it saw is forgotten: this test is not to fail by it.)"""
+    monkeypatch.setattr(threads, "_refusal", type("Off", (), {"find_spec": lambda *_: None})())
+    monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if "Refusal" not in str(f)])
+    in_ours(lambda: __import__(library))[1].join(10)
+
+    assert watchdog._loaded == [library]
+    watchdog._loaded.clear()
 
 
 def test_import_module_is_refused_too(library: str) -> None:
