@@ -100,6 +100,9 @@ class ExtensionState:
 
     def _tell(self, result: Any) -> None:
         """After a cell: what the background had to say, once."""
+        if result is not None:
+            with guarded("sending what a kernel left that died"):
+                self.recorder.after_cell()
         self._publish()
         for notice in self.recorder.notices.take():
             print(f"feast_nb: {notice}", file=sys.stderr)

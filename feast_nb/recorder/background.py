@@ -19,6 +19,7 @@ _MODULES = (
     "pyarrow.compute",
     "pyarrow.dataset",
     "pyarrow.parquet",
+    "tzdata",
 )
 _PAUSE, _LONGEST = 0.05, 2.0  # seconds without a new task before work begins, and at most
 _POLL = 0.5  # seconds between two looks whether the thread lacks a module

@@ -60,6 +60,7 @@ class Recorder:
         )
         self.changed: Callable[[], None] = lambda: None  # a run was opened, or has ended
         self._last_at_exit = last_at_exit
+        self._took_over = self._may_load = False
         self._awake = False
         self._waking = threading.Lock()
         self._retrieval_hooks = RetrievalHooks(lambda: self.wake().retrieval_listener)
@@ -151,6 +152,12 @@ class Recorder:
             self.origins.cell_ended()
         self.catch_up()
 
+    def after_cell(self) -> None:
+        """Nobody waits for a cell: what a dead kernel left is sent, be MLflow loaded or not."""
+        if self._took_over and not self._may_load:
+            self._may_load = True
+            self.catch_up()
+
     def _run_begun(self, run: RunRef) -> None:
         if self.notices.interactive:
             # MLflow finishes open runs at exit; the last to register comes first.
@@ -182,8 +189,11 @@ class Recorder:
         self.outbox.connect()
 
     def _connect(self, uri: str) -> bool:
-        """Make what sends records to a server; not before the user has loaded MLflow."""
-        if "mlflow" not in sys.modules:
+        """Make what sends records to a server.
+
+        Not before the user has loaded MLflow; for what a dead kernel left, after the next cell.
+        """
+        if "mlflow" not in sys.modules and not self._may_load:
             return False
         from ..integrations.mlflow import clients
         from .delivery.uploader import Uploader
@@ -219,6 +229,7 @@ class Recorder:
         for left in self.outbox.recover():
             from ..records.outbox import RunEnd, RunStart
 
+            self._took_over = True
             started: RunStart | None = None
             for entry in left.entries:
                 if isinstance(entry, RunStart) and not entry.resumed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,20 @@ def client(uri: str) -> Any:
 def connect(uri: str) -> None:
     """Load what threads of ours need to talk to a server, in a thread of the user's.
 
-    No server is asked and no database opened: that of a dead kernel's records may be away.
+    No server is asked: that of a dead kernel's records may be away. A SQLite file is opened.
     """
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking._model_registry import utils
 
     silence.follow_once()
     _registries[uri] = str(utils._resolve_registry_uri(None, uri))
     threads.load(*_MODULES, *(_OF_DATABASES if _is_database(uri) else ()))
+    file = database_file(uri)
+    if file is not None and file.is_file():  # in this machine: opened at once, with all it loads
+        api = client(uri)
+        _ = api._tracking_client.store
+        with contextlib.suppress(MlflowException):  # a store without a registry of models
+            _ = api._get_registry_client().store
 
 
 def _is_database(uri: str) -> bool:
