@@ -17,6 +17,7 @@ class Batch:
 
     `known` are those that it has, and that are kept until it has the run as a whole. `adopted`:
     they were left by a process that died. `final`: nothing is expected to follow.
+    `upto` is the number of the newest entry; `count` says how often the queue was numbered anew.
     `failures`: how often it was tried before.
     """
 
