@@ -141,4 +141,8 @@ node_modules/.installed: package-lock.json
 
 feast_nb/labextension/package.json: package.json labextension/tsconfig.json $(shell find labextension/src labextension/style labextension/schema -type f) | $(VENV)/.test node_modules/.installed
 	PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
+	@# The lab serves the copy that was made at installing.
+	@rm -rf $(VENV)/share/jupyter/labextensions/feast-nb
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	@cp -r feast_nb/labextension $(VENV)/share/jupyter/labextensions/feast-nb
 	@touch $@

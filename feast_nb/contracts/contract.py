@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..errors import UsageError
 from ..records.contract import Contract, Input
 from ..records.retrieval import Cell, Column, LinkedBy, Retrieval, ViewDefinition
 
@@ -21,13 +22,15 @@ def build(
     retrievals: Sequence[Retrieval],
     linked_by: LinkedBy | None,
     width: int | None = None,
+    fit: tuple[tuple[str, ...], bool] | None = None,
     cell: Cell | None = None,
 ) -> Contract:
     """The contract of a logged model that was trained on `retrievals`.
 
     The order of its inputs is the model's own (`input_names`), else its signature's (column →
-    type, in order), else that of the frames that came, which the contract calls assumed;
-    a model of another `width` than those has inputs of which nothing is known.
+    type, in order), else that of the columns its `fit` was given (and whether as a frame). Where
+    none of these is known but `width` is as many as came, those are its inputs in an order that
+    is called assumed, and never served; else nothing is known of them.
     """
     columns: dict[str, str] = {}
     beside: dict[str, str] = {}
@@ -40,7 +43,7 @@ def build(
         for known in retrieval.result.columns if retrieval.result else ():
             seen.setdefault(known.name, (known, retrieval.result.rows if retrieval.result else 0))
     sources = {**beside, **columns}
-    names, order = _ordered(input_names, signature, tuple(columns), width)
+    names, order = _ordered(input_names, signature, fit, tuple(columns), width)
     first = retrievals[0] if retrievals else None
     refs = tuple(dict.fromkeys(ref for r in retrievals for ref in r.refs))
     services = {r.service for r in retrievals}
@@ -64,6 +67,23 @@ def build(
         views=tuple({v.name: v for r in retrievals for v in (*r.behind, *r.views)}.values()),
         cell=cell,
     )
+
+
+def in_order(contract: Contract, columns: Sequence[str]) -> Contract:
+    """The contract with the order of its inputs as somebody who knows it gives it.
+
+    Raises `UsageError` for another number of columns than the model takes.
+    """
+    taken = len(contract.inputs)
+    if taken and len(columns) != taken:
+        raise UsageError(f"--columns names {len(columns)}, and the model takes {taken}.")
+    known = {i.name: i for i in contract.inputs}
+    for ref in contract.refs:
+        view, _, feature = ref.partition(":")
+        for name in (feature, f"{view.partition('@')[0]}__{feature}"):
+            known.setdefault(name, Input(name, ref, basis="feature"))
+    found = tuple(known.get(name, Input(name)) for name in columns)
+    return replace(contract, inputs=found, order="given")
 
 
 def _input(
@@ -113,6 +133,7 @@ def type_named(number: Any) -> str:
 def _ordered(
     input_names: Sequence[str] | None,
     signature: Mapping[str, str] | None,
+    fit: tuple[tuple[str, ...], bool] | None,
     columns: tuple[str, ...],
     width: int | None,
 ) -> tuple[tuple[str, ...], Any]:
@@ -120,6 +141,8 @@ def _ordered(
         return tuple(input_names), "named"
     if signature:
         return tuple(signature), "signature"
-    if columns and width in (None, len(columns)):
+    if fit is not None and width in (None, len(fit[0])):
+        return fit[0], "frame" if fit[1] else "array"
+    if columns and width == len(columns):
         return columns, "assumed"
     return (), "unknown"

@@ -41,6 +41,11 @@ def more_certain(one: LinkedBy, other: LinkedBy | None) -> bool:
     return other is None or LINK_CONFIDENCE.index(one) < LINK_CONFIDENCE.index(other)
 
 
+def least_certain(ways: Iterable[LinkedBy]) -> LinkedBy:
+    """How it is known that several links hold: no surer than the weakest of them."""
+    return max(ways, key=LINK_CONFIDENCE.index, default="columns")
+
+
 class FrameLineage:
     """Frames and arrays that have lost their mark, and the retrievals they were made from."""
 

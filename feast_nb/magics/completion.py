@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ..integrations.mlflow.flavors import FLAVORS
+from ..integrations.model_libraries.flavors import FLAVORS
 from ..session.known_names import KnownNames
 
 _MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
@@ -117,7 +117,7 @@ class Completion:
         return [k for k, v in space.items() if k[:1] != "_" and frames.is_pandas(v)]
 
     def _models(self) -> list[str]:
-        from ..session.models import is_model
+        from ..integrations.model_libraries.flavors import flavor_of
 
         space = self._shell.user_ns
-        return sorted(k for k, v in space.items() if k[:1] != "_" and is_model(v))
+        return sorted(k for k, v in space.items() if k[:1] != "_" and flavor_of(v) is not None)

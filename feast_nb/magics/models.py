@@ -110,6 +110,7 @@ class ModelMagics(Magics):
     @argument("--prefer-given", action="store_true", help="a given column wins over the feature")
     @argument("--with-features", action="store_true", help="add what the model was fed")
     @argument("--experiment", metavar="E", help="the experiment of the prediction run")
+    @argument("--columns", metavar="A,B", help="the model's inputs in order, where it is not known")
     @argument("--allow-drift", action="store_true", help="also where it should be retrained")
     @line_magic
     @reads_options
@@ -140,6 +141,7 @@ class ModelMagics(Magics):
             with_features=options.with_features,
             experiment=options.experiment,
             allow_drift=options.allow_drift,
+            columns=tuple(c.strip() for c in (options.columns or "").split(",") if c.strip()),
             progress=True,
         )
         if options.into:

@@ -57,9 +57,9 @@ def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
     """A magic's method is given the options of its line; `--help` is answered without it."""
 
     @functools.wraps(method)
-    def magic(magics: Any, line: str, *cell: Any) -> Any:
+    def magic(magics: Any, line: str, *cell: Any, **scope: Any) -> Any:
         options = read(getattr(magics, method.__name__), line)
-        return options if isinstance(options, Help) else method(magics, options, *cell)
+        return options if isinstance(options, Help) else method(magics, options, *cell, **scope)
 
     return magic
 

@@ -6,11 +6,17 @@ import keyword
 from argparse import Namespace
 from typing import Any
 
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+)
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from ..errors import FeatureError, ModelError, UsageError, nearest
-from ..integrations.mlflow.flavors import FLAVORS
+from ..errors import FeatureError, UsageError, nearest
+from ..integrations.model_libraries.flavors import FLAVORS, flavor_named
 from ..session import Session, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
@@ -211,8 +217,8 @@ class FeastMagics(Magics):
     def feast_train(self, options: Namespace, cell: str | None = None) -> Any:
         """Train in a tracked run: retrieve features, run the cell, log and register its model.
 
-        The cell is ordinary code: without its first line it still runs. The model is the one
-        that the cell binds to a variable, or that it logs itself.
+        The cell is ordinary code: without its first line it still runs. The model is that of
+        --model, else the one that the cell logged, bound or trained again; of several it asks.
 
         Examples
         --------
@@ -228,28 +234,26 @@ class FeastMagics(Magics):
         assert self.shell is not None
         run_cell.check(self.shell, cell, "feast_train")
         if options.flavor:
-            from ..integrations.mlflow.models import flavor_named
-
             flavor_named(options.flavor)
         training = self.session().train(**self._training_options(options))
         try:
             with training:
                 self._train(training, options, cell)
-        except ModelError:
-            # The cell went well, and what it did is worth seeing beside the question.
-            self._show(training.summary)
-            raise
+        finally:
+            if training.deferred is not None:
+                # The cell went well, and what it did is worth seeing beside the question.
+                self._show(training.summary)
         return training.summary
 
     def _train(self, training: Any, options: Namespace, cell: str) -> None:
-        from ..session import models
+        from ..integrations.model_libraries.variables import ModelVariables
 
         assert self.shell is not None
         if training.frame is not None:
             self._space[options.into] = training.frame
         source = self.shell.transform_cell(cell)
         training.use(self._space, source)
-        before = models.look(self._space)
+        before = ModelVariables(self._space)
         run_cell.run(self.shell, cell)
         training.choose(self._space, before, source, options.model)
 
@@ -283,12 +287,17 @@ class FeastMagics(Magics):
         return self._space[name]
 
     @magic_arguments()
-    @argument("model", help="the variable that holds a trained model")
+    @argument("model", help="the variable that holds a trained model, or what one holds: m['a']")
+    @argument("--run", metavar="RUN_ID", help="the run that made it, where several may have")
     @register_options
+    @needs_local_scope
     @line_magic
     @reads_options
-    def feast_log(self, options: Namespace) -> Any:
-        """Log a model that is trained already, to the open run or to the last one.
+    def feast_log(self, options: Namespace, local_ns: Any = None) -> Any:
+        """Log a model that is trained already, to the run that made it; nothing is trained again.
+
+        That is the run of the cell that made the model, else the one that is open, else the last.
+        With --register what is logged of it already is registered.
 
         Examples
         --------
@@ -296,16 +305,18 @@ class FeastMagics(Magics):
 
             %feast_log model --register driver_model --alias champion
         """
-        from ..session import models
+        from ..session import made_models, models
 
         if options.alias and not options.register:
             raise UsageError("--alias needs --register NAME: an alias points at a version.")
         for alias in options.alias or ():
             models.check_alias(alias)
-        frames = [v for k, v in self._space.items() if k[:1] != "_" and hasattr(v, "columns")]
+        space = {**self._space, **(local_ns or {})}
+        frames = [v for k, v in space.items() if k[:1] != "_" and hasattr(v, "columns")]
         return self.session().log_model(
-            models.named(self._space, options.model),
+            made_models.named(space, options.model),
             variable=options.model,
+            run_id=options.run,
             flavor=options.flavor,
             register=options.register,
             aliases=options.alias or (),

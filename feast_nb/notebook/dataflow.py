@@ -61,7 +61,7 @@ def names_loaded(source: str) -> set[str]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return set()
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return set(_read(tree))
 
 
 def names_read(source: str) -> set[str]:
@@ -158,7 +158,34 @@ def _changed(target: ast.AST) -> Iterator[str]:
         yield from _changed(target.value)
 
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
 def _read(value: ast.AST) -> Iterator[str]:
-    for node in ast.walk(value):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            yield node.id
+    """The notebook's variables that some code reads; a function's own are others, named alike."""
+    if isinstance(value, ast.Name):
+        if isinstance(value.ctx, ast.Load):
+            yield value.id
+        return
+    inner = [name for part in ast.iter_child_nodes(value) for name in _read(part)]
+    yield from (name for name in inner if name not in _own(value))
+
+
+def _own(scope: ast.AST) -> set[str]:
+    """The names that are a function's or a comprehension's own."""
+    if isinstance(scope, _COMPREHENSIONS):
+        targets = [name for g in scope.generators for name in _changed(g.target)]
+        return set(targets)
+    if not isinstance(scope, _FUNCTIONS):
+        return set()
+    arguments = scope.args
+    given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    given += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    body = scope.body if isinstance(scope.body, list) else []
+    bound, outer = _Bound(), set()
+    for node in body:
+        bound.visit(node)
+        outer |= {n for g in ast.walk(node) if isinstance(g, (ast.Global, ast.Nonlocal))
+                  for n in g.names}  # fmt: skip
+    return ({a.arg for a in given} | bound.names) - outer

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from ..records.outbox import RunStart
     from ..records.run import RunRef
     from .delivery.uploader import Uploader
-    from .frame_links import FrameLinks
+    from .origins.frame_links import FrameLinks
+    from .origins.model_origins import ModelOrigins
+    from .origins.run_origin import RunOrigins
     from .recording import Recording
     from .retrieval_listener import RetrievalListener
     from .run_listener import RunListener
-    from .run_origin import RunOrigins
 
 
 class Recorder:
@@ -43,6 +44,7 @@ class Recorder:
 
     recording: Recording
     links: FrameLinks
+    models: ModelOrigins
     origins: RunOrigins
     retrieval_listener: RetrievalListener
     run_listener: RunListener
@@ -79,12 +81,13 @@ class Recorder:
         return self
 
     def _make(self) -> None:
-        from .frame_links import FrameLinks
+        from .origins.frame_links import FrameLinks
+        from .origins.model_origins import ModelOrigins
+        from .origins.run_origin import RunOrigins
         from .recording import Recording
         from .retrieval_listener import RetrievalListener
         from .retrieval_table import RetrievalTable
         from .run_listener import RunListener
-        from .run_origin import RunOrigins
 
         table = RetrievalTable()
         self.recording = Recording(
@@ -97,6 +100,7 @@ class Recorder:
             archives=lambda run_id: self.retrieval_listener.archives(self.runs.options_of(run_id)),
         )
         self.links = FrameLinks(self.cells, table)
+        self.models = ModelOrigins(self.cells, self.links, self.runs)
         self.origins = RunOrigins(self.cells, self.recording, self.notices, self.spool)
         self.run_listener = RunListener(
             self.runs,
@@ -105,6 +109,7 @@ class Recorder:
             self.origins,
             self.notices,
             stores=lambda: self.retrieval_listener.stores,
+            models=self.models,
             begun=self._run_begun,
             flush=self.flush,
         )
@@ -142,12 +147,14 @@ class Recorder:
         """Before a cell: the open run uses what it reads."""
         if self._awake:
             self.links.begin()
+            self.models.begin()
             self._link_open()
         self.catch_up()
 
     def _cell_ended(self) -> None:
         if self._awake:
             self.links.learn()
+            self.models.learn()
             self._link_open()
             self.origins.cell_ended()
         self.catch_up()

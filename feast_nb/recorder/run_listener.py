@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,17 @@ from ..integrations.feast.store import sqlite_file
 from ..records.outbox import RunEnd, RunStart, VersionEntry
 from ..records.retrieval import LinkedBy, Retrieval
 from ..records.run import RunRef
+from .origins.logged_models import LoggedModel, ModelBeforeContract
+from .origins.model_origins import ModelOrigin
 
 if TYPE_CHECKING:
     from ..integrations.mlflow.run_hooks import StartedRun
-    from .frame_links import FrameLinks
     from .notices import Notices
     from .open_runs import OpenRuns
+    from .origins.frame_links import FrameLinks
+    from .origins.model_origins import ModelOrigins
+    from .origins.run_origin import RunOrigins
     from .recording import Recording
-    from .run_origin import RunOrigins
 
 _PATIENCE = 15.0  # seconds for frames that are being hashed: logging a model takes longer
 
@@ -42,18 +45,6 @@ def guessed_signature(guessed: bool) -> Iterator[None]:
         _guessed.reset(token)
 
 
-@dataclass(frozen=True)
-class ModelBeforeContract:
-    """A model as it was logged, before it is known what it was trained on."""
-
-    run: RunRef
-    name: str
-    flavor: str | None
-    input_names: tuple[str, ...] | None
-    signature: dict[str, str] | None
-    width: int | None = None
-
-
 class RunListener:
     """Listens to MLflow for the recorder."""
 
@@ -65,10 +56,12 @@ class RunListener:
         origins: RunOrigins,
         notices: Notices,
         stores: Callable[[], Sequence[Any]],
+        models: ModelOrigins,
         begun: Callable[[RunRef], None],
         flush: Callable[..., bool],
     ) -> None:
         self._runs = runs
+        self._models = models
         self._recording = recording
         self._table = recording.table
         self._links = links
@@ -77,7 +70,7 @@ class RunListener:
         self._stores = stores
         self._begun = begun
         self._flush = flush
-        self.ids: list[str] = []
+        self.logged: list[LoggedModel] = []
         self._seen: dict[str, ModelBeforeContract] = {}
         self._early: dict[str, list[Any]] = {}
 
@@ -85,6 +78,7 @@ class RunListener:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
         run = RunRef(started.run_id, started.tracking_uri)
         self._runs.begin(run, started.parent_id)
+        self._models.run_begun(run)
         if self._notices.interactive:
             notebook = self._origins.notebook
             launcher = (started.source or "").endswith(_LAUNCHERS)
@@ -126,42 +120,70 @@ class RunListener:
     def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
         """Give every model that is logged in a run its contract, whoever logged it."""
         from ..integrations.mlflow import models
+        from ..integrations.model_libraries.model_inputs import Inputs, inputs_of
 
         if self._runs.paused or not info.run_id:
             return
         run = RunRef(str(info.run_id), tracking_uri)
-        found = models.inputs_of(model) if model is not None else models.Inputs()
+        found = inputs_of(model) if model is not None else Inputs()
         signature = None if _guessed.get() else models.signature_of(info)
         self._recording.settle(_PATIENCE)  # a contract says how each input was in training
-        names = found.names or (tuple(signature) if signature else None)
-        used = self._links.now
-        mine = self._table.sources_of(run.id, names, found.width, used)
-        if not mine:
-            self._inherit(run)
-            mine = self._table.sources_of(run.id, names, found.width, used)
-        self.ids.append(str(info.model_id))
-        if not mine and self._runs.options_of(run.id) is None:
-            return
-        self._seen[str(info.model_id)] = ModelBeforeContract(
+        name, flavor = str(getattr(info, "name", None) or "model"), models.flavor_in(info)
+        origin = self._models.find(model) if model is not None else ModelOrigin()
+        seen = ModelBeforeContract(
             run=run,
-            name=str(getattr(info, "name", None) or "model"),
-            flavor=models.flavor_of(model) if model is not None else None,
+            name=name,
+            flavor=flavor,
             input_names=found.names,
             signature=signature,
             width=found.width,
+            fit=origin.fit,
         )
-        for retrieval in mine:
+        sources = self._sources(seen, origin)
+        model_id = str(info.model_id)
+        self.logged.append(LoggedModel(model_id, run, name, flavor, model))
+        if not sources and self._runs.options_of(run.id) is None:
+            return
+        self._seen[model_id] = seen
+        for id, by in sources.items():
+            made_in = self._table.retrievals[id].run_id
+            self._recording.link(run, id, by, self._runs.ancestor(run.id, made_in))
+        mine = [r for r in self._table.of_run(run.id) if r.id in sources]
+        self.link(model_id, mine, matching.least_certain(sources.values()))
+        for version in self._early.pop(model_id, []):
+            self._tag(version, model_id, tracking_uri)
+
+    def _sources(self, seen: ModelBeforeContract, origin: ModelOrigin) -> dict[str, LinkedBy]:
+        """The retrievals that a model was trained on, and how that is known of this model.
+
+        What its `fit` was given says it; else the frames that the running cell reads; else the
+        columns alone. Where several would do as well, none is surer than a match of columns.
+        """
+        run, names = seen.run, seen.input_names
+        names = names or (tuple(seen.signature) if seen.signature else None)
+        names = names or (seen.fit.columns if seen.fit else None)
+        used = dict(origin.links or self._links.now)
+        found = self._table.sources_of(run.id, names, seen.width, used)
+        if not found:
+            self._inherit(run)
+            found = self._table.sources_of(run.id, names, seen.width, used)
+        sources: dict[str, LinkedBy] = {}
+        for retrieval in found:
             outer = self._runs.ancestor(run.id, retrieval.run_id)
             by = used.get(retrieval.id) or ("parent" if outer else "columns")
-            self._recording.link(run, retrieval.id, by, outer)
-        self.link(str(info.model_id), mine, self._least_sure(run, mine))
-        for version in self._early.pop(str(info.model_id), []):
-            self._tag(version, str(info.model_id), tracking_uri)
+            if origin.links is None and self._has_rival(retrieval, names, used, run.id):
+                by = "columns"
+            sources[retrieval.id] = by
+        return sources
 
-    def _least_sure(self, run: RunRef, retrievals: Sequence[Retrieval]) -> LinkedBy:
-        """How it is known what a model was trained on: no surer than the weakest of its links."""
-        known = [self._table.link_of(run.id, r.id) or "columns" for r in retrievals]
-        return max(known, key=matching.LINK_CONFIDENCE.index, default="columns")
+    def _has_rival(
+        self, one: Retrieval, names: Sequence[str] | None, used: Mapping[str, Any], run_id: str
+    ) -> bool:
+        """Whether another retrieval could have given a model's inputs as well, for all we know."""
+        wanted = set(names or one.columns()) & set(one.columns())
+        pool = [self._table.retrievals[id] for id in used] or self._table.of_run(run_id)
+        others = [r for r in pool if r.id != one.id and r.kind == "historical"]
+        return any(wanted <= set(r.columns()) for r in others)
 
     def link(self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy) -> None:
         """Say which retrievals a logged model was trained on, and how that is known."""
@@ -174,6 +196,7 @@ class RunListener:
             input_names=seen.input_names,
             signature=seen.signature,
             width=seen.width,
+            fit=(seen.fit.columns, seen.fit.named) if seen.fit else None,
             retrievals=retrievals,
             linked_by=by if retrievals else None,
             cell=self._origins.cell,

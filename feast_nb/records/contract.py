@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 from .document import Document, Record
 from .retrieval import Cell, LinkedBy, ViewDefinition
 
+Order = Literal["named", "signature", "frame", "array", "given", "assumed", "unknown"]
+
 
 @dataclass(frozen=True)
 class Input(Record):
@@ -33,7 +35,9 @@ class Contract(Document):
     """What a logged model expects: its inputs in order, and the retrievals it was trained on.
 
     `order` is `named` where the model itself knows its inputs' names, `signature` where MLflow
-    does, and `assumed` where it was fitted on a bare array and the frame's order was taken.
+    does, `frame` or `array` where the cell says which columns its `fit` was given; `assumed` where
+    as many features came as it takes, in an order that nobody knows, until somebody says it
+    (`given`).
     `definitions` holds what the hashes of its views stand for, so that a later change can be
     shown; `unknown` says what could not be known of a model that was logged without us.
     """
@@ -45,7 +49,9 @@ class Contract(Document):
     name: str = "model"
     flavor: str | None = None
     inputs: tuple[Input, ...] = ()
-    order: Literal["named", "signature", "assumed", "unknown"] = "unknown"
+    order: Literal["named", "signature", "frame", "array", "given", "assumed", "unknown"] = (
+        "unknown"
+    )
     retrievals: tuple[str, ...] = ()
     linked_by: LinkedBy | None = None
     service: str | None = None
@@ -73,7 +79,7 @@ class Contract(Document):
             if i.declared == "float" and i.dtype == "double"
         ]
         if self.order == "assumed":
-            said.append("order assumed: it was fitted on an array, taken to be in frame order.")
+            said.append("the order of its inputs is not known; name it: --columns a,b,c.")
         return (*said, *self.unknown)
 
 

@@ -1,43 +1,42 @@
-"""Models in a session: find the one a cell made, log it, register it, name it."""
+"""Models in a session: log one to the run that made it, and register it."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import frames
-from ..errors import FeastNbError, ModelError, UsageError, nearest
-from ..frames import matching
+from ..errors import FeastNbError, ModelError, UsageError
 from ..integrations.mlflow import models
+from ..integrations.model_libraries.flavors import flavor_named, flavor_of
+from ..integrations.model_libraries.model_inputs import inputs_of
 from ..recorder.recorder import Recorder
 from ..recorder.run_listener import guessed_signature
 from ..records.contract import ModelVersion
-from ..records.retrieval import Retrieval
+from ..records.retrieval import LinkedBy, Retrieval
 from ..records.run import RunRef
+from . import made_models
 
 if TYPE_CHECKING:
     from .session import Session
 
 _ANSI = re.compile("\x1b\\[[0-9;]*m")
-_DEPTH = 3  # how deep a pipeline or search may hold another candidate
 
 
-@dataclass(frozen=True)
-class NamespaceSnapshot:
-    """What the namespace held before a cell, to see what the cell made."""
+def check_name(name: str) -> None:
+    """Raise `UsageError` for a name that MLflow would refuse after the training, or nobody can say.
 
-    values: Mapping[str, int]
-    unfitted: frozenset[str]
-
-
-def look(namespace: Mapping[str, Any]) -> NamespaceSnapshot:
-    """Remember which object each variable is, and which models are not trained yet."""
-    values = {k: id(v) for k, v in namespace.items() if not k.startswith("_")}
-    unfitted = {k for k in values if is_model(namespace[k]) and not models.is_fitted(namespace[k])}
-    return NamespaceSnapshot(values, frozenset(unfitted))
+    MLflow takes no slash and no colon; `@` starts an alias, a quote ends its search, and `m-` with
+    32 digits is a logged model's id.
+    """
+    if not name.strip() or re.search(r"[/:@'\"]", name) or re.fullmatch(r"m-[0-9a-f]{32}", name):
+        raise UsageError(
+            f"--register {name or repr(name)} is no name for a model; use none of / : @ and "
+            "quotes, and not the id of a logged model."
+        )
 
 
 def check_alias(alias: str) -> None:
@@ -49,87 +48,11 @@ def check_alias(alias: str) -> None:
         )
 
 
-def is_model(value: Any) -> bool:
-    """Whether a value is a model of a kind MLflow knows."""
-    return models.flavor_of(value) is not None
-
-
-def candidates(
-    namespace: Mapping[str, Any], before: NamespaceSnapshot, stored: Iterable[str]
-) -> list[str]:
-    """The variables that hold a model which the cell trained, none contained in another.
-
-    A variable counts when the cell bound it anew, or when its model was not trained before and
-    is now; its model predicts (a PyTorch module computes) and is fitted.
-    """
-    found: dict[str, Any] = {}
-    for name, value in namespace.items():
-        if name.startswith("_") or not is_model(value):
-            continue
-        rebound = name in set(stored) and before.values.get(name) != id(value)
-        if not rebound and name not in before.unfitted:
-            continue
-        able = callable(getattr(value, "predict", None)) or models.flavor_of(value) == "pytorch"
-        if able and models.is_fitted(value) and not any(value is v for v in found.values()):
-            found[name] = value
-    return [
-        name
-        for name, value in found.items()
-        if not any(_holds(other, value) for key, other in found.items() if key != name)
-    ]
-
-
-def _holds(outer: Any, inner: Any, depth: int = _DEPTH) -> bool:
-    """Whether a model has another one as a part: a pipeline its steps, a search its best."""
-    if depth == 0:
-        return False
-    parts: list[Any] = list(vars(outer).values()) if hasattr(outer, "__dict__") else []
-    while parts:
-        part = parts.pop()
-        if part is inner:
-            return True
-        if isinstance(part, (list, tuple)) and len(part) < 1000:
-            parts.extend(part)
-        elif isinstance(part, dict) and len(part) < 1000:
-            parts.extend(part.values())
-        elif is_model(part) and _holds(part, inner, depth - 1):
-            return True
-    return False
-
-
-def named(namespace: Mapping[str, Any], name: str) -> Any:
-    """The model in a variable; raises `ModelError` where there is none."""
-    if name not in namespace:
-        known = [k for k, v in namespace.items() if not k.startswith("_") and is_model(v)]
-        raise ModelError(f"no variable {name}; {nearest(name, known) or 'no model is here.'}")
-    return namespace[name]
-
-
-def the_one(found: Sequence[str]) -> str | None:
-    """The only candidate, None for none; raises `ModelError`, a question, for several."""
-    if len(found) > 1:
-        raise ModelError(
-            f"this cell made {len(found)} models ({', '.join(found)}); say which with --model, "
-            f"or log one now without training again: %feast_log {found[-1]}"
-        )
-    return found[0] if found else None
-
-
-def example(inputs: models.Inputs, retrievals: Sequence[Retrieval], at_hand: Sequence[Any]) -> Any:
-    """The columns a model was fitted on, in its order, from a frame at hand; None if unknown.
-
-    A model that knows neither names nor their number is taken to use what was retrieved. One of
-    a bare array gets a bare array: names in its signature would be our guess, and MLflow would
-    put columns in that order without a word.
-    """
-    names = inputs.names
-    columns = tuple(c for r in retrievals for c in r.columns_given())
-    if names is None and columns and inputs.width in (None, len(columns)):
-        names = columns
-    for frame in at_hand if names else ():
-        if frames.is_pandas(frame) and set(names or ()) <= set(frame.columns) and len(frame):
-            found = frame[list(names or ())]
-            return found if inputs.names or inputs.width is None else found.to_numpy()
+def example(columns: Sequence[str], at_hand: Sequence[Any]) -> Any:
+    """The columns a model was fitted on, in its order, from a frame at hand that has them."""
+    for frame in at_hand if columns else ():
+        if frames.is_pandas(frame) and set(columns) <= set(frame.columns) and len(frame):
+            return frame[list(columns)]
     return None
 
 
@@ -142,21 +65,24 @@ def log(
     flavor: str | None = None,
     at_hand: Sequence[Any] = (),
     retrievals: Sequence[Retrieval] = (),
-    declared: bool = False,
+    by: LinkedBy = "columns",
 ) -> ModelVersion:
-    """Log a model to a run, with flavour, signature, input example and contract."""
-    kind = models.flavor_named(flavor) if flavor else models.flavor_of(model)
+    """Log a model to a run, with flavour, signature, input example and contract.
+
+    `by` says how it is known that it was trained on `retrievals`, where it is not known better.
+    """
+    kind = flavor_named(flavor) if flavor else flavor_of(model)
     if kind is None:
         raise ModelError(
             f"{variable or 'this'} is a {type(model).__name__}, no model MLflow knows; name its "
             "flavour with --flavor, or wrap it in mlflow.pyfunc.PythonModel."
         )
-    inputs = models.inputs_of(model)
-    used = recorder.links.now
-    mine = matching.of_model(inputs.names, inputs.width, retrievals, used)
-    frame = example(inputs, mine, at_hand)
+    names, fit = inputs_of(model).names, recorder.models.find(model).fit
+    frame = example(names or (fit.columns if fit else ()), at_hand)
+    if frame is not None and names is None and fit is not None and not fit.named:
+        frame = frame.to_numpy()  # names in its signature would be our guess
     try:
-        with guessed_signature(inputs.names is None):
+        with guessed_signature(names is None):
             logged = models.log(run.tracking_uri, run.id, model, kind, frame)
     except FeastNbError:
         raise
@@ -168,10 +94,8 @@ def log(
             f"there: {again} tries again."
         ) from problem
     contract = recorder.recording.table.contracts.get(logged.model_id)
-    if declared and retrievals:
-        recorder.run_listener.link(logged.model_id, retrievals, "declared")
-    elif contract is not None and not contract.retrievals and retrievals:
-        recorder.run_listener.link(logged.model_id, retrievals, "name")
+    if retrievals and (by == "declared" or (contract is not None and not contract.retrievals)):
+        recorder.run_listener.link(logged.model_id, retrievals, by)
     contract = recorder.recording.table.contracts.get(logged.model_id)
     return replace(logged, variable=variable, contract=contract)
 
@@ -186,14 +110,60 @@ def register(
     return replace(version, variable=logged.variable, contract=logged.contract)
 
 
+def log_trained(
+    session: Session,
+    model: Any,
+    run_id: str | None,
+    register_as: str | None,
+    aliases: Sequence[str],
+    **how: Any,
+) -> ModelVersion:
+    """Log a model that exists already to the run that made it, and register it.
+
+    What is logged of it already, as it is now, is registered and not logged again. Raises
+    `ModelError` where there is no run to log it to, or where nobody knows which of several.
+    """
+    recorder = session.recorder
+    recording = recorder.recording
+    recording.settle()
+    if register_as is not None:
+        check_name(register_as)
+    run = run_to_log_to(session, run_id, model)
+    known = made_models.log_of(model, recorder.run_listener.logged)
+    if register_as and known and known.run == run and how.get("flavor") in (None, known.flavor):
+        contract = recording.table.contracts.get(known.model_id)
+        logged = ModelVersion(known.model_id, run.id, f"models:/{known.model_id}", known.flavor,
+                              variable=how.get("variable"), contract=contract)  # fmt: skip
+    else:
+        logged = log(recorder, run, model, retrievals=recording.table.of_run(run.id), **how)
+    if register_as:
+        logged = register(recorder, run, logged, register_as, aliases)
+        session.names.remember_model(register_as, tuple(aliases))
+    recorder.flush(run.id, final=True)
+    return logged
+
+
 def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
-    """The run named, the one open, the one that made the model's frame, else the last ended."""
+    """The run named, the one that made the model, the one open, else the last that ended.
+
+    Raises `ModelError`, a question, where a cell made the model in one of several runs.
+    """
     recorder, runs = session.recorder, session.runs
     if run_id:
         return RunRef(run_id, runs.uri)
+    origin = recorder.models.find(model)
+    made_in = origin.runs or _runs_that_retrieved(recorder, origin.links or {})
+    if len(made_in) > 1:
+        ids = ", ".join(run.id[:8] for run in made_in)
+        raise ModelError(
+            f"the cell that made it had {len(made_in)} runs ({ids}); say which one made it: "
+            "--run RUN_ID."
+        )
+    if made_in:
+        return made_in[0]
     if runs.innermost is not None:
         return runs.innermost.ref
-    inputs = models.inputs_of(model)
+    inputs = inputs_of(model)
     table = recorder.recording.table
     for source in table.sources_of("", inputs.names, inputs.width, recorder.links.now):
         if source.run_id:
@@ -201,3 +171,9 @@ def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
     if runs.last is not None:
         return runs.last
     raise ModelError("no run to log the model to; start one with %feast_run NAME.")
+
+
+def _runs_that_retrieved(recorder: Recorder, links: Iterable[str]) -> tuple[RunRef, ...]:
+    table, uri = recorder.recording.table, recorder.runs
+    found = {table.retrievals[id].run_id for id in links}
+    return tuple(run for run in uri if run.id in found)

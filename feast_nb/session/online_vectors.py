@@ -34,7 +34,11 @@ class ServingPlan:
 
 
 def vector(
-    session: Session, model: str, entity_rows: Sequence[Mapping[str, Any]], allow_drift: bool
+    session: Session,
+    model: str,
+    entity_rows: Sequence[Mapping[str, Any]],
+    allow_drift: bool,
+    columns: Sequence[str] = (),
 ) -> Any:
     """The array for `predict`: rows × the model's inputs, in its order, nulls as NaN.
 
@@ -42,7 +46,7 @@ def vector(
     model is resolved at the first call, when the registry changes, and once a minute (an alias may
     have moved). Raises as `resolve` and `score` do.
     """
-    plan = _plan(session, model, allow_drift)
+    plan = _plan(session, model, allow_drift, tuple(columns))
     contract = plan.asked.contract
     rows = list(entity_rows)
     if isinstance(entity_rows, Mapping) or not all(isinstance(row, Mapping) for row in rows):
@@ -50,14 +54,14 @@ def vector(
         raise FeatureError(f"{kind} is no list of dictionaries; a frame has to_dict('records').")
     if not rows:
         return inputs.matrix(contract, {i.name: [] for i in contract.inputs})
-    columns = session.store.get_online_features(
+    found = session.store.get_online_features(
         features=plan.asked.features,
         entity_rows=_keys_of(plan, rows),
         full_feature_names=contract.full_feature_names,
     ).to_dict()
     for name in plan.asked.others:
-        columns[name] = [row[name] for row in rows]
-    return inputs.matrix(contract, columns)
+        found[name] = [row[name] for row in rows]
+    return inputs.matrix(contract, found)
 
 
 def _keys_of(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -81,8 +85,8 @@ def _keys_of(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     return found
 
 
-def _plan(session: Session, model: str, allow_drift: bool) -> ServingPlan:
-    key = model, allow_drift
+def _plan(session: Session, model: str, allow_drift: bool, columns: tuple[str, ...]) -> ServingPlan:
+    key = model, allow_drift, columns
     plan = session.serving_plans.get(key)
     state = definitions.state_of(session.store.registry)
     if plan is not None and plan.until > time.monotonic() and plan.state == state:
@@ -94,7 +98,7 @@ def _plan(session: Session, model: str, allow_drift: bool) -> ServingPlan:
             raise
         plan.until = time.monotonic() + _FRESH  # MLflow is away: a service goes on as it did
         return plan
-    contract = scoring.usable(resolved)
+    contract = scoring.usable(resolved, columns)
     asked = online.ask(session.store, contract, resolved.features, watch=False)
     state = definitions.state_of(session.store.registry)
     session.serving_plans[key] = ServingPlan(asked, state, time.monotonic() + _FRESH)

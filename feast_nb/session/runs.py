@@ -93,6 +93,25 @@ class SessionRuns:
             RunRef(record.id, uri), replace(record, cell=cell), RunOptions(archive, archive_rows)
         )
 
+    def foreign(self) -> OpenRun | None:
+        """The run that the user's own `mlflow.start_run` opened here, on this server."""
+        found = runs.active()
+        if self.innermost is not None or found is None:
+            return None
+        run_id, uri = found
+        if uri.rstrip("/") != self.uri.rstrip("/"):
+            raise UsageError(
+                f"run {run_id[:8]} is open on another server; end it with mlflow.end_run() first."
+            )
+        return OpenRun(RunRef(run_id, uri), runs.read(uri, run_id))
+
+    def end_within(self, opened: OpenRun, status: str) -> None:
+        """End what was started inside a run that is about to end, and left open."""
+        try:
+            runs.end_within(opened.ref.id, status)
+        except TrackingError as problem:
+            self._recorder.notices.say(f"a run inside {opened.record.name} is left open: {problem}")
+
     def resume(self, run_id: str) -> OpenRun:
         """Continue an earlier run."""
         if self.innermost is not None:
@@ -111,20 +130,22 @@ class SessionRuns:
         """End a run: its records go first, then its status; neither is lost if MLflow is away."""
         if status not in ENDINGS:
             raise UsageError(f"no status {status}; say one of {', '.join(ENDINGS)}.")
+        ended = opened.ref.id not in self._recorder.runs  # by the user's own `mlflow.end_run`
         self._recorder.run_listener.run_ends(opened.ref.id, status)
         self.last = opened.ref
         if self._innermost is opened:
             self._innermost = opened.outer
         self._recorder.changed()
         try:
-            runs.end(opened.ref.tracking_uri, opened.ref.id, status)
+            if not ended:
+                runs.end(opened.ref.tracking_uri, opened.ref.id, status)
         except TrackingError as problem:
             self._recorder.recording.put(opened.ref, RunEnd(status, late=True))
             self._recorder.notices.say(
                 f"the end of run {opened.record.name} is kept on disk: {problem}"
             )
             return self.described(opened, status, away=str(problem))
-        return self.described(opened, status)
+        return self.described(opened, None if ended else status)
 
     def state(self) -> RunState:
         """What is open and what it has recorded so far."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..contracts import inputs
+from ..contracts.contract import in_order
 from ..errors import FeatureError, ModelError, UsageError
 from ..frames import fingerprint
 from ..integrations.feast import online as online_store
 from ..integrations.mlflow import model_lookup, models, prediction, writer
+from ..integrations.model_libraries.model_inputs import BY_POSITION
 from ..records.answers import Resolution, Score
 from ..records.contract import Contract
 from . import resolution
@@ -35,6 +37,7 @@ class ScoringOptions:
     with_features: bool = False
     experiment: str | None = None
     allow_drift: bool = False
+    columns: tuple[str, ...] = ()
     progress: bool = False
 
 
@@ -49,7 +52,7 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
     uri = session.runs.uri
     found = model_lookup.find(uri, options.model)
     resolved = resolution.resolved(session, found, options.allow_drift)
-    contract = usable(resolved)
+    contract = usable(resolved, options.columns)
     given = [str(c) for c in entities.columns]
     asked = online_store.ask(
         session.store, contract, resolved.features, watch=options.as_of is None
@@ -85,14 +88,22 @@ def _check(entities: Any, options: ScoringOptions) -> None:
         online_store.moments_of(entities, options.as_of)
 
 
-def usable(resolved: Resolution) -> Contract:
-    """The contract, where it says the order of the inputs; raises `ModelError` where not."""
+def usable(resolved: Resolution, columns: Sequence[str] = ()) -> Contract:
+    """The contract, where it or the user says the order of the inputs.
+
+    Raises `ModelError` where neither does: a guess would be scored without a word.
+    """
     contract = resolved.contract
     assert contract is not None
-    if not contract.inputs:
+    if columns and contract.order not in ("named", "signature"):
+        return in_order(contract, columns)
+    if columns and tuple(columns) != tuple(i.name for i in contract.inputs):
+        own = ",".join(i.name for i in contract.inputs)
+        raise UsageError(f"--columns: {resolved.model} knows its inputs itself: {own}.")
+    if not contract.inputs or contract.order in ("assumed", "unknown"):
         raise ModelError(
-            f"nobody knows the order of {resolved.model}'s inputs: it was fitted on a bare array, "
-            "and logged outside a recorded run. Train it again under %%feast_train."
+            f"the order of {resolved.model}'s inputs is not known; name them as they were in its "
+            "fit: --columns a,b,c (in Python columns=[…])."
         )
     return contract
 
@@ -139,7 +150,7 @@ def _run(
     if found.run_id:
         tags["feast.training_run_id"] = found.run_id
     nested = session.runs.innermost is not None or runs.active() is not None
-    with session.run(
+    with runs.of_its_own(), session.run(
         f"score {resolved.model}", experiment=options.experiment, tags=tags, nested=nested,
         archive=False,
     ) as opened:  # fmt: skip
@@ -177,7 +188,11 @@ def _predicted(
     """The model's answer; where it takes no gaps, to the rows without, and a word on that."""
     import pandas as pd
 
-    named = contract.order != "assumed"
+    # A frame to every model that takes one: its names cannot be wrong, its place could be.
+    by_position = models.flavor_in(model.metadata) in BY_POSITION
+    named = contract.order in ("named", "signature", "frame", "given")
+    if by_position and contract.order in ("frame", "given"):
+        named = False
     gaps = frame.isna().any(axis=1)
     if not len(frame):
         return {}, ()

@@ -44,7 +44,7 @@ class Session:
         self.recorder.retrieval_listener.opened(store)
         self.runs = SessionRuns(self.recorder, store, on_open=self._opened)
         self.names = KnownNames()
-        self.serving_plans: dict[tuple[str, bool], ServingPlan] = {}
+        self.serving_plans: dict[tuple[Any, ...], ServingPlan] = {}
         self._history: HistorySource | None = None
 
     @property
@@ -151,29 +151,13 @@ class Session:
         at_hand: Sequence[Any] = (),
         run_id: str | None = None,
     ) -> ModelVersion:
-        """Log a model that exists already, to the open run or to the last one of this session.
-
-        Raises `ModelError` where there is no run to log it to.
-        """
+        """Log a model that exists already; see `models.log_trained`."""
         from . import models
 
-        recording = self.recorder.recording
-        recording.settle()
-        run = models.run_to_log_to(self, run_id, model)
-        logged = models.log(
-            self.recorder,
-            run,
-            model,
-            variable=variable,
-            flavor=flavor,
+        return models.log_trained(
+            self, model, run_id, register, aliases, variable=variable, flavor=flavor,
             at_hand=at_hand,
-            retrievals=recording.table.of_run(run.id),
-        )
-        if register:
-            logged = models.register(self.recorder, run, logged, register, aliases)
-            self.names.remember_model(register, tuple(aliases))
-        self.recorder.flush(run.id, final=True)
-        return logged
+        )  # fmt: skip
 
     def load_model(self, model: str, flavor: str | None = None) -> Any:
         """A model in the library it was trained with, `predict_proba` and all.
@@ -212,7 +196,11 @@ class Session:
         return reproduction.reproduce(self, run, retrieval, verify)
 
     def vector(
-        self, model: str, entity_rows: Sequence[Mapping[str, Any]], allow_drift: bool = False
+        self,
+        model: str,
+        entity_rows: Sequence[Mapping[str, Any]],
+        allow_drift: bool = False,
+        columns: Sequence[str] = (),
     ) -> Any:
         """The array for a model's `predict`, from the online store; see `online_vectors.vector`.
 
@@ -220,7 +208,7 @@ class Session:
         """
         from . import online_vectors
 
-        return online_vectors.vector(self, model, entity_rows, allow_drift)
+        return online_vectors.vector(self, model, entity_rows, allow_drift, columns)
 
     def score(
         self,
@@ -233,6 +221,7 @@ class Session:
         with_features: bool = False,
         experiment: str | None = None,
         allow_drift: bool = False,
+        columns: Sequence[str] = (),
         progress: bool = False,
     ) -> Any:
         """Predictions for a frame of entity keys; each keyword is an option of `%feast_score`.
@@ -249,6 +238,7 @@ class Session:
             with_features=with_features,
             experiment=experiment,
             allow_drift=allow_drift,
+            columns=tuple(columns),
             progress=progress,
         )
         return scoring.score(self, entities, options)

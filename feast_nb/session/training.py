@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -19,10 +19,13 @@ from ..recorder.open_runs import RunOptions
 from ..records.contract import ModelVersion
 from ..records.retrieval import LinkedBy, Retrieval
 from ..records.run import TrainingSummary
-from . import models, training_summary
+from . import made_models, models, training_summary
+from .made_models import MadeModel
 from .runs import OpenRun
 
 if TYPE_CHECKING:
+    from ..integrations.model_libraries.variables import ModelVariables
+    from ..recorder.origins.logged_models import LoggedModel
     from .session import Session
 
 
@@ -64,6 +67,8 @@ class TrainingOptions:
             raise UsageError("--service and --features need --entity-df VAR, or --start and --end.")
         if not self.retrieves and (self.entity_df is not None or ranged):
             raise UsageError("--entity-df needs --service NAME or --features REF….")
+        if self.register is not None:
+            models.check_name(self.register)
         for alias in self.aliases:
             models.check_alias(alias)
         if self.entity_df is not None and ranged:
@@ -90,8 +95,9 @@ class Training:
         self._run: OpenRun | None = None
         self._owned = False
         self._logged_before = 0
+        self._only: LoggedModel | None = None
         self._started = 0.0
-        self._deferred: FeastNbError | None = None
+        self.deferred: FeastNbError | None = None
         self._linked: set[str] = set()
         self._date_range: dict[str, Any] = {}
         self._id = f"t-{uuid4().hex[:12]}"
@@ -102,20 +108,20 @@ class Training:
         self._started = time.perf_counter()
         recorder, options = self._session.recorder, self.options
         runs = self._session.runs
-        joined = runs.innermost if options.name is None else None
+        joined = (runs.innermost or runs.foreign()) if options.name is None else None
         self._owned = joined is None
         self._run = joined or runs.start(
             options.name,
             experiment=options.experiment,
             tags=options.tags,
             description=options.description,
-            nested=runs.innermost is not None,
+            nested=runs.innermost is not None or runs.foreign() is not None,
             archive=options.archive,
             archive_rows=options.archive_rows,
         )
         asked = RunOptions(options.archive, options.archive_rows, training=self._id)
         self._run_options.enter_context(recorder.runs.asked(self._run.ref.id, asked))
-        self._logged_before = len(recorder.run_listener.ids)
+        self._logged_before = len(recorder.run_listener.logged)
         for frame in options.sources:
             for id in self._session.recorder.links.of(frame):
                 self._link(id, "declared")
@@ -137,13 +143,13 @@ class Training:
             self._close(problem)
             return
         try:
-            if self._deferred is None:
+            if self.deferred is None:
                 self._keep_model()
         except (ModelError, TrackingError) as asked:
-            self._deferred = asked
+            self.deferred = asked
         self._close(None)
-        if self._deferred is not None:
-            raise self._deferred
+        if self.deferred is not None:
+            raise self.deferred
 
     @property
     def run(self) -> OpenRun:
@@ -158,11 +164,6 @@ class Training:
         found = table.of_run(self.run.ref.id)
         mine = [r for r in found if r.id in new and r.linked_by is None]
         return [*mine, *(r for r in found if r.id in self._linked)]
-
-    @property
-    def has_logged(self) -> bool:
-        """Whether the user's own code, or autolog, logged a model in here."""
-        return len(self._session.recorder.run_listener.ids) > self._logged_before
 
     def use(self, namespace: Mapping[str, Any], source: str) -> None:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
@@ -179,28 +180,36 @@ class Training:
             self._linked.add(id)
 
     def choose(
-        self,
-        namespace: Mapping[str, Any],
-        before: models.NamespaceSnapshot,
-        source: str,
-        name: str | None,
+        self, space: Mapping[str, Any], before: ModelVariables, source: str, name: str | None
     ) -> None:
         """Find the model that a cell made, and the frames it had to hand, among its variables.
 
         `name` says which variable; else it is the one candidate. Several are a question, which
         is asked when the run has ended: the training itself went well.
         """
-        made = [v for k, v in namespace.items() if k in dataflow.names_stored(source)]
-        self._session.recorder.links.learn_from(source, namespace)
+        made = [v for k, v in space.items() if k in dataflow.names_stored(source)]
+        self._session.recorder.links.learn_from(source, space)
         self.at_hand = [*made, *self.at_hand]  # what the cell made of a frame is what it fitted
         try:
-            if name is None and not self.has_logged:
-                stored = dataflow.names_stored(source)
-                name = models.the_one(models.candidates(namespace, before, stored))
             if name is not None:
-                self.variable, self.model = name, models.named(namespace, name)
+                self.variable, self.model = name, made_models.named(space, name)
+                return
+            self._choose_of(made_models.found(space, before, self._logged))
         except ModelError as asked:
-            self._deferred = asked
+            self.deferred = asked
+
+    def _choose_of(self, found: Sequence[MadeModel]) -> None:
+        options = self.options
+        if len(found) == 1:
+            self.variable, self.model = found[0].variable, found[0].model
+            self._only = found[0].logged
+        elif found and (options.register or not all(m.logged for m in found)):
+            raise made_models.question(found, options.register, options.aliases)
+
+    @property
+    def _logged(self) -> list[LoggedModel]:
+        """What the user's own code, or autolog, logged in here."""
+        return self._session.recorder.run_listener.logged[self._logged_before :]
 
     def _checked_features(self) -> Any:
         """What to retrieve, or None; everything that can be wrong is said before a run starts."""
@@ -249,17 +258,13 @@ class Training:
         """Log and register the model; one that the user's code logged is not logged again."""
         options, recorder = self.options, self._session.recorder
         recorder.recording.settle()
-        if self.has_logged:
-            for model_id in recorder.run_listener.ids[self._logged_before :]:
-                contract = recorder.recording.table.contracts.get(model_id)
-                flavor = contract.flavor if contract else None
-                self.made.append(
-                    ModelVersion(
-                        model_id, self.run.ref.id, f"models:/{model_id}", flavor, contract=contract
-                    )
-                )
+        logged = self._logged
+        self.made = [self._version_of(one) for one in logged]
+        only = self._only or made_models.log_of(self.model, logged)
+        if only is not None and options.flavor in (None, only.flavor):
+            chosen: ModelVersion | None = self.made[logged.index(only)]
         elif self.model is not None:
-            logged = models.log(
+            chosen = models.log(
                 recorder,
                 self.run.ref,
                 self.model,
@@ -267,21 +272,44 @@ class Training:
                 flavor=options.flavor,
                 at_hand=self.at_hand,
                 retrievals=self.retrievals,
-                declared=any(self._session.recorder.links.of(f) for f in options.sources),
+                by="declared" if self._declares_sources else "name",
             )
-            self.made.append(logged)
+            self.made.append(chosen)
+        else:
+            chosen = self.made[0] if len(self.made) == 1 else None
+        if self.model is not None:
+            origin = recorder.models.find(self.model)
+            recorder.models.note(self.model, replace(origin, runs=(self.run.ref,)))
         if options.register:
-            self._register(options.register)
+            self._register(options.register, chosen)
 
-    def _register(self, name: str) -> None:
-        if not self.made:
+    @property
+    def _declares_sources(self) -> bool:
+        return any(self._session.recorder.links.of(frame) for frame in self.options.sources)
+
+    def _version_of(self, one: LoggedModel) -> ModelVersion:
+        contract = self._session.recorder.recording.table.contracts.get(one.model_id)
+        return ModelVersion(
+            one.model_id,
+            one.run.id,
+            f"models:/{one.model_id}",
+            one.flavor,
+            variable=self.variable if one.is_of(self.model) else None,
+            contract=contract,
+        )
+
+    def _register(self, name: str, chosen: ModelVersion | None) -> None:
+        if chosen is None and self.made:
+            found = [MadeModel(None, one.model, one) for one in self._logged]
+            raise made_models.question(found, name, self.options.aliases)
+        if chosen is None:
             raise ModelError(
                 f"no model was made here to register as {name}; assign it to a variable in the "
                 f"cell, or log one now: %feast_log VAR --register {name}"
             )
-        recorder = self._session.recorder
-        version = models.register(recorder, self.run.ref, self.made[-1], name, self.options.aliases)
-        self.made[-1] = version
+        recorder, place = self._session.recorder, self.made.index(chosen)
+        version = models.register(recorder, self.run.ref, chosen, name, self.options.aliases)
+        self.made[place] = version
         self._session.names.remember_model(name, self.options.aliases)
 
     def _cautions(self, retrievals: list[Retrieval]) -> tuple[str, ...]:
@@ -298,11 +326,12 @@ class Training:
             status = "KILLED"
         recorder = self._session.recorder
         recorder.recording.settle()
+        runs.end_within(self.run, status)
         if not self._owned:
             self._run_options.close()
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
-        failed = problem is not None or self._deferred is not None
+        failed = problem is not None or self.deferred is not None
         said = [] if failed else training_summary.warnings(retrievals, self.made)
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),

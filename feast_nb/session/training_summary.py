@@ -86,12 +86,12 @@ def _of_models(made: Sequence[ModelVersion], retrieved: bool) -> list[str]:
                 said.append(f"{name} could not be linked to any retrieval.")
         elif contract.order == "assumed":
             said.append(
-                f"{name} was fitted on an array: the order of its inputs is taken to be that of "
-                "the features asked for. Fit it on a frame, and it knows their names."
+                f"the order of {name}'s inputs is not known: it keeps no names, and the cell does "
+                "not tell what its fit was given. Fit it on a frame, or score it with --columns."
             )
         elif contract.order == "unknown":
             said.append(
-                f"{name} was fitted on an array: which features it takes, and in which order, "
-                "cannot be known. Fit it on a frame."
+                f"which features {name} takes, and in which order, is not known. Fit it on a "
+                "frame, or score it with --columns."
             )
     return said

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from feast_nb.integrations.mlflow.flavors import FLAVORS
+from feast_nb.integrations.model_libraries.flavors import FLAVORS
 from feast_nb.magics.completion import Completion
 from feast_nb.magics.training import FeastMagics
 from feast_nb.session.known_names import KnownNames

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from feast_nb.contracts import contract
+from feast_nb.contracts.contract import in_order
+from feast_nb.errors import UsageError
 from feast_nb.records.contract import Input
 from feast_nb.records.retrieval import Cell, Column, EntityFrame, Result, Retrieval, ViewDefinition
 
@@ -51,11 +55,35 @@ def test_a_signature_goes_before_the_order_asked() -> None:
     assert found.features == ("v:b", "v:a")
 
 
-def test_a_bare_array_is_assumed_to_have_the_order_asked() -> None:
-    found = build(retrievals=[retrieval("r", "v:b", "v:a")])
+def test_of_as_many_columns_as_a_model_takes_the_order_is_assumed() -> None:
+    found = build(retrievals=[retrieval("r", "v:b", "v:a")], width=2)
 
     assert found.order == "assumed"
     assert found.features == ("v:b", "v:a")
+
+
+def test_without_names_and_number_no_feature_is_claimed() -> None:
+    found = build(retrievals=[retrieval("r", "v:b", "v:a")])
+
+    assert (found.order, found.inputs, found.refs) == ("unknown", (), ("v:b", "v:a"))
+
+
+@pytest.mark.parametrize(("named", "order"), [(True, "frame"), (False, "array")])
+def test_what_its_fit_was_given_is_the_order(named: bool, order: str) -> None:
+    found = build(retrievals=[retrieval("r", "v:b", "v:a")], fit=(("a", "b"), named), width=2)
+
+    assert (found.order, found.features) == (order, ("v:a", "v:b"))
+    assert build(retrievals=[], fit=(("a", "b"), named), width=3).order == "unknown"
+
+
+def test_somebody_may_know_the_order() -> None:
+    found = in_order(build(retrievals=[retrieval("r", "v:b", "v:a")]), ["a", "x", "b"])
+
+    assert found.order == "given"
+    assert [(i.name, i.ref) for i in found.inputs] == [("a", "v:a"), ("x", None), ("b", "v:b")]
+    taken = build(retrievals=[retrieval("r", "v:b", "v:a")], width=2)
+    with pytest.raises(UsageError, match="--columns names 3, and the model takes 2"):
+        in_order(taken, ["a", "x", "b"])
 
 
 def test_a_model_of_no_retrieval_expects_what_its_signature_says() -> None:
@@ -116,7 +144,7 @@ def test_several_retrievals_are_put_together() -> None:
 
 
 def test_the_first_of_two_features_of_one_name_is_the_input() -> None:
-    found = build(retrievals=[retrieval("r-1", "v:a"), retrieval("r-2", "w:a")])
+    found = build(retrievals=[retrieval("r-1", "v:a"), retrieval("r-2", "w:a")], width=1)
 
     assert found.inputs == (Input("a", "v:a", "float", "feature", nulls=0.0),)
 
@@ -132,7 +160,7 @@ def test_a_service_is_named_where_it_is_every_retrievals() -> None:
 
 
 def test_a_retrieval_that_never_ran_has_no_types() -> None:
-    found = build(retrievals=[retrieval("r", "v:a", result=None)])
+    found = build(retrievals=[retrieval("r", "v:a", result=None)], width=1)
 
     assert found.inputs == (Input("a", "v:a", None, "feature"),)
 

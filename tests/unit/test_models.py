@@ -16,16 +16,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from feast_nb.errors import ModelError
-from feast_nb.integrations.mlflow.models import (
-    Inputs,
-    flavor_named,
-    flavor_of,
-    inputs_of,
-    is_fitted,
-)
-from feast_nb.notebook.dataflow import names_stored
-from feast_nb.records.retrieval import Retrieval
-from feast_nb.session import models
+from feast_nb.integrations.model_libraries.fitted_state import is_fitted
+from feast_nb.integrations.model_libraries.flavors import flavor_named, flavor_of
+from feast_nb.integrations.model_libraries.model_inputs import Inputs, inputs_of
+from feast_nb.integrations.model_libraries.variables import ModelVariables, holds
+from feast_nb.session import made_models, models
 
 X = pd.DataFrame({"b": [0.0, 1, 2, 3] * 6, "a": [1.0, 0, 1, 0] * 6})
 Y = pd.Series([0, 1, 0, 1] * 6)
@@ -58,11 +53,11 @@ class Cell:
 
     def __init__(self, **space: Any) -> None:
         self.space = space
-        self.before = models.look(space)
+        self.before = ModelVariables(space)
 
     def run(self, source: str) -> list[str]:
         exec(source, {**globals()}, self.space)
-        return models.candidates(self.space, self.before, names_stored(source))
+        return [m.variable or "" for m in made_models.found(self.space, self.before, [])]
 
 
 # ---------------------------------------------------------------------- candidates
@@ -125,16 +120,14 @@ def test_the_booster_of_a_model_is_no_candidate() -> None:
 
 
 def test_two_models_are_a_question() -> None:
-    found = Cell().run("one = linear(); two = trees()")
+    cell = Cell()
 
-    assert found == ["one", "two"]
-    with pytest.raises(ModelError, match=r"made 2 models \(one, two\); say which with --model"):
-        models.the_one(found)
-
-
-def test_one_model_is_no_question_and_none_is_none() -> None:
-    assert models.the_one(["model"]) == "model"
-    assert models.the_one([]) is None
+    assert cell.run("one = linear(); two = trees()") == ["one", "two"]
+    found = made_models.found(cell.space, cell.before, [])
+    assert str(made_models.question(found, "best", ["champion"])) == (
+        "this cell made 2 models (one, two); say which with --model, or log one now without "
+        "training again: %feast_log two --register best --alias champion"
+    )
 
 
 def test_models_in_a_loop_leave_the_last_one() -> None:
@@ -171,16 +164,16 @@ def test_a_model_in_a_list_or_dictionary_of_another_is_held() -> None:
     inner, outer = linear(), linear()
     outer.members_ = [{"first": (inner,)}]
 
-    assert models._holds(outer, inner)
-    assert not models._holds(inner, outer)
+    assert holds(outer, inner)
+    assert not holds(inner, outer)
 
 
 def test_containment_ends_in_a_circle() -> None:
     one, other = linear(), linear()
     one.friend_, other.friend_ = other, one
 
-    assert models._holds(one, other)
-    assert not models._holds(one, linear())
+    assert holds(one, other)
+    assert not holds(one, linear())
 
 
 # ---------------------------------------------------------------------- flavours
@@ -256,30 +249,22 @@ def test_features_that_are_truly_called_f0_are_known() -> None:
 
 def test_an_example_has_the_models_columns_in_its_order() -> None:
     frame = X.assign(y=Y)[["y", "a", "b"]]
-    found = models.example(Inputs(("b", "a"), 2), (), ["no frame", X[["a"]], frame])
+    found = models.example(("b", "a"), ["no frame", X[["a"]], frame])
 
     assert list(found.columns) == ["b", "a"]
     assert len(found) == len(X)
 
 
-def test_an_example_for_a_bare_array_is_one_of_the_retrievals_columns() -> None:
-    retrieval = Retrieval("r", "historical", "p", ("v:b", "v:a"))
-
-    found = models.example(Inputs(None, 2), (retrieval,), [X])
-    assert (found == X[["b", "a"]].to_numpy()).all()
-    assert models.example(Inputs(None, 3), (retrieval,), [X]) is None
-
-
 @pytest.mark.parametrize("at_hand", [[], [X[["a"]]], [X.iloc[:0]], [np.zeros((2, 2))]])
 def test_without_a_fitting_frame_there_is_no_example(at_hand: list[Any]) -> None:
-    assert models.example(Inputs(("b", "a"), 2), (), at_hand) is None
+    assert models.example(("b", "a"), at_hand) is None
 
 
 def test_a_variable_that_is_not_there_is_told_with_the_nearest_model() -> None:
     space = {"model": linear(), "module": 3, "_m": linear()}
 
-    assert models.named(space, "model") is space["model"]
+    assert made_models.named(space, "model") is space["model"]
     with pytest.raises(ModelError, match=r"no variable modl; did you mean model\?"):
-        models.named(space, "modl")
+        made_models.named(space, "modl")
     with pytest.raises(ModelError, match="no variable x; no model is here"):
-        models.named({"_m": linear()}, "x")
+        made_models.named({"_m": linear()}, "x")

@@ -206,7 +206,8 @@ def inputs(uri: str, found: ModelRef) -> tuple[tuple[str, ...] | None, str, dict
     """
     from mlflow.models import get_model_info
 
-    from .models import inputs_of, load, signature_of
+    from ..model_libraries.model_inputs import inputs_of
+    from .models import load, signature_of
 
     address = address_of(found)
     with using_server(uri, always=True), translate_errors():

@@ -1,97 +1,23 @@
-"""Models: what kind they are, what they take, how they are logged, registered and named."""
+"""Models in MLflow: how they are logged, registered, loaded and tagged."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import inspect
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...errors import GoneError, ModelError, nearest
 from ...records.contract import ModelVersion
+from ..model_libraries.flavors import FLAVORS, flavor_named, flavor_of
 from .clients import client
-from .flavors import FLAVORS
 from .http import check_reachable, translate_errors
 from .runs import using_server
 from .silence import silent
 
 _OF_TENSORS = ("tensorflow", "keras", "pytorch")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a model says it takes: names in order where it knows them, else how many."""
-
-    names: tuple[str, ...] | None = None
-    width: int | None = None
-
-
-def flavor_of(model: Any) -> str | None:
-    """MLflow's flavour for a model, or None for something that is no model it knows."""
-    for flavor, (module_name, classes) in FLAVORS.items():
-        module = sys.modules.get(module_name)
-        for dotted in classes if module is not None else ():
-            kind: Any = module
-            for part in dotted.split("."):
-                kind = getattr(kind, part, None)
-            if isinstance(kind, type) and issubclass(type(model), kind):
-                return flavor
-    return None
-
-
-def is_fitted(model: Any) -> bool:
-    """Whether a model has been trained, as far as it can tell: scikit-learn's own rule."""
-    flavor = flavor_of(model)
-    if flavor not in ("sklearn", "xgboost", "lightgbm"):
-        return True
-    if not hasattr(model, "get_params"):
-        return True  # a booster is the product of training
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        check_is_fitted(model)
-    except (NotFittedError, TypeError):
-        return False
-    return True
-
-
-def inputs_of(model: Any) -> Inputs:
-    """The names of a model's inputs, in its own order, or their number."""
-    flavor = flavor_of(model)
-    names = None
-    if flavor == "lightgbm":
-        names = _lightgbm_names(model)
-    elif flavor == "xgboost" and not hasattr(model, "get_params"):
-        names = model.feature_names  # a booster; None for one of an array
-    elif flavor is not None:
-        names = getattr(model, "feature_names_in_", None)
-    if names is not None and len(names):
-        return Inputs(tuple(str(n) for n in names), len(names))
-    return Inputs(None, _width(model) if flavor is not None else None)
-
-
-def _lightgbm_names(model: Any) -> list[str] | None:
-    """LightGBM names the columns of a bare array itself: those are nobody's."""
-    if hasattr(model, "get_params") and not is_fitted(model):
-        return None
-    names = model.feature_name() if callable(getattr(model, "feature_name", None)) else None
-    names = names or model.feature_name_
-    made_up = all(n == f"Column_{i}" for i, n in enumerate(names))
-    return None if made_up else list(names)
-
-
-def _width(model: Any) -> int | None:
-    for name in ("n_features_in_", "num_features", "num_feature"):
-        found = getattr(model, name, None)
-        found = found() if callable(found) else found
-        if isinstance(found, int):
-            return found
-    return None
 
 
 def log(
@@ -234,6 +160,12 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
         return importlib.import_module(f"mlflow.{chosen}").load_model(address)
 
 
+def flavor_in(info: Any) -> str:
+    """The flavour that a model was logged with, as MLflow wrote it down."""
+    own = [name for name in info.flavors if name != "python_function"]
+    return own[0] if own else "pyfunc"
+
+
 def signature_of(info: Any) -> dict[str, str] | None:
     """Column → type of a logged model's signature, where it has named columns."""
     inputs = getattr(getattr(info, "signature", None), "inputs", None)
@@ -308,10 +240,3 @@ def keep_contract(uri: str, model_id: str, text: str, tags: dict[str, str]) -> N
         with _there(f"logged model {model_id}"):
             api.log_model_artifact(model_id, str(path))
             api.set_logged_model_tags(model_id, tags)
-
-
-def flavor_named(name: str) -> str:
-    """A flavour the user typed; raises `ModelError` with the nearest one we know."""
-    if name not in FLAVORS:
-        raise ModelError(f"no flavour {name}; {nearest(name, FLAVORS)}")
-    return name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -142,7 +143,7 @@ class RunHooks:
                     asked = signature.bind(cls, *args, **kwargs).arguments
                     model = _model_of(asked.get("kwargs", {}))
                     if _wants_skops(asked.get("flavor"), kwargs):
-                        kwargs["skops_trusted_types"] = _own_types(model)
+                        kwargs |= _kept_by_skops(model)
             info = call(cls, *args, **kwargs)
             if self._patches.active:
                 with guarded("recording a logged model"):
@@ -218,7 +219,19 @@ def _wants_skops(flavor: Any, kwargs: dict[str, Any]) -> bool:
     return kwargs.get("serialization_format") in (None, "skops")
 
 
-def _own_types(model: Any) -> list[str] | None:
+def _kept_by_skops(model: Any) -> dict[str, Any]:
+    """What MLflow is to be told for a model's file: its types, or to pickle it.
+
+    skops cannot hold what the user's own code is (a lambda, a class of the notebook's); cloudpickle
+    can, and MLflow offers both.
+    """
     import skops.io
 
-    return list(skops.io.get_untrusted_types(data=skops.io.dumps(model))) or None
+    try:
+        types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+    except Exception as problem:  # whatever a user's object makes of it
+        text = " ".join(str(problem).split())[:120]
+        warnings.warn(f"skops cannot hold this model ({text}); it is kept by cloudpickle.",
+                      stacklevel=2)  # fmt: skip
+        return {"serialization_format": "cloudpickle"}
+    return {"skops_trusted_types": list(types) or None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -219,6 +220,34 @@ def end(uri: str, run_id: str, status: str) -> None:
     else:
         release(run_id)
         terminate(uri, run_id, status)
+
+
+def end_within(run_id: str, status: str) -> None:
+    """End the runs that were started inside a run in this thread and are still open."""
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is None:
+        return
+    from mlflow.tracking import fluent
+
+    open_now = [run.info.run_id for run in fluent._active_run_stack.get()]
+    for inner in reversed(open_now[open_now.index(run_id) + 1 :] if run_id in open_now else []):
+        with translate_errors():
+            try:
+                mlflow.end_run(status)
+            except TrackingError:
+                release(inner)
+                raise
+
+
+@contextmanager
+def of_its_own() -> Iterator[None]:
+    """A run that is started within is a new one: not that of the launcher (`MLFLOW_RUN_ID`)."""
+    named = os.environ.pop("MLFLOW_RUN_ID", None)
+    try:
+        yield
+    finally:
+        if named is not None:
+            os.environ["MLFLOW_RUN_ID"] = named
 
 
 def release(run_id: str) -> None:

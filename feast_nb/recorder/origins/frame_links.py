@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import frames
-from ..frames import matching
-from ..notebook import dataflow
-from ..records.retrieval import LinkedBy
+from ... import frames
+from ...frames import matching
+from ...notebook import dataflow
+from ...records.retrieval import LinkedBy
 
 if TYPE_CHECKING:
-    from ..notebook.cells import Cells
-    from .retrieval_table import RetrievalTable
+    from ...notebook.cells import Cells
+    from ..retrieval_table import RetrievalTable
 
 
 # The first line of a training that retrieves, which binds the training frame's variable.

@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..notebook import provenance
-from ..patching import threads
-from ..records.outbox import CellsEntry, OriginEntry
-from ..records.retrieval import Cell
-from ..records.run import Origin, RunRef
+from ...notebook import provenance
+from ...patching import threads
+from ...records.outbox import CellsEntry, OriginEntry
+from ...records.retrieval import Cell
+from ...records.run import Origin, RunRef
 
 if TYPE_CHECKING:
-    from ..notebook.cells import Cells
-    from .notices import Notices
-    from .recording import Recording
+    from ...notebook.cells import Cells
+    from ..notices import Notices
+    from ..recording import Recording
 
 
 _FRESH = 60.0  # seconds for which the packages are taken as they were: a search starts many runs
