@@ -259,10 +259,11 @@ def _bindings(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.expr]]:
     for node in _scope(body):
         if isinstance(node, ast.Assign):
             yield from ((target, node.value) for target in node.targets)
-        elif (
-            isinstance(node, (ast.AugAssign, ast.AnnAssign)) and node.value is not None
-        ) or isinstance(node, ast.NamedExpr):
+        elif isinstance(node, ast.NamedExpr):
             yield node.target, node.value
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            if node.value is not None:
+                yield node.target, node.value
         elif isinstance(node, ast.For):
             yield node.target, node.iter
 

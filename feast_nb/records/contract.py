@@ -35,9 +35,8 @@ class Contract(Document):
     """What a logged model expects: its inputs in order, and the retrievals it was trained on.
 
     `order` is `named` where the model itself knows its inputs' names, `signature` where MLflow
-    does, `frame` or `array` where the cell says which columns its `fit` was given; `assumed` where
-    as many features came as it takes, in an order that nobody knows, until somebody says it
-    (`given`).
+    does, `frame` or `array` where the cell says which columns its `fit` was given, `given` where
+    the user said it; `assumed` where none of these is known and the frame's order was taken.
     `definitions` holds what the hashes of its views stand for, so that a later change can be
     shown; `unknown` says what could not be known of a model that was logged without us.
     """
@@ -79,7 +78,10 @@ class Contract(Document):
             if i.declared == "float" and i.dtype == "double"
         ]
         if self.order == "assumed":
-            said.append("the order of its inputs is not known; name it: --columns a,b,c.")
+            said.append(
+                "order assumed: nothing says what it was fitted on, and the frame's order was "
+                "taken; name another with --columns a,b,c."
+            )
         return (*said, *self.unknown)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import frames
 from ..errors import FeastNbError, ModelError, UsageError
+from ..frames import matching
 from ..integrations.mlflow import models
 from ..integrations.model_libraries.flavors import flavor_named, flavor_of
 from ..integrations.model_libraries.model_inputs import inputs_of
@@ -77,10 +78,15 @@ def log(
             f"{variable or 'this'} is a {type(model).__name__}, no model MLflow knows; name its "
             "flavour with --flavor, or wrap it in mlflow.pyfunc.PythonModel."
         )
-    names, fit = inputs_of(model).names, recorder.models.find(model).fit
-    frame = example(names or (fit.columns if fit else ()), at_hand)
-    if frame is not None and names is None and fit is not None and not fit.named:
-        frame = frame.to_numpy()  # names in its signature would be our guess
+    found, fit = inputs_of(model), recorder.models.find(model).fit
+    names = found.names
+    mine = matching.of_model(names, found.width, retrievals, recorder.links.now)
+    asked = tuple(c for r in mine for c in r.columns_given())
+    frame = example(names or (fit.columns if fit else asked), at_hand)
+    if frame is not None and names is None and (fit is None or not fit.named):
+        fits = found.width in (None, len(frame.columns))
+        bare = frame if found.width is None and fit is None else frame.to_numpy()
+        frame = bare if fits else None  # names in its signature would be our guess
     try:
         with guessed_signature(names is None):
             logged = models.log(run.tracking_uri, run.id, model, kind, frame)

@@ -91,7 +91,7 @@ def _check(entities: Any, options: ScoringOptions) -> None:
 def usable(resolved: Resolution, columns: Sequence[str] = ()) -> Contract:
     """The contract, where it or the user says the order of the inputs.
 
-    Raises `ModelError` where neither does: a guess would be scored without a word.
+    Raises `ModelError` where neither does.
     """
     contract = resolved.contract
     assert contract is not None
@@ -100,7 +100,7 @@ def usable(resolved: Resolution, columns: Sequence[str] = ()) -> Contract:
     if columns and tuple(columns) != tuple(i.name for i in contract.inputs):
         own = ",".join(i.name for i in contract.inputs)
         raise UsageError(f"--columns: {resolved.model} knows its inputs itself: {own}.")
-    if not contract.inputs or contract.order in ("assumed", "unknown"):
+    if not contract.inputs:
         raise ModelError(
             f"the order of {resolved.model}'s inputs is not known; name them as they were in its "
             "fit: --columns a,b,c (in Python columns=[…])."

@@ -291,8 +291,8 @@ def test_a_model_whose_order_nobody_knows_is_not_scored(book) -> None:
     said = book.fails("%feast_score bare --entities drivers")
 
     assert said == (
-        "ModelError: nobody knows the order of bare/1's inputs: it was fitted on a bare array, "
-        "and logged outside a recorded run. Train it again under %%feast_train."
+        "ModelError: the order of bare/1's inputs is not known; name them as they were in its "
+        "fit: --columns a,b,c (in Python columns=[…])."
     )
 
 

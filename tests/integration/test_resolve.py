@@ -98,7 +98,10 @@ def test_an_assumed_order_is_said(promoted) -> None:
     found = promoted.run("%feast_resolve p")
 
     assert found.refs == ("hourly:trips", "hourly:acc_rate", "hourly:conv_rate")
-    assert found.notes == ("order assumed: it was fitted on an array, taken to be in frame order.",)
+    assert found.notes == (
+        "order assumed: nothing says what it was fitted on, and the frame's order was taken; "
+        "name another with --columns a,b,c.",
+    )
 
 
 @pytest.mark.parametrize(

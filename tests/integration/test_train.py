@@ -256,24 +256,37 @@ model = LogisticRegression().fit(training_df[columns].to_numpy(), training_df["y
 """
 
 
-def test_an_array_model_has_an_order_that_is_called_assumed_and_no_names(book) -> None:
+def test_an_array_model_has_the_order_of_what_its_fit_was_given_and_no_names(book) -> None:
     """Names in its signature would be our guess, and MLflow would reorder by them in silence."""
     import mlflow
 
     summary = book.run(ARRAY.format(columns=["trips", "acc_rate", "conv_rate"]))
 
     contract = summary.models[0].contract
-    assert contract.order == "assumed"
-    assert "order of its inputs is taken to be" in summary.warnings[0]
+    assert contract.order == "array"
+    assert [i.ref for i in contract.inputs] == [
+        "hourly:trips", "hourly:acc_rate", "hourly:conv_rate",
+    ]  # fmt: skip
     signature = mlflow.models.get_model_info(summary.models[0].uri).signature
     assert not signature.inputs.has_input_names()
 
 
 def test_an_array_model_of_another_width_has_unknown_inputs(book) -> None:
-    summary = book.run(ARRAY.format(columns=["trips", "acc_rate"]))
+    book.run("hidden = lambda frame: frame")
+    text = ARRAY.format(columns=["trips", "acc_rate"])
+    summary = book.run(text.replace(".fit(", ".fit(hidden(").replace(".to_numpy()", ".to_numpy())"))
 
     assert (summary.models[0].contract.order, summary.models[0].contract.inputs) == ("unknown", ())
-    assert "cannot be known" in summary.warnings[0]
+    assert "is not known" in summary.warnings[0]
+
+
+def test_what_nothing_says_is_assumed(book) -> None:
+    book.run("hidden = lambda frame: frame")
+    text = ARRAY.format(columns=["trips", "acc_rate", "conv_rate"])
+    summary = book.run(text.replace(".fit(", ".fit(hidden(").replace(".to_numpy()", ".to_numpy())"))
+
+    assert summary.models[0].contract.order == "assumed"
+    assert "order of its inputs is taken to be" in summary.warnings[0]
 
 
 def test_a_column_that_the_cell_made_is_an_input_that_is_no_feature(book) -> None:

@@ -73,7 +73,7 @@ def test_a_keras_model_is_logged(book, monkeypatch) -> None:
 
     (model,) = summary.models
     assert (model.variable, model.flavor) == ("net", "keras")
-    assert model.contract.order == "assumed"
+    assert model.contract.order == "array"
     expected = book.run("net.predict(x, verbose=0)").ravel()
     found = mlflow.pyfunc.load_model(model.uri).predict(book.space["x"])
     assert found.ravel() == pytest.approx(expected, rel=1e-5)

@@ -62,12 +62,6 @@ def test_of_as_many_columns_as_a_model_takes_the_order_is_assumed() -> None:
     assert found.features == ("v:b", "v:a")
 
 
-def test_without_names_and_number_no_feature_is_claimed() -> None:
-    found = build(retrievals=[retrieval("r", "v:b", "v:a")])
-
-    assert (found.order, found.inputs, found.refs) == ("unknown", (), ("v:b", "v:a"))
-
-
 @pytest.mark.parametrize(("named", "order"), [(True, "frame"), (False, "array")])
 def test_what_its_fit_was_given_is_the_order(named: bool, order: str) -> None:
     found = build(retrievals=[retrieval("r", "v:b", "v:a")], fit=(("a", "b"), named), width=2)

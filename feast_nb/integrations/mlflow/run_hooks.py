@@ -228,10 +228,13 @@ def _kept_by_skops(model: Any) -> dict[str, Any]:
     import skops.io
 
     try:
-        types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+        types = list(skops.io.get_untrusted_types(data=skops.io.dumps(model)))
     except Exception as problem:  # whatever a user's object makes of it
-        text = " ".join(str(problem).split())[:120]
-        warnings.warn(f"skops cannot hold this model ({text}); it is kept by cloudpickle.",
-                      stacklevel=2)  # fmt: skip
-        return {"serialization_format": "cloudpickle"}
-    return {"skops_trusted_types": list(types) or None}
+        why = " ".join(str(problem).split())[:120]
+    else:
+        local = [name for name in types if "<lambda>" in name or "<locals>" in name]
+        if not local:
+            return {"skops_trusted_types": types or None}
+        why = f"it holds {', '.join(local)}, which has no name to be found by"
+    warnings.warn(f"skops cannot keep this model ({why}); it is kept by cloudpickle.", stacklevel=2)
+    return {"serialization_format": "cloudpickle"}

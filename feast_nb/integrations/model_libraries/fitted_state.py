@@ -55,14 +55,22 @@ class FittedState:
     """
 
     def __init__(self, model: Any) -> None:
-        self._held = dict(_held(model))
+        self._held = _tokens(model)
 
     def is_of(self, model: Any) -> bool:
         """Whether the model still is what it was then."""
-        now = dict(_held(model))
+        now = _tokens(model)
         return now.keys() == self._held.keys() and all(
             _same(self._held[name], value) for name, value in now.items()
         )
+
+
+def _tokens(model: Any) -> dict[str, Any]:
+    """What `_held` finds; a user's object that cannot be looked at costs nobody a training."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(Exception):
+        found.update(_held(model))
+    return found
 
 
 def _held(model: Any) -> Iterator[tuple[str, Any]]:

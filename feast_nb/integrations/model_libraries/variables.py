@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +25,14 @@ def models_in(space: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in plain:
         if name not in found:
             found.update(_held(name, value, _DEPTH))
-    return {name: model for name, model in found.items() if is_fitted(model)}
+    return {name: model for name, model in found.items() if _is_trained(model)}
+
+
+def _is_trained(model: Any) -> bool:
+    """As `is_fitted`; a user's object that cannot be looked at is no model."""
+    with contextlib.suppress(Exception):
+        return is_fitted(model)
+    return False
 
 
 def _held(text: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
