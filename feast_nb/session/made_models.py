@@ -62,8 +62,8 @@ def _predicts(made: MadeModel) -> bool:
 
 
 def log_of(model: Any, logged: Iterable[LoggedModel]) -> LoggedModel | None:
-    """What was logged of a model as it is now; of several the first, they are the same."""
-    return next((one for one in logged if one.is_of(model)), None)
+    """What was logged of a model as it is now; of several, which are the same, the last call's."""
+    return next((one for one in reversed(list(logged)) if one.is_of(model)), None)
 
 
 def question(made: Sequence[MadeModel], register: str | None, aliases: Sequence[str]) -> ModelError:

@@ -91,8 +91,8 @@ def test_2_1_a_run_that_stays_open_has_what_later_cells_read(book) -> None:
 
 
 @pytest.mark.conformance("2.1")
-def test_2_1_a_model_that_was_fitted_before_the_run_is_linked_by_its_columns(book) -> None:
-    """Retrieved and fitted before; the run only logs the model: a match, and called one."""
+def test_2_1_a_model_that_was_fitted_before_the_run_is_linked_by_its_fit(book) -> None:
+    """Retrieved and fitted before; the run only logs the model: the frame of its fit says it."""
     book.run("df = store.get_historical_features(drivers, store.get_feature_service('activity'))"
              ".to_df()")  # fmt: skip
     book.run(FIT)
@@ -100,8 +100,8 @@ def test_2_1_a_model_that_was_fitted_before_the_run_is_linked_by_its_columns(boo
              "    mlflow.sklearn.log_model(model, name='model')")  # fmt: skip
 
     (kept,) = retrievals_of(book.space["store"], run_id_of(book))
-    assert (kept["refs"], kept["linked_by"]) == (REFS, "columns")
-    assert contracts_of(book.space["store"], run_id_of(book))["model"]["linked_by"] == "columns"
+    assert (kept["refs"], kept["linked_by"]) == (REFS, "attrs")
+    assert contracts_of(book.space["store"], run_id_of(book))["model"]["linked_by"] == "attrs"
 
 
 @pytest.mark.conformance("2.1")

@@ -95,7 +95,7 @@ def test_6_3_our_log_takes_a_python_model(book, client) -> None:
     logged = book.run("%feast_log mean --flavor pyfunc")
 
     assert client.get_logged_model(logged.model_id).source_run_id == logged.run_id
-    assert "no flavour catboost" in book.fails("%feast_log mean --flavor catboost")
+    assert "no flavour catbost" in book.fails("%feast_log mean --flavor catbost")
 
 
 @pytest.mark.conformance("6.3")

@@ -54,7 +54,10 @@ def flavor_named(name: str) -> str:
 
     Raises `ModelError` with the nearest name, or where the flavour's library is missing.
     """
-    if name in FLAVORS and name != "pyfunc" and name != "sklearn":
+    if name in FLAVORS:
+        library = FLAVORS[name][0].partition(".")[0]
+        if library not in sys.modules and importlib.util.find_spec(library) is None:
+            raise ModelError(f"flavour {name} needs {library}, which is not installed here.")
         return name
     known = f"mlflow.{name}"
     if not name.isidentifier() or importlib.util.find_spec(known) is None:
