@@ -71,7 +71,8 @@ def test_what_its_fit_was_given_is_the_order(named: bool, order: str) -> None:
 
 
 def test_somebody_may_know_the_order() -> None:
-    found = in_order(build(retrievals=[retrieval("r", "v:b", "v:a")]), ["a", "x", "b"])
+    unknown = build(retrievals=[retrieval("r", "v:b", "v:a")], width=3)
+    found = in_order(unknown, ["a", "x", "b"])
 
     assert found.order == "given"
     assert [(i.name, i.ref) for i in found.inputs] == [("a", "v:a"), ("x", None), ("b", "v:b")]
