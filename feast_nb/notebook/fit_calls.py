@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _FITS = ("fit", "fit_transform", "fit_predict", "partial_fit")
@@ -26,21 +26,14 @@ _SPLITS = ("train_test_split",)
 class FitInput:
     """What one `fit` was given: its columns in order, as a frame or as a bare array.
 
-    `frames` are the frames at hand that it was taken from.
+    `frames` are the frames at hand that it was taken from. Not `sure`: the cell gave one of them
+    other columns, and the text does not tell whether before; a selection by name is sure again.
     """
 
     columns: tuple[str, ...]
     named: bool
     frames: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A frame that need not exist any more: its columns, and whether it is an array by now."""
-
-    columns: tuple[str, ...]
-    named: bool
-    frames: tuple[Any, ...]
+    sure: bool = True
 
 
 class FitCalls:
@@ -59,6 +52,7 @@ class FitCalls:
         for node in _scope(tree.body):
             if isinstance(node, ast.Expr) and (call := _fit_of(node.value)):
                 self._found(None, call)
+            self._changed |= set(_other_columns(node))
 
     def input_of(self, names: Sequence[str], space: Mapping[str, Any]) -> FitInput | None:
         """What the model that the variables `names` hold was fitted on; None where nothing says it.
@@ -68,13 +62,10 @@ class FitCalls:
         mine = set(names)
         told = [argument for targets, argument in self._calls if targets & mine]
         tables = [self._table(argument, space) for argument in told]
-        if not tables or None in tables:
+        if not tables or any(table is None or not table.sure for table in tables):
             return None
         found = {(t.columns, t.named): t for t in tables if t is not None}
-        if len(found) != 1:
-            return None
-        table = next(iter(found.values()))
-        return FitInput(table.columns, table.named, table.frames)
+        return next(iter(found.values())) if len(found) == 1 else None
 
     # ------------------------------------------------------------------ reading the text
 
@@ -91,8 +82,6 @@ class FitCalls:
             return
         text = ast.unparse(target)
         self._bound.setdefault(text, []).append(value)
-        if isinstance(target, ast.Subscript):
-            self._changed.add(ast.unparse(target.value))
         if call := _fit_of(value):
             self._found(text, call)
         elif isinstance(value, (ast.Tuple, ast.List)):
@@ -112,7 +101,7 @@ class FitCalls:
 
     # ------------------------------------------------------------------ what it stands for
 
-    def _table(self, node: ast.expr, space: Mapping[str, Any], depth: int = 8) -> _Table | None:
+    def _table(self, node: ast.expr, space: Mapping[str, Any], depth: int = 8) -> FitInput | None:
         if depth == 0:
             return None
         for read in (self._of_name, self._of_selection, self._of_method):
@@ -121,7 +110,7 @@ class FitCalls:
                 return found
         return None
 
-    def _of_name(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> _Table | None:
+    def _of_name(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> FitInput | None:
         if not isinstance(node, ast.Name):
             return None
         made = self._bound.get(node.id, [])
@@ -129,27 +118,33 @@ class FitCalls:
         if value is not None and type(value).__name__ == "DataFrame":
             # A frame that the cell bound more than once may not be the one that `fit` had, unless
             # it is a loop's: the text is the same each time.
-            return _Table(tuple(map(str, value.columns)), True, (value,)) if len(made) < 2 else None
+            columns, sure = tuple(map(str, value.columns)), node.id not in self._changed
+            return FitInput(columns, True, (value,), sure) if len(made) < 2 else None
         if len(made) == 1:
             table = self._table(made[0], space, depth)
             return table if table is not None and _fits(table, value) else None
         return None
 
-    def _of_selection(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> _Table | None:
+    def _of_selection(
+        self, node: ast.expr, space: Mapping[str, Any], depth: int
+    ) -> FitInput | None:
         if isinstance(node, ast.Attribute) and node.attr == "values":
             return _as_array(self._table(node.value, space, depth))
         if not isinstance(node, ast.Subscript):
             return None
         place, value = node.slice, node.value
         if isinstance(value, ast.Attribute) and value.attr in ("loc", "iloc"):
-            if isinstance(place, ast.Tuple) and len(place.elts) == 2 and value.attr == "loc":
-                return self._chosen(value.value, place.elts[1], space, depth)
-            return None if isinstance(place, ast.Tuple) else self._table(value.value, space, depth)
+            if not isinstance(place, ast.Tuple):
+                return self._table(value.value, space, depth)
+            part = place.elts[1] if len(place.elts) == 2 and value.attr == "loc" else None
+            if part is None or (isinstance(part, ast.Slice) and (part.lower or part.upper)):
+                return None
+            return self._chosen(value.value, part, space, depth)
         return self._chosen(value, place, space, depth)
 
     def _chosen(
         self, node: ast.expr, place: ast.expr, space: Mapping[str, Any], depth: int
-    ) -> _Table | None:
+    ) -> FitInput | None:
         table = self._table(node, space, depth)
         if table is None:
             return None
@@ -157,19 +152,22 @@ class FitCalls:
             return table if place.lower is place.upper is None or table.named else None
         columns = self._columns(place, space)
         if columns is None:
-            masked = isinstance(place, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.Call))
-            return table if masked else None
+            return table if _is_mask(place) else None
         if not set(columns) <= set(table.columns) or not table.named:
             return None
-        return _Table(columns, True, table.frames)
+        return FitInput(columns, True, table.frames)
 
     def _columns(self, place: ast.expr, space: Mapping[str, Any]) -> tuple[str, ...] | None:
         """A list of names as the text writes it, or as a variable of now holds it."""
         if isinstance(place, ast.BinOp) and isinstance(place.op, ast.Add):
             sides = self._columns(place.left, space), self._columns(place.right, space)
             return None if sides[0] is None or sides[1] is None else sides[0] + sides[1]
-        if isinstance(place, ast.Call) and len(place.args) == 1 and not place.keywords:
-            return self._columns(place.args[0], space)  # list(…), sorted(…) only
+        if isinstance(place, ast.Call):
+            name = ast.unparse(place.func)
+            if name not in ("list", "sorted") or len(place.args) != 1 or place.keywords:
+                return None
+            found = self._columns(place.args[0], space)
+            return tuple(sorted(found)) if found is not None and name == "sorted" else found
         value: Any = None
         if isinstance(place, ast.List):
             value = [self._item(part, space) for part in place.elts]
@@ -184,7 +182,7 @@ class FitCalls:
             return part.value
         return space.get(part.id) if isinstance(part, ast.Name) else None
 
-    def _of_method(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> _Table | None:
+    def _of_method(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> FitInput | None:
         if not isinstance(node, ast.Call):
             return None
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
@@ -198,14 +196,18 @@ class FitCalls:
             return None
         if name == "to_numpy":
             return _as_array(table)
-        if name in _SAME or (name == "astype" and not table.named):
-            kept = any(k.arg == "drop" for k in node.keywords) or name != "reset_index"
+        if name in _SAME:
+            given = {k.arg: k.value for k in node.keywords}
+            dropped = isinstance(drop := given.get("drop"), ast.Constant) and drop.value is True
+            kept = "axis" not in given and (dropped or name != "reset_index")
             return table if kept else None
         if name == "drop" and table.named:
             return self._without(table, node, space)
         return None
 
-    def _without(self, table: _Table, node: ast.Call, space: Mapping[str, Any]) -> _Table | None:
+    def _without(
+        self, table: FitInput, node: ast.Call, space: Mapping[str, Any]
+    ) -> FitInput | None:
         given = {k.arg: k.value for k in node.keywords}
         place = given.get("columns") or (node.args[0] if "axis" in given and node.args else None)
         if place is None:
@@ -215,17 +217,46 @@ class FitCalls:
             dropped = (place.value,)
         if dropped is None:
             return None
-        return _Table(tuple(c for c in table.columns if c not in dropped), True, table.frames)
+        columns = tuple(c for c in table.columns if c not in dropped)
+        return FitInput(columns, True, table.frames, table.sure)
 
 
-def _fits(table: _Table, value: Any) -> bool:
+_MASKS = ("notna", "notnull", "isna", "isnull", "isin", "between", "duplicated")
+
+
+def _is_mask(place: ast.expr) -> bool:
+    """Whether what stands in a frame's brackets chooses rows, and not columns."""
+    if isinstance(place, ast.UnaryOp):
+        return isinstance(place.op, ast.Invert) and _is_mask(place.operand)
+    if isinstance(place, ast.BinOp):
+        both = isinstance(place.op, (ast.BitAnd, ast.BitOr, ast.BitXor))
+        return both and _is_mask(place.left) and _is_mask(place.right)
+    if isinstance(place, ast.Call):
+        return isinstance(place.func, ast.Attribute) and place.func.attr in _MASKS
+    return isinstance(place, ast.Compare)
+
+
+def _other_columns(node: ast.AST) -> Iterator[str]:
+    """The frames to which a statement gives other columns in place."""
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        for target in node.targets:
+            parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+            yield from (ast.unparse(p.value) for p in parts
+                        if isinstance(p, (ast.Subscript, ast.Attribute)))  # fmt: skip
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        in_place = any(k.arg == "inplace" for k in node.keywords)
+        if in_place or node.func.attr in ("insert", "pop", "update"):
+            yield ast.unparse(node.func.value)
+
+
+def _fits(table: FitInput, value: Any) -> bool:
     """Whether a value can be what the text says of it: an array is as wide, a frame was dropped."""
     shape = getattr(value, "shape", None)
     return shape is None or (len(shape) == 2 and shape[1] == len(table.columns))
 
 
-def _as_array(table: _Table | None) -> _Table | None:
-    return None if table is None else _Table(table.columns, False, table.frames)
+def _as_array(table: FitInput | None) -> FitInput | None:
+    return None if table is None else replace(table, named=False)
 
 
 def _fit_of(value: ast.expr) -> ast.Call | None:

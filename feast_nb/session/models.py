@@ -158,7 +158,7 @@ def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
     if run_id:
         return RunRef(run_id, runs.uri)
     origin = recorder.models.find(model)
-    made_in = origin.runs or _runs_that_retrieved(recorder, origin.links or {})
+    made_in = origin.runs or _runs_that_retrieved(session, origin.links or {})
     if len(made_in) > 1:
         ids = ", ".join(run.id[:8] for run in made_in)
         raise ModelError(
@@ -179,7 +179,8 @@ def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
     raise ModelError("no run to log the model to; start one with %feast_run NAME.")
 
 
-def _runs_that_retrieved(recorder: Recorder, links: Iterable[str]) -> tuple[RunRef, ...]:
-    table, uri = recorder.recording.table, recorder.runs
-    found = {table.retrievals[id].run_id for id in links}
-    return tuple(run for run in uri if run.id in found)
+def _runs_that_retrieved(session: Session, links: Iterable[str]) -> tuple[RunRef, ...]:
+    """The runs, open or ended, that retrieved what a model was fitted on."""
+    table = session.recorder.recording.table
+    found = dict.fromkeys(table.retrievals[id].run_id for id in links)
+    return tuple(RunRef(id, session.runs.uri) for id in found if id is not None)

@@ -154,6 +154,7 @@ def _run(
         f"score {resolved.model}", experiment=options.experiment, tags=tags, nested=nested,
         archive=False,
     ) as opened:  # fmt: skip
+        session.recorder.models.leave_out(opened.ref)
         yield opened
 
 

@@ -174,3 +174,15 @@ def test_a_functions_own_variable_can_be_logged(book, client) -> None:
     )
 
     assert registered(client, "m").n_features_in_ == 1
+
+
+def test_a_scoring_in_the_same_cell_did_not_make_the_model(book, client) -> None:
+    """The one run that the cell begins only predicts: the model belongs to the last training."""
+    first = book.run(TRAIN + " --register m" + FITS + "model = LinearRegression().fit(X, y)")
+    book.run(
+        "frame = training_df[['trips']]\nother = LinearRegression().fit(frame, training_df['y'])\n"
+        "scored = %feast_score m --entities drivers --as-of event_timestamp"
+    )
+    logged = book.run("%feast_log other")
+
+    assert logged.run_id == first.run.id

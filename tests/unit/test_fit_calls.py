@@ -33,6 +33,9 @@ def given(code: str, *names: str, **space: Any) -> Any:
      ("other, model = A().fit(df), Own().fit(df[F])", ("b", "a"), True),
      ("if (model := Own().fit(df[F])): pass", ("b", "a"), True),
      ("with run():\n    model = Own().fit(df[F])", ("b", "a"), True),
+     ("model = Own().fit(df[sorted(F)])", ("a", "b"), True),
+     ("model = Own().fit(df[df.a.notna()])", ("a", "b", "y"), True),
+     ("df['z'] = 1\nmodel = Own().fit(df[F])", ("b", "a"), True),
      ("x, t = train_test_split(df[F])\nmodel = Own().fit(x)", ("b", "a"), True)],
 )  # fmt: skip
 def test_the_columns_are_those_of_the_frame_in_its_order(
@@ -54,6 +57,15 @@ def test_the_columns_are_those_of_the_frame_in_its_order(
      "x = df[F]\nx = df\nmodel = Own().fit(x)",
      "other = Own().fit(df[F])",
      "model = Own().fit(df[G])",
+     "model = Own().fit(df[picked(F)])",
+     "model = Own().fit(df[df.columns.difference(['y'])])",
+     "model = Own().fit(df[F + more()])",
+     "model = Own().fit(df.sort_index(axis=1))",
+     "model = Own().fit(df.dropna(axis='columns'))",
+     "model = Own().fit(df.reset_index(drop=False))",
+     "model = Own().fit(df)\ndf['prediction'] = model.predict(df)",
+     "model = Own().fit(df)\ndf.insert(0, 'z', 1)",
+     "model = Own().fit(df)\ndel df['z']",
      "model = ("],
 )  # fmt: skip
 def test_what_the_text_does_not_tell_is_unknown(code: str) -> None:

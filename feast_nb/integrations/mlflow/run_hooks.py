@@ -222,8 +222,8 @@ def _wants_skops(flavor: Any, kwargs: dict[str, Any]) -> bool:
 def _kept_by_skops(model: Any) -> dict[str, Any]:
     """What MLflow is to be told for a model's file: its types, or to pickle it.
 
-    skops cannot hold what the user's own code is (a lambda, a class of the notebook's); cloudpickle
-    can, and MLflow offers both.
+    skops cannot keep code that has no name to be found by (a lambda, a class inside a function);
+    cloudpickle can, and MLflow offers both.
     """
     import skops.io
 

@@ -54,11 +54,17 @@ class ModelOrigins:
     def run_begun(self, run: RunRef) -> None:
         self._begun[run.id] = run
 
+    def leave_out(self, run: RunRef) -> None:
+        """A run that only predicts made no model, though a cell that did began it."""
+        self._begun.pop(run.id, None)
+
     def learn(self) -> None:
         """After a cell: the models it made belong to its runs."""
         if self._before is None:
             return
         made = self._before.made_in(self._cells.namespace)
+        if not made:
+            return
         runs = tuple(self._begun.values()) or tuple(filter(None, [self._runs.of_call()]))
         for model in made.values():
             known = self.of(model)
