@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 
 def public_uri(uri: str | None) -> str | None:
@@ -59,3 +61,12 @@ _AUTHORITY = re.compile(r"://[^/\s]*@")
 def without_credentials(text: str) -> str:
     """A text without the user and password of any address in it."""
     return _AUTHORITY.sub("://", text)
+
+
+def without_secrets(value: Any) -> Any:
+    """A JSON value whose texts are masked as a cell's text is."""
+    if isinstance(value, str):
+        return without_credentials(masked(value))
+    if isinstance(value, Mapping):
+        return {key: without_secrets(one) for key, one in value.items()}
+    return [without_secrets(one) for one in value] if isinstance(value, list) else value

@@ -64,9 +64,19 @@ def build(
         refs=refs,
         join_keys=tuple(dict.fromkeys(k for r in retrievals for k in r.entity.join_keys)),
         full_feature_names=bool(first and first.full_feature_names),
+        arguments=_arguments(retrievals),
         views=tuple({v.name: v for r in retrievals for v in (*r.behind, *r.views)}.values()),
         cell=cell,
     )
+
+
+def _arguments(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
+    """What all of the historical retrievals were given beside features, entities and dates."""
+    given = [r.arguments for r in retrievals if r.kind == "historical" and r.call is None]
+    first = dict(given[0]) if given else {}
+    return {
+        name: value for name, value in first.items() if all(g.get(name) == value for g in given)
+    }
 
 
 def in_order(contract: Contract, columns: Sequence[str]) -> Contract:

@@ -133,7 +133,12 @@ def reach(retrieval: Retrieval) -> str:
 
 
 def service(retrieval: Retrieval) -> str:
-    """The service, and how it is known; a list that is no service's says so."""
+    """The service, and how it is known; a list that is no service's says so; and what was given."""
+    given = (f"{name}={value}" for name, value in sorted(retrieval.arguments.items()))
+    return ", ".join([_service(retrieval), *filter(None, [retrieval.call]), *given])
+
+
+def _service(retrieval: Retrieval) -> str:
     if retrieval.service:
         return retrieval.service + (
             " (same features)" if retrieval.service_basis == "exact" else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..records.answers import ColumnDifference
+from . import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,23 @@ def compare(
         if name not in old.columns:
             found.append(ColumnDifference(str(name), len(new), ("the column is new",)))
     return FrameComparison(len(one) - len(both), len(other) - len(both), tuple(found))
+
+
+def unlike(old: Any, new: Any, types: Mapping[str, Any]) -> tuple[ColumnDifference, ...]:
+    """Columns of frames or Arrow tables whose values look the same, and are of another type.
+
+    `types` gives the Arrow types that columns are declared to have, as in a fingerprint.
+    """
+    now = {c.name: c for c in fingerprint.of_columns(new, types)}
+    found = []
+    for was in fingerprint.of_columns(old, types):
+        one = now.get(was.name)
+        if one is not None and one.kind != was.kind:
+            said = f"the same values, {was.kind} is {one.kind}"
+            found.append(ColumnDifference(was.name, 0, (said,)))
+        elif one is not None and one.values != was.values:
+            found.append(ColumnDifference(was.name, 0, ("values that only look the same",)))
+    return tuple(found)
 
 
 def _without_pairs(

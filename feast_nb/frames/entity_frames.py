@@ -82,7 +82,12 @@ def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = Non
 
 
 def describe_rows(rows: Any, keys: Sequence[str]) -> EntityFrame:
-    """The record of an online call's entity rows: a list of dictionaries, or columns."""
+    """The record of an online call's entity rows: a list of dictionaries, or columns.
+
+    None of a search by nearness, which finds its rows itself.
+    """
+    if rows is None:
+        return EntityFrame("search", join_keys=tuple(keys))
     if isinstance(rows, list):
         columns = tuple(dict.fromkeys(str(k) for row in rows for k in row))
         return EntityFrame("rows", len(rows), columns, tuple(keys))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import hashing
 from .arrow_values import MISSING
@@ -41,6 +41,14 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         return f"{self.rows}-{self.schema}"
+
+
+class ColumnDigest(NamedTuple):
+    """A column's name, the kind of its type, and a hash of its values."""
+
+    name: str
+    kind: str
+    values: str
 
 
 class Sums:
@@ -101,6 +109,16 @@ def of(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any] | None = None) -
     sums = Sums()
     sums.add(columns, len(frame))
     return sums.fingerprint((c.name, c.kind) for c in columns)
+
+
+def of_columns(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any]) -> list[ColumnDigest]:
+    """Each column by itself: its kind, and a hash of its values whatever their order."""
+    found = []
+    for column in columns_of(frame, types):
+        sums = Sums()
+        sums.add([column], len(frame))
+        found.append(ColumnDigest(column.name, column.kind, sums.fingerprint(()).rows))
+    return found
 
 
 def columns_of(frame: Any, types: Mapping[str, Any]) -> list[HashedColumn]:

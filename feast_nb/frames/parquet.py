@@ -47,6 +47,13 @@ def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
     return True, None, changes(frame, path)
 
 
+def read_table(path: Path) -> Any:
+    """A Parquet file as an Arrow table, of the types it was written with."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path)
+
+
 def changes(frame: Any, path: Path) -> tuple[str, ...]:
     """What a Parquet file does not give back as the frame had it, in words."""
     import pandas as pd
@@ -62,9 +69,28 @@ def changes(frame: Any, path: Path) -> tuple[str, ...]:
     for place, (old, new) in enumerate(zip(frame.dtypes, back.dtypes, strict=False)):
         if old != new:
             found.append(f"{frame.columns[place]}: {old} is {new}")
+        elif old.kind == "O" and (lost := _lost(frame.iloc[:, place], back.iloc[:, place])):
+            found.append(f"{frame.columns[place]}: {lost}")
     if not found and fingerprint.of(back).rows != fingerprint.of(frame).rows:
         found.append("values")
     return tuple(found)
+
+
+def _lost(was: Any, back: Any) -> str | None:
+    """What a column of Python objects is not any more when it comes back from a file."""
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(was, skipna=True) in ("string", "empty", "boolean", "date"):
+        return None
+    for one, other in zip(was, back, strict=False):
+        one, other = (v.tolist() if hasattr(v, "tolist") else v for v in (one, other))
+        if one is None or other is None or one is other:
+            continue
+        if type(one) is not type(other):
+            return f"{type(one).__name__} is {type(other).__name__}"
+        if isinstance(one, dict) and one != other:
+            return "each dict comes back with the keys of all"
+    return None
 
 
 def span(frame: Any, column: str) -> Span:

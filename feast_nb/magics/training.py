@@ -206,6 +206,8 @@ class FeastMagics(Magics):
     @argument("--end", metavar="T", help="up to this date")
     @argument("--into", metavar="VAR", default="training_df", help="the training frame's variable")
     @argument("--full-feature-names", action="store_true", help="columns named view__feature")
+    @argument("--filter-by-created-timestamp", action="store_true",
+              help="leave out values that were written after the moment asked for")  # fmt: skip
     @argument("--target", metavar="COL", help="the label's column in the entity frame")
     @argument("--model", metavar="VAR", help="the variable that holds the model to log")
     @register_options
@@ -266,7 +268,8 @@ class FeastMagics(Magics):
     def _training_options(self, options: Namespace) -> dict[str, Any]:
         given = {
             name: getattr(options, name)
-            for name in ("name", "service", "start", "end", "full_feature_names", "target",
+            for name in ("name", "service", "start", "end", "full_feature_names",
+                         "filter_by_created_timestamp", "target",
                          "flavor", "register")
         }  # fmt: skip
         given |= _run_keywords(options)

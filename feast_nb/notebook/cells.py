@@ -69,6 +69,21 @@ class Cells:
         return str(self._shell.transform_cell(plain)) if self._shell is not None else plain
 
     @property
+    def line(self) -> int | None:
+        """The line of `code` that runs now, in this thread; None between cells and elsewhere."""
+        if self._shell is None:
+            return None
+        cells = getattr(self._shell.compile, "_filename_map", {})
+        frame = sys._getframe()
+        while frame is not None:
+            name = frame.f_code.co_filename
+            is_cells = name in cells or name.startswith("<timed")  # as `%%time` compiles it
+            if is_cells and frame.f_globals is self._shell.user_ns:
+                return frame.f_lineno
+            frame = frame.f_back  # type: ignore[assignment]
+        return None
+
+    @property
     def history(self) -> list[str]:
         """The text of every cell that ran in this kernel, in the order in which they ran."""
         if self._shell is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 
 def without_magic(source: str) -> str:
@@ -73,12 +73,22 @@ def names_read(source: str) -> set[str]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return set()
+    return reads_of(tree.body)
+
+
+def reads_of(body: Sequence[ast.stmt]) -> set[str]:
+    """As `names_read`, of statements."""
     read: set[str] = set()
-    _reads(tree.body, set(), read)
+    _reads(body, set(), read)
     return read
 
 
-def _reads(body: list[ast.stmt], bound: set[str], read: set[str]) -> None:
+def loads_of(body: Iterable[ast.stmt]) -> set[str]:
+    """As `names_loaded`, of statements."""
+    return {name for node in body for name in _read(node)}
+
+
+def _reads(body: Sequence[ast.stmt], bound: set[str], read: set[str]) -> None:
     for node in body:
         inner = [getattr(node, n, []) for n in ("body", "orelse", "finalbody")]
         inner += [h.body for h in getattr(node, "handlers", [])]
@@ -114,19 +124,31 @@ def flows(source: str) -> list[tuple[frozenset[str], frozenset[str]]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return []
-    return list(_flows(tree.body))
+    return list(flows_of(tree.body))
 
 
-def _flows(body: list[ast.stmt]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+def flows_of(
+    body: Iterable[ast.stmt],
+    without: Collection[ast.stmt] = (),
+    changeable: Container[str] | None = None,
+) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """As `flows`, of statements; some of them may be left out.
+
+    A method changes what it is called on where that is `changeable`; without, wherever.
+    """
     for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        definition = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        if definition or any(node is one for one in without):
             continue
         for target, value in _assigned(node):
-            yield frozenset(_changed(target)), frozenset(_read(value))
+            names = frozenset(_changed(target))
+            if isinstance(node, ast.Expr) and changeable is not None:
+                names = frozenset(n for n in names if n in changeable)
+            yield names, frozenset(_read(value))
         for name in ("body", "orelse", "finalbody"):
-            yield from _flows(getattr(node, name, []))
+            yield from flows_of(getattr(node, name, []), without, changeable)
         for handler in getattr(node, "handlers", []):
-            yield from _flows(handler.body)
+            yield from flows_of(handler.body, without, changeable)
 
 
 def _assigned(node: ast.stmt) -> Iterator[tuple[ast.AST, ast.AST]]:

@@ -14,7 +14,7 @@ from ..integrations.feast import sources, spark
 from ..integrations.feast.calls import Call, WriteCall
 from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
-from ..masking import public_uri
+from ..masking import public_uri, without_secrets
 from ..patching.interrupts import guarded
 from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
 from ..records.run import RunRef
@@ -138,6 +138,29 @@ class RetrievalListener:
             PendingRetrieval(id, types=types), call.seconds, lambda: online_frame(response, draft)
         )
         mark_online(response, id)
+
+    def dataset_read(self, store: Any, dataset: Any) -> PendingRetrieval | None:
+        """The rows of a saved dataset are read: of its features, as they were when it was saved."""
+        call = Call(
+            store,
+            list(dataset.features),
+            full_feature_names=dataset.full_feature_names,
+            name="get_saved_dataset",
+            arguments={"name": dataset.name},
+        )
+        if not self._wanted(store):
+            return None
+        from ..integrations.feast import definitions
+
+        asked = definitions.resolve_request(store, call.features)
+        entity = EntityFrame("dataset", join_keys=tuple(dataset.join_keys or ()))
+        draft = self._draft(call, asked, "historical", entity)
+        if dataset.feature_service_name:
+            draft = replace(draft, service=dataset.feature_service_name, service_basis="given")
+        where = sources.address_of(dataset.storage)
+        id = self._recording.submitted(replace(draft, kept=where), look=look_up(call, asked))
+        types = definitions.types_of(asked.views, asked.refs, call.full_feature_names)
+        return PendingRetrieval(id, types=types)
 
     def ran(self, token: PendingRetrieval, ran: JobResult) -> None:
         recording = self._recording
@@ -297,6 +320,8 @@ class RetrievalListener:
                 [*asked.views.values(), *asked.behind.values()], store.repo_path
             ),
             full_feature_names=call.full_feature_names,
+            call=call.name,
+            arguments=without_secrets(call.arguments),
             registry=asked.registry,
             beside=definitions.unasked(asked, call.full_feature_names),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from ..frames import matching
 from ..records.contract import Contract
 from ..records.retrieval import EntityFrame, LinkedBy, Result, Retrieval, Write
 
-_FRAMES = ("dataframe", "spark")
+_FRAMES = ("dataframe", "spark", "dataset")  # Feast writes no tags for a dataset
 
 
 class RetrievalTable:
@@ -116,8 +117,9 @@ class RetrievalTable:
     def same_call(self, new: Retrieval) -> Retrieval | None:
         """An online call of this run and cell that asked for the same features of as many keys."""
         cell = new.cell.number if new.cell else None
+        asked = json.dumps([new.call, new.arguments], sort_keys=True)
         key = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
-               new.entity)  # fmt: skip
+               new.entity, asked)  # fmt: skip
         with self.lock:
             old = self.retrievals.get(self._same.get(key, ""))
             if old is not None and old.state == "ran":

@@ -85,7 +85,8 @@ class RunListener:
             opened = RunStart(notebook, started.name, source=notebook if launcher else None)
             self._recording.put(run, opened)
             self._origins.opened(run)
-        self.link_reads(run)
+        if self._runs.records(run):
+            self._recording.link_all(run, self._links.run_begun(run.id))
         self._begun(run)
 
     def run_ends(self, run_id: str, status: str) -> None:
@@ -104,9 +105,9 @@ class RunListener:
         self._flush(run_id, final=True)
 
     def link_reads(self, run: RunRef) -> None:
-        """A run uses everything that the running cell reads."""
+        """A run uses everything that the running cell reads while it is open."""
         if self._runs.records(run):
-            self._recording.link_all(run, self._links.now)
+            self._recording.link_all(run, self._links.of_run(run.id))
 
     def _inherit(self, run: RunRef) -> None:
         """A nested run that retrieved nothing itself worked on what its parent retrieved."""
@@ -162,7 +163,7 @@ class RunListener:
         run, names = seen.run, seen.input_names
         names = names or (tuple(seen.signature) if seen.signature else None)
         names = names or (seen.fit.columns if seen.fit else None)
-        used = dict(origin.links or self._links.now)
+        used = dict(origin.links or self._links.of_run(run.id) or self._links.now)
         found = self._table.sources_of(run.id, names, seen.width, used)
         if not found:
             self._inherit(run)

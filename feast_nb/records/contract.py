@@ -58,6 +58,7 @@ class Contract(Document):
     refs: tuple[str, ...] = ()
     join_keys: tuple[str, ...] = ()
     full_feature_names: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
     views: tuple[ViewDefinition, ...] = ()
     definitions: dict[str, Any] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()

@@ -47,14 +47,14 @@ class Span(Record):
 
 @dataclass(frozen=True)
 class EntityFrame(Record):
-    """The keys and timestamps that were asked for.
+    """The keys and timestamps that were asked for: none of them in a saved dataset, in a search.
 
     `artifact` is where the run keeps a copy; without one, `reason` says why. `changed` says what
     the copy does not give back as it was (an index, say). For SQL and date ranges `rows` and
     `fingerprint` are those of the entity rows that came back.
     """
 
-    kind: Literal["dataframe", "sql", "range", "spark", "rows"]
+    kind: Literal["dataframe", "sql", "range", "spark", "rows", "dataset", "search"]
     rows: int | None = None
     columns: tuple[str, ...] = ()
     join_keys: tuple[str, ...] = ()
@@ -143,8 +143,10 @@ class Cell(Record):
 
 @dataclass(frozen=True)
 class Retrieval(Record):
-    """One call of `get_historical_features` or `get_online_features`, with what came back.
+    """One call of Feast's that reads features, with what came back.
 
+    `call` names it where it is another than `get_historical_features` or `get_online_features`.
+    `arguments` are those that this record has no field for, each where it is not Feast's default.
     `refs` are complete and in the order asked. `service` is set only where it is true: given to
     the call, or exactly equal to what was asked (`service_basis`). `count` is how many identical
     online calls this record stands for. `registry` hashes every definition of the project,
@@ -173,6 +175,8 @@ class Retrieval(Record):
     seconds: Seconds = field(default_factory=lambda: Seconds(0.0))
     sources: tuple[Source, ...] = ()
     full_feature_names: bool = False
+    call: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
     cell: Cell | None = None
     run_id: str | None = None
     linked_by: LinkedBy | None = None

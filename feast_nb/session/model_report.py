@@ -129,6 +129,7 @@ def _trained_on(uri: str, contract: Contract) -> list[Retrieval]:
 def _data(one: list[Retrieval], other: list[Retrieval]) -> Iterator[Difference]:
     """What the training frames and their entity frames have each in their own way."""
     told: list[tuple[str, Any]] = [
+        ("arguments", lambda r: _arguments(r)),
         ("entity rows", lambda r: r.entity.rows),
         ("entity frame", lambda r: (r.entity.fingerprint or "")[:12] or r.entity.query),
         (
@@ -144,6 +145,12 @@ def _data(one: list[Retrieval], other: list[Retrieval]) -> Iterator[Difference]:
         values = [_joined(of(r) for r in side) for side in (one, other)]
         if values[0] != values[1]:
             yield Difference(what, *values)
+
+
+def _arguments(retrieval: Retrieval) -> str | None:
+    """What a call was given beyond features, entities and dates: `name=value, …`."""
+    said = [f"{name}={value}" for name, value in sorted(retrieval.arguments.items())]
+    return ", ".join([*([retrieval.call] if retrieval.call else []), *said]) or None
 
 
 def _joined(values: Iterable[Any]) -> str | None:

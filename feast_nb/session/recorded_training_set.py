@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FeastNbError, FeatureError, ModelError
+from ..integrations.feast import repository
+from ..integrations.feast.calls import REPEATABLE
 from ..integrations.mlflow import contract_store, http, model_lookup, runs, writer
 from ..recorder.delivery import run_document
 from ..records.contract import Contract
@@ -16,6 +19,9 @@ from ..records.retrieval import EntityFrame, Retrieval
 
 if TYPE_CHECKING:
     from .session import Session
+
+
+_SAVED = "get_saved_dataset"
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,8 @@ def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
 def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]:
     """The entity rows, query or date range of then, as arguments of the retrieval."""
     entity = recorded.retrieval.entity
+    if recorded.retrieval.call == _SAVED:
+        return {}
     if entity.kind in ("sql", "range") and entity.artifact and recorded.by_us:
         return {"entity_df": _kept(session, recorded)}  # its rows as they were then
     if entity.kind == "sql" and entity.query:
@@ -127,11 +135,22 @@ def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]
     return {"entity_df": _kept(session, recorded)}
 
 
-def retrieve(session: Session, features: Any, full: bool, asked: dict[str, Any]) -> Any:
-    """Ask Feast for the training set again."""
-    store = session.store
+def retrieve(
+    session: Session, retrieval: Retrieval, features: Any, asked: Mapping[str, Any]
+) -> Any:
+    """Ask Feast for the training set again, with the arguments of then.
+
+    Raises `FeatureError` for one of which this version does not know what it did.
+    """
+    store, arguments = session.store, retrieval.arguments
+    if retrieval.call == _SAVED:
+        return repository.saved_rows(store, str(arguments.get("name")))
+    check_repeatable(store, retrieval)
+    full = retrieval.full_feature_names
     try:
-        job = store.get_historical_features(features=features, full_feature_names=full, **asked)
+        job = store.get_historical_features(
+            features=features, full_feature_names=full, **asked, **arguments
+        )
     except TypeError as problem:
         if "start_date" not in str(problem) and "end_date" not in str(problem):
             raise
@@ -141,6 +160,24 @@ def retrieve(session: Session, features: Any, full: bool, asked: dict[str, Any])
             f"store {kind} takes none."
         ) from problem
     return job.to_df()
+
+
+def check_repeatable(store: Any, retrieval: Retrieval) -> None:
+    """Raise `FeatureError` for a call that cannot be made again as it was."""
+    if retrieval.call is not None:
+        raise FeatureError(f"it cannot be rebuilt: it was a {retrieval.call}, which asks no rows.")
+    known = inspect.signature(store.get_historical_features).parameters
+    for name, value in retrieval.arguments.items():
+        if name not in REPEATABLE:
+            raise FeatureError(
+                f"it cannot be rebuilt: it was retrieved with {name}={value}, and this version of "
+                "feast_nb does not know what that does."
+            )
+        if name not in known:
+            raise FeatureError(
+                f"it cannot be rebuilt here: it was retrieved with {name}={value}, which this "
+                "version of Feast does not have."
+            )
 
 
 def _kept(session: Session, recorded: RecordedRetrieval) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import drift
 from ..errors import FeatureError
-from ..frames import comparison, fingerprint
+from ..frames import comparison, fingerprint, parquet
 from ..integrations.feast import definition_hashes, definitions, dropped_rows, repository, sources
 from ..integrations.mlflow import writer
 from ..records.answers import Reproduction
@@ -38,7 +38,7 @@ def reproduce(
     asked = asked_again(session, recorded)
     features = _features(session, retrieval)
     with session.recorder.runs.apart():  # an open run does not train on it: a later cell may
-        frame = retrieve(session, features, retrieval.full_feature_names, asked)
+        frame = retrieve(session, retrieval, features, asked)
     views = definitions.views_of(session.store, features, retrieval.refs)
     found = Reproduction(
         run_id=recorded.run_id,
@@ -162,15 +162,16 @@ def _verified(
     if now.digest == then.fingerprint:
         same = then.row_order is None or now.row_order == then.row_order
         return replace(found, verdict="identical" if same else "reordered")
-    return _differences(session, recorded, replace(found, verdict="different"))
+    return _differences(session, recorded, types, replace(found, verdict="different"))
 
 
 def _differences(
-    session: Session, recorded: RecordedRetrieval, found: Reproduction
+    session: Session,
+    recorded: RecordedRetrieval,
+    types: Mapping[str, Any],
+    found: Reproduction,
 ) -> Reproduction:
     """Where two frames differ, from the copy that the run kept; else only that they do."""
-    import pandas as pd
-
     retrieval = recorded.retrieval
     artifact = retrieval.result.artifact if retrieval.result else None
     if artifact is None:
@@ -179,11 +180,19 @@ def _differences(
         return replace(found, missing=missing, notes=(*found.notes, why))
     where = artifact if artifact.startswith("runs:/") else f"runs:/{recorded.run_id}/{artifact}"
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        old = pd.read_parquet(writer.download(session.runs.uri, where, Path(place)))
+        kept = parquet.read_table(writer.download(session.runs.uri, where, Path(place)))
+    old = kept.to_pandas()
     stamp = retrieval.entity.timestamp
     shown = [*retrieval.entity.join_keys, *([stamp.column] if stamp else [])]
     compared = comparison.compare(old, found.frame, _keys(retrieval, stamp), shown)
-    return replace(found, missing=compared.missing, new=compared.new, columns=compared.columns)
+    found = replace(found, missing=compared.missing, new=compared.new, columns=compared.columns)
+    if compared.missing or compared.new or compared.columns:
+        return found
+    unlike = comparison.unlike(kept, found.frame, types)
+    if unlike:
+        return replace(found, columns=unlike)
+    why = "the run's copy does not keep all of what came back: where it differs is not known."
+    return replace(found, notes=(*found.notes, why))
 
 
 def _keys(retrieval: Retrieval, stamp: Span | None) -> Sequence[str]:

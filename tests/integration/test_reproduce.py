@@ -600,3 +600,20 @@ def test_the_frame_of_another_run_reproduces_from_there(promoted, team) -> None:
 
     assert found.run_id == second.run.id
     assert found.columns == (ColumnDifference("trips", 1, (f"{DRIVER_3}: {old} → {new}",)),)
+
+
+def test_a_verdict_has_a_reason_where_an_archive_gives_other_types_back(
+    notebook, repo, drivers
+) -> None:
+    notebook.space["kept"] = drivers.assign(meta=[{"a": i} if i % 2 else {} for i in drivers.index])
+    notebook.run(f"store = %feast_store {repo}")
+    notebook.run(
+        "%%feast_run odd\ndf = store.get_historical_features(kept, ['hourly:trips']).to_df()"
+    )
+    notebook.run("again = %feast_reproduce odd --verify")
+
+    again = notebook.space["again"]
+    assert again.verdict == "different"
+    (column,) = again.columns
+    assert column.name == "meta"
+    assert column.examples == ("the same values, struct<a: int64> is struct<a: double>",)

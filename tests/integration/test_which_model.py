@@ -186,3 +186,37 @@ def test_a_scoring_in_the_same_cell_did_not_make_the_model(book, client) -> None
     logged = book.run("%feast_log other")
 
     assert logged.run_id == first.run.id
+
+
+def test_each_run_of_a_loop_is_linked_to_its_own_retrieval(book, client) -> None:
+    book.run(
+        "from sklearn.linear_model import LinearRegression\nimport mlflow\n"
+        "for i, refs in enumerate((['hourly:trips', 'hourly:acc_rate'], "
+        "['hourly:conv_rate', 'hourly:trips'])):\n"
+        "    cols = [r.split(':')[1] for r in refs]\n"
+        "    with store.mlflow.start_run(run_name=f'loop{i}'):\n"
+        "        df = store.get_historical_features(drivers, refs).to_df()\n"
+        "        model = LinearRegression().fit(df[cols].to_numpy(), df['y'])\n"
+        "        mlflow.sklearn.log_model(model, name='model', registered_model_name=f'm{i}')"
+    )
+
+    for i, refs in enumerate(("hourly:trips,hourly:acc_rate", "hourly:conv_rate,hourly:trips")):
+        run = client.get_run(client.get_model_version(f"m{i}", "1").run_id)
+        assert run.data.tags["feast.feature_refs"] == refs
+        assert run.data.tags["feast.feature_count"] == "2"
+
+
+def test_of_two_runs_in_a_cell_each_has_its_own_frame(book, client) -> None:
+    book.run(
+        "one = store.get_historical_features(drivers, ['hourly:trips']).to_df()\n"
+        "two = store.get_historical_features(drivers, ['hourly:acc_rate']).to_df()"
+    )
+    book.run(
+        "import mlflow\n"
+        "with store.mlflow.start_run(run_name='a') as a:\n    mlflow.log_metric('n', len(one))\n"
+        "with store.mlflow.start_run(run_name='b') as b:\n    mlflow.log_metric('n', len(two))"
+    )
+
+    for name, refs in (("a", "hourly:trips"), ("b", "hourly:acc_rate")):
+        run = client.get_run(book.space[name].info.run_id)
+        assert run.data.tags["feast.feature_refs"] == refs

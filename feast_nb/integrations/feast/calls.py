@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -17,11 +20,23 @@ quiet: ContextVar[bool] = ContextVar("feast_nb_quiet", default=False)
 
 WRITES = ("push", "push_async", "write_to_online_store", "write_to_online_store_async",
            "write_to_offline_store")  # fmt: skip
+DOCUMENTS = ("retrieve_online_documents", "retrieve_online_documents_v2")
+
+# What a `Call` has a field of its own for, by Feast's names; all else goes to its `arguments`.
+_FIELDS = {"self", "features", "entity_df", "entity_rows", "start_date", "end_date",
+           "full_feature_names"}  # fmt: skip
+# The arguments that a call made again may be given: what they mean is known.
+REPEATABLE = ("filter_by_created_timestamp",)
+_LONGEST = 200  # characters of a text that is kept as it is
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of Feast's that reads features, as it was made; `owner` is what `entering` gave."""
+    """One call of Feast's that reads features, as it was made; `owner` is what `entering` gave.
+
+    `name` is the method's where it is another than the kind's own; `arguments` holds, as JSON
+    takes it, each argument that has no field here and was given another value than its default.
+    """
 
     store: Any
     features: Any
@@ -31,6 +46,8 @@ class Call:
     full_feature_names: bool = False
     seconds: float = 0.0
     owner: Any = None
+    name: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,16 +63,78 @@ class WriteCall:
     error: BaseException | None = None
 
 
-def online_call(asked: dict[str, Any], seconds: float, owner: Any = None) -> Call:
-    """A call of an online retrieval."""
+def historical_call(asked: inspect.BoundArguments, seconds: float) -> Call:
+    """A call of a historical retrieval."""
+    given = asked.arguments
     return Call(
-        store=asked["self"],
-        features=asked["features"],
-        entity=asked["entity_rows"],
-        full_feature_names=asked.get("full_feature_names", False),
+        store=given["self"],
+        features=given.get("features", []),
+        entity=given.get("entity_df"),
+        start=given.get("start_date"),
+        end=given.get("end_date"),
+        full_feature_names=given.get("full_feature_names", False),
+        seconds=seconds,
+        arguments=other_arguments(asked, _FIELDS),
+    )
+
+
+def online_call(asked: inspect.BoundArguments, seconds: float, owner: Any = None) -> Call:
+    """A call of an online retrieval."""
+    given = asked.arguments
+    return Call(
+        store=given["self"],
+        features=given["features"],
+        entity=given["entity_rows"],
+        full_feature_names=given.get("full_feature_names", False),
         seconds=seconds,
         owner=owner,
+        arguments=other_arguments(asked, _FIELDS),
     )
+
+
+def document_call(name: str, asked: inspect.BoundArguments, seconds: float) -> Call:
+    """A search for the features nearest to a query: no entities are asked for."""
+    given = asked.arguments
+    return Call(
+        store=given["self"],
+        features=given["features"],
+        seconds=seconds,
+        name=name,
+        arguments=other_arguments(asked, {"self", "features"}),
+    )
+
+
+def other_arguments(asked: inspect.BoundArguments, known: Collection[str]) -> dict[str, Any]:
+    """What a call was given beyond `known`, by the signature at hand, whatever its version has."""
+    found: dict[str, Any] = {}
+    for name, value in asked.arguments.items():
+        parameter = asked.signature.parameters[name]
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            found |= {key: plain(one) for key, one in value.items() if key not in known}
+        elif name not in known and value is not parameter.default:
+            plainly = plain(value)
+            if plainly != plain(parameter.default):
+                found[name] = plainly
+    return found
+
+
+def plain(value: Any) -> Any:
+    """An argument as JSON takes it; what is long or of no plain kind by its kind and a digest."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str) and len(value) <= _LONGEST:
+        return value
+    if isinstance(value, (datetime.date, datetime.timedelta)):
+        return str(value)
+    if isinstance(value, (list, tuple)) and len(value) <= 8:
+        return [plain(one) for one in value]
+    if isinstance(value, Mapping) and len(value) <= 8:
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (str, bytes, list, tuple)):
+        raw = value if isinstance(value, bytes) else repr(value).encode()
+        digest = hashlib.blake2b(raw, digest_size=8).hexdigest()
+        return f"{type(value).__name__} of {len(value):,}, {digest}"
+    return f"{type(value).__name__}: {value}"[:_LONGEST]
 
 
 def write_call(

@@ -16,6 +16,9 @@ from typing import Any, Literal
 from ...masking import public_uri
 from ...records.retrieval import ViewDefinition
 
+# Feast's own entity of views without one; its objects have it or not, as they were asked before.
+_DUMMY = "__dummy"
+
 
 def view_records(
     views: Mapping[str, Any], keys: Mapping[str, str] | None = None
@@ -60,10 +63,11 @@ def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str
             for f in spec.features
         ),
         "entities": [
-            sorted(spec.entities),
+            sorted(e for e in spec.entities if e != _DUMMY),
             sorted(
                 (name, c.value_type)
                 for name, c in keyed(spec.entities, spec.entity_columns, keys or {})
+                if not c.name.startswith(_DUMMY)
             ),
         ],
         "ttl": spec.ttl.ToSeconds() if "ttl" in present else None,

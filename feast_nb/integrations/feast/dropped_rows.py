@@ -61,28 +61,46 @@ def _rows(frame: Any, by: Sequence[str], timestamp: str) -> Any:
 def _kinds_of_gone(
     gone: Any, by: Sequence[str], timestamp: str, views: Iterable[Any]
 ) -> list[DroppedRows]:
-    """Sort rows that are gone by what their sources hold for them."""
+    """Sort rows that are gone by what their sources hold for them, as far as these can be read."""
     rows = gone.rename(_ASKED).reset_index()
+    kinds: dict[str, int] = {}
+    for name in (timestamp, *(n for n in by if n != timestamp)):
+        null = rows[name].isna()
+        if null.any():
+            kinds[f"{name} is null"] = int(rows.loc[null, _ASKED].sum())
+        rows = rows[~null]
     batch = [v for v in views if getattr(v, "batch_source", None) is not None]
     if len(rows) > _MOST:
-        return [DroppedRows(int(gone.sum()), "no value within the TTL at that time")]
-    future, stale = "only values later than asked for", "older than the TTL"
-    kinds: dict[str, int] = {}
-    for view in batch:
-        if rows.empty:
-            break
-        source = _source_rows(view, rows)
-        if source is None:
-            continue
-        why = rows.apply(_why, axis=1, args=(source, view, timestamp))
-        for kind, why_name in ((future, "future"), (stale, "stale")):
-            found = int(rows.loc[why == why_name, _ASKED].sum())
-            if found:
-                kinds[kind] = kinds.get(kind, 0) + found
-        rows = rows[~why.isin(["future", "stale"])]
-    if len(rows):
-        kinds["no value within the TTL at that time"] = int(rows[_ASKED].sum())
+        kinds["too many to look each of them up"] = int(rows[_ASKED].sum())
+        rows = rows[:0]
+    found: list[Any] = [_why_gone(rows, view, timestamp) for view in batch if len(rows)]
+    for place, number in enumerate(rows[_ASKED]):
+        why = _said(None if reasons is None else reasons.iloc[place] for reasons in found)
+        kinds[why] = kinds.get(why, 0) + int(number)
     return [DroppedRows(number, why) for why, number in kinds.items()]
+
+
+_FUTURE, _STALE, _NOTHING = "future", "stale", "nothing"
+
+
+def _said(reasons: Iterable[str | None]) -> str:
+    """Why a row is gone, of what each view's source says; of one that says nothing, nothing."""
+    told = list(reasons)
+    if _FUTURE in told:
+        return "only values later than asked for"
+    if _STALE in told:
+        return "older than the TTL"
+    if told and set(told) == {_NOTHING}:
+        return "no value within the TTL at that time"
+    return "why is not known"
+
+
+def _why_gone(rows: Any, view: Any, timestamp: str) -> Any:
+    """For each row why a view gave it nothing; None where the source cannot be read."""
+    source = _source_rows(view, rows)
+    if source is None:
+        return None
+    return rows.apply(_why, axis=1, args=(source, view, timestamp))
 
 
 def _source_rows(view: Any, rows: Any) -> Any:
@@ -119,11 +137,11 @@ def _why(row: Any, source: Any, view: Any, timestamp: str) -> str | None:
     for key in keys:
         mine = mine[mine[key] == row[key]]
     if mine.empty:
-        return None
+        return _NOTHING
     moments = pd.to_datetime(mine[_AT], utc=True)
     before = moments[moments <= row[timestamp]]
     if before.empty:
-        return "future"
+        return _FUTURE
     if view.ttl and view.ttl.total_seconds() and before.max() < row[timestamp] - view.ttl:
-        return "stale"
+        return _STALE
     return None

@@ -50,6 +50,28 @@ class JobListener(Protocol):
     def failed(self, token: Any, seconds: float, error: BaseException) -> None: ...
 
 
+class LateJob:
+    """A job of which nothing is to be told until it runs: its token is asked for then."""
+
+    def __init__(self, begin: Callable[[], Any], listener: JobListener) -> None:
+        self._begin = begin
+        self._listener = listener
+        self._token: Any = None
+
+    def at_work(self) -> AbstractContextManager[None]:
+        return self._listener.at_work()
+
+    def ran(self, _: Any, ran: JobResult) -> None:
+        self._token = self._token or self._begin()
+        if self._token is not None:
+            self._listener.ran(self._token, ran)
+
+    def failed(self, _: Any, seconds: float, error: BaseException) -> None:
+        self._token = self._token or self._begin()
+        if self._token is not None:
+            self._listener.failed(self._token, seconds, error)
+
+
 def token_of(job: Any) -> Any:
     """What a job was followed with, or None."""
     return getattr(job, _TOKEN, None)

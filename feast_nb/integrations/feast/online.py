@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import FeatureError, nearest
 from ...records.contract import Contract
+from .calls import REPEATABLE
 
 # Feast's `FieldStatus`; a store that says PRESENT for an entity it does not know (Redis) gives it
 # a null of 1970.
@@ -155,6 +156,17 @@ def _look(
     fed.absent = rows - known
 
 
+def _as_trained(wanted: FeatureRequest) -> Any:
+    """The features in the order in which the training asked for them.
+
+    The dask store gives other rows for another order, where a view has no entity.
+    """
+    if not isinstance(wanted.features, list):
+        return wanted.features
+    place = {ref: n for n, ref in enumerate(wanted.contract.refs)}
+    return sorted(wanted.features, key=lambda ref: place.get(ref, len(place)))
+
+
 _ROW, _AT = "feast_nb_row", "event_timestamp"
 
 
@@ -181,8 +193,12 @@ def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> 
     asked = given[list(wanted.keys)].reset_index(drop=True)
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
+    arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
     frame = store.get_historical_features(
-        entity_df=asked, features=wanted.features, full_feature_names=contract.full_feature_names
+        entity_df=asked,
+        features=_as_trained(wanted),
+        full_feature_names=contract.full_feature_names,
+        **arguments,
     ).to_df()
     came = frame.drop_duplicates(_ROW).set_index(_ROW).reindex(range(len(asked)))
     columns = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,17 @@ def check_refs(store: Any, refs: Sequence[str]) -> None:
         if feature not in known[view]:
             hint = nearest(feature, known[view])
             raise FeatureError(f"view {view} has no feature {feature}; {hint}")
+
+
+def saved_rows(store: Any, name: str) -> Any:
+    """The rows of a saved dataset as they are now; raises `FeatureError` where it is gone."""
+    from feast.errors import SavedDatasetNotFound
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that saved datasets are experimental
+            return store.get_saved_dataset(name).to_df()
+    except SavedDatasetNotFound:
+        raise FeatureError(
+            f"it cannot be rebuilt: the saved dataset {name} is not registered any more."
+        ) from None

@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from ...patching.interrupts import guarded, uninterrupted
 from ...patching.patches import INHERITED, Patches
-from .calls import WRITES, Call, WriteCall, names_of, online_call, quiet, timed, write_call
+from .calls import (
+    DOCUMENTS,
+    WRITES,
+    Call,
+    WriteCall,
+    document_call,
+    historical_call,
+    names_of,
+    online_call,
+    quiet,
+    timed,
+    write_call,
+)
 from .store import mend_paths
 
 if TYPE_CHECKING:
@@ -38,6 +50,8 @@ if TYPE_CHECKING:
         def wrote(self, call: WriteCall) -> None: ...
 
         def saved(self, token: Any, name: str, storage: Any) -> None: ...
+
+        def dataset_read(self, store: Any, dataset: Any) -> Any: ...
 
 
 # A push writes to the online store: the outermost call is the one that was made.
@@ -72,9 +86,11 @@ class RetrievalHooks:
         replace(store, "get_online_features", self._online)
         replace(store, "get_online_features_async", self._online_async)
         replace(store, "create_saved_dataset", self._saved_dataset)
-        for name in WRITES:
-            if hasattr(store, name):
-                replace(store, name, self._write)
+        replace(store, "get_saved_dataset", self._read_dataset)
+        for names, wrap in ((WRITES, self._write), (DOCUMENTS, self._documents)):
+            for name in names:
+                if hasattr(store, name):
+                    replace(store, name, wrap)
         replace(store, "mlflow", self._quiet_property)
         replace(store, "__init__", self._opened)
 
@@ -149,18 +165,8 @@ class RetrievalHooks:
                 return original(store, *args, **kwargs)
             job, seconds = timed(original, store, *args, **kwargs)
             with uninterrupted("recording a historical retrieval"):
-                asked = signature.bind(store, *args, **kwargs).arguments
-                token = self._listener.historical(
-                    Call(
-                        store=store,
-                        features=asked.get("features", []),
-                        entity=asked.get("entity_df"),
-                        start=asked.get("start_date"),
-                        end=asked.get("end_date"),
-                        full_feature_names=asked.get("full_feature_names", False),
-                        seconds=seconds,
-                    )
-                )
+                asked = signature.bind(store, *args, **kwargs)
+                token = self._listener.historical(historical_call(asked, seconds))
                 if token is not None:
                     from . import jobs
 
@@ -178,7 +184,7 @@ class RetrievalHooks:
                 return original(store, *args, **kwargs)
             response, seconds = timed(original, store, *args, **kwargs)
             with uninterrupted("recording an online retrieval"):
-                asked = signature.bind(store, *args, **kwargs).arguments
+                asked = signature.bind(store, *args, **kwargs)
                 self._listener.online(online_call(asked, seconds), response)
             return response
 
@@ -202,12 +208,47 @@ class RetrievalHooks:
             finally:
                 quiet.reset(token)
             with uninterrupted("recording an online retrieval"):
-                asked = signature.bind(store, *args, **kwargs).arguments
+                asked = signature.bind(store, *args, **kwargs)
                 call = online_call(asked, time.perf_counter() - started, owner)
                 self._listener.online(call, response)
             return response
 
         return get_online_features_async
+
+    def _documents(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A search by nearness: its answer is an online one, of rows that nobody named."""
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def search(store: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._patches.active:
+                return original(store, *args, **kwargs)
+            response, seconds = timed(original, store, *args, **kwargs)
+            with uninterrupted("recording a search of documents"):
+                asked = signature.bind(store, *args, **kwargs)
+                call = document_call(original.__name__, asked, seconds)
+                self._listener.online(call, response)
+            return response
+
+        return search
+
+    def _read_dataset(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A saved dataset as a training set: it counts when its rows are read, not looked up."""
+
+        @functools.wraps(original)
+        def get_saved_dataset(store: Any, *args: Any, **kwargs: Any) -> Any:
+            dataset = original(store, *args, **kwargs)
+            if self._patches.active:
+                with uninterrupted("following a saved dataset"):
+                    from . import jobs
+
+                    reading = jobs.LateJob(
+                        lambda: self._listener.dataset_read(store, dataset), self._listener
+                    )
+                    jobs.follow(dataset._retrieval_job, None, reading)
+            return dataset
+
+        return get_saved_dataset
 
     def _saved_dataset(self, original: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(original)
@@ -223,6 +264,8 @@ class RetrievalHooks:
                     token = jobs.token_of(asked["from_"])
                     if token is not None:
                         self._listener.saved(token, asked["name"], asked["storage"])
+                        # Read back, it is the same retrieval's result.
+                        jobs.follow(dataset._retrieval_job, token, self._listener)
             return dataset
 
         return create_saved_dataset

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ... import frames
 from ...frames import matching
 from ...notebook import dataflow
+from ...notebook.run_region import RunRegion
 from ...records.retrieval import LinkedBy
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class FrameLinks:
         self._table = table
         self._kin = matching.FrameLineage()
         self._stale: dict[str, int] = {}
+        self._begun: dict[str, int | None] = {}
 
     def of(self, value: Any) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it."""
@@ -58,6 +60,7 @@ class FrameLinks:
     def begin(self) -> None:
         """A cell starts: what it binds before it reads it holds another cell's value until then."""
         cells = self._cells
+        self._begun = {}
         own = dataflow.names_loaded(cells.code) - dataflow.names_read(cells.code)
         into = _INTO.match(cells.source)
         if into is not None and _RETRIEVES.search(into[1]):
@@ -65,19 +68,37 @@ class FrameLinks:
             own.add(named[1] if named else "training_df")
         self._stale = {n: id(cells.namespace[n]) for n in own if n in cells.namespace}
 
+    def run_begun(self, run_id: str) -> dict[str, LinkedBy]:
+        """A run begins: what the code that follows reads of what is there already."""
+        line = self._begun[run_id] = self._cells.line
+        if line is None or not self._table.retrievals:
+            return self.now
+        return self._now_of(self._region(line).names_read)
+
+    def of_run(self, run_id: str) -> dict[str, LinkedBy]:
+        """What the cell's code read while a run was open, as the variables are now."""
+        start = self._begun.get(run_id)
+        if start is None:  # it was open before the cell, or is of another thread
+            return self.now
+        return self._now_of(self._region(start, self._cells.line).names_loaded)
+
+    def _region(self, start: int, end: int | None = None) -> RunRegion:
+        cells = self._cells
+        data = {n for n, v in list(cells.namespace.items()) if hasattr(v, "shape")
+                or type(v) in (list, dict)}  # fmt: skip
+        return RunRegion(cells.code, start, end, data)
+
     @property
     def now(self) -> dict[str, LinkedBy]:
         """What the running cell reads, as its variables are now; nothing outside a notebook."""
-        cells = self._cells
-        if not cells.namespace or not self._table.retrievals:
+        return self._now_of(dataflow.names_loaded(self._cells.code))
+
+    def _now_of(self, names: set[str]) -> dict[str, LinkedBy]:
+        space = self._cells.namespace
+        if not space or not self._table.retrievals:
             return {}
-        space = cells.namespace
-        names = {
-            name
-            for name in dataflow.names_loaded(cells.code)
-            if name in space and self._stale.get(name) != id(space[name])
-        }
-        return self.of_names(names, space)
+        fresh = {n for n in names if n in space and self._stale.get(n) != id(space[n])}
+        return self.of_names(fresh, space)
 
     def learn(self) -> None:
         """After a cell: what it made from frames of retrievals came from these too."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..records.contract import ModelVersion
-from ..records.retrieval import Retrieval
-from ..records.run import FeatureUse
+from ...records.contract import ModelVersion
+from ...records.retrieval import Retrieval
+from ...records.run import FeatureUse
 
 
 def features_used(

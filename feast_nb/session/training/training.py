@@ -6,73 +6,29 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from ..errors import FeastNbError, ModelError, TrackingError, UsageError
-from ..frames import entity_frames
-from ..integrations.feast import definitions, repository
-from ..notebook import dataflow
-from ..recorder.open_runs import RunOptions
-from ..records.contract import ModelVersion
-from ..records.retrieval import LinkedBy, Retrieval
-from ..records.run import TrainingSummary
-from . import made_models, models, training_summary
-from .made_models import MadeModel
-from .runs import OpenRun
+from ...errors import FeastNbError, ModelError, TrackingError
+from ...frames import entity_frames
+from ...integrations.feast import definitions, repository
+from ...notebook import dataflow
+from ...recorder.open_runs import RunOptions
+from ...records.contract import ModelVersion
+from ...records.retrieval import LinkedBy, Retrieval
+from ...records.run import TrainingSummary
+from .. import made_models, models
+from ..made_models import MadeModel
+from ..runs import OpenRun
+from . import summary
+from .options import TrainingOptions
 
 if TYPE_CHECKING:
-    from ..integrations.model_libraries.variables import ModelVariables
-    from ..recorder.origins.logged_models import LoggedModel
-    from .session import Session
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What a training was asked to do; every field has the name of its option."""
-
-    name: str | None = None
-    service: str | None = None
-    features: tuple[str, ...] = ()
-    entity_df: Any = None
-    entity_name: str = "entity_df"
-    start: str | None = None
-    end: str | None = None
-    full_feature_names: bool = False
-    target: str | None = None
-    flavor: str | None = None
-    register: str | None = None
-    aliases: tuple[str, ...] = ()
-    experiment: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    description: str | None = None
-    archive: bool = True
-    archive_rows: bool = False
-    sources: tuple[Any, ...] = ()
-
-    @property
-    def retrieves(self) -> bool:
-        return bool(self.service or self.features)
-
-    def check(self) -> None:
-        """Raise `UsageError` for options that contradict each other."""
-        if self.service and self.features:
-            raise UsageError("--service and --features exclude each other; give one.")
-        if self.aliases and not self.register:
-            raise UsageError("--alias needs --register NAME: an alias points at a version.")
-        ranged = bool(self.start or self.end)
-        if self.retrieves and self.entity_df is None and not ranged:
-            raise UsageError("--service and --features need --entity-df VAR, or --start and --end.")
-        if not self.retrieves and (self.entity_df is not None or ranged):
-            raise UsageError("--entity-df needs --service NAME or --features REF….")
-        if self.register is not None:
-            models.check_name(self.register)
-        for alias in self.aliases:
-            models.check_alias(alias)
-        if self.entity_df is not None and ranged:
-            raise UsageError("--entity-df and --start/--end exclude each other; give one.")
+    from ...integrations.model_libraries.variables import ModelVariables
+    from ...recorder.origins.logged_models import LoggedModel
+    from ..session import Session
 
 
 class Training:
@@ -250,7 +206,9 @@ class Training:
                 features=features,
                 full_feature_names=options.full_feature_names,
                 **self._date_range,
-            )
+                **({"filter_by_created_timestamp": True} if options.filter_by_created_timestamp
+                   else {}),
+            )  # fmt: skip
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
 
@@ -332,11 +290,11 @@ class Training:
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         failed = problem is not None or self.deferred is not None
-        said = [] if failed else training_summary.warnings(retrievals, self.made)
+        said = [] if failed else summary.warnings(retrievals, self.made)
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),
             writes=record.writes,
-            features=training_summary.features_used(retrievals, self.made),
+            features=summary.features_used(retrievals, self.made),
             retrievals=tuple(retrievals),
             models=tuple(self.made),
             metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},

@@ -1,0 +1,233 @@
+"""Every call of Feast's that reads features, with every argument it was given, and made again."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ..conftest import NOW, make_repository, read_json
+
+# What is decided of each public name of `FeatureStore`: recorded by a hook of ours, made of calls
+# that are, or why not.
+RECORDED = {
+    "get_historical_features", "get_online_features", "get_online_features_async",
+    "get_saved_dataset", "create_saved_dataset", "retrieve_online_documents",
+    "retrieve_online_documents_v2", "push", "push_async", "write_to_online_store",
+    "write_to_online_store_async", "write_to_offline_store", "mlflow",
+}  # fmt: skip
+DECIDED = {
+    "create_dataset_from_retrieval": "made of get_historical_features and create_saved_dataset",
+    "retrieve_dataset_data": "a preview of ten rows, for Feast's own page",
+    "openai_search": "made of retrieve_online_documents_v2",
+    "validate_logged_features": "checks what a feature server logged; nobody trains on it",
+    "write_logged_features": "logs of what was served, not features",
+    "precompute_feature_service": "copies within the online store",
+    "materialize": "Feast's own log of operations has it",
+    "materialize_incremental": "Feast's own log of operations has it",
+    "update_online_store": "arrays in place; Feast's own log has it",
+}
+_DEFINES = ("apply", "plan", "teardown", "delete_", "disable_", "enable_", "set_", "list_",
+            "refresh_", "serve", "close", "initialize", "config", "repo_path", "registry",
+            "provider", "project", "reset_", "openlineage", "embedding_provider",
+            "get_data_source", "get_entity", "get_feature_s", "get_feature_view", "get_label_view",
+            "get_on_demand", "get_permission", "get_project", "get_stream", "get_validation",
+            "compute_", "log_", "save_", "unapply")  # fmt: skip
+
+
+def test_every_public_name_of_the_store_is_decided_about() -> None:
+    from feast import FeatureStore
+
+    public = {n for n in dir(FeatureStore) if not n.startswith("_")}
+    rest = {n for n in public - RECORDED - set(DECIDED) if not n.startswith(_DEFINES)}
+
+    assert not rest, f"does it read or write features? then record it: {sorted(rest)}"
+
+
+@pytest.fixture
+def corrected(tmp_path: Path) -> Path:
+    """A repository whose values were corrected a week after they were written."""
+    from feast import Entity, FeatureView, Field, FileSource, ValueType
+    from feast.types import Float64
+
+    def define(repo: Path) -> list[Any]:
+        moments = pd.to_datetime(["2024-01-01"] * 4, utc=True)
+        written = pd.to_datetime(["2024-01-01", "2024-01-09"] * 2, utc=True)
+        rows = {"driver_id": [1, 1, 2, 2], "event_timestamp": moments, "created": written,
+                "rate": [0.1, 0.9, 0.2, 0.8]}  # fmt: skip
+        pd.DataFrame(rows).to_parquet(repo / "rates.parquet")
+        driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+        source = FileSource(
+            name="rates",
+            path=str(repo / "rates.parquet"),
+            timestamp_field="event_timestamp",
+            created_timestamp_column="created",
+        )
+        schema = [Field(name="rate", dtype=Float64)]
+        view = FeatureView(
+            name="rates", entities=[driver], ttl=timedelta(days=30), schema=schema, source=source
+        )
+        return [driver, view]
+
+    return make_repository(tmp_path / "corrected", define=define)
+
+
+TRIPS = """
+import pandas as pd
+trips = pd.DataFrame({"driver_id": [1, 2], "y": [0.0, 1.0],
+                      "event_timestamp": pd.to_datetime(["2024-01-03"] * 2, utc=True)})
+from sklearn.linear_model import LinearRegression
+"""
+TRAIN = """
+model = LinearRegression().fit(training_df[["rate"]], training_df["y"])
+"""
+
+
+def test_a_training_set_is_rebuilt_with_the_arguments_of_then(notebook, corrected) -> None:
+    notebook.run(f"store = %feast_store {corrected}\n" + TRIPS)
+    notebook.run(
+        "%%feast_train then --features rates:rate --entity-df trips --register then "
+        "--filter-by-created-timestamp" + TRAIN
+    )
+    notebook.run("%%feast_train now --features rates:rate --entity-df trips --register now" + TRAIN)
+    notebook.run("then = %feast_reproduce then/1 --verify\nnow = %feast_reproduce now/1 --verify")
+    notebook.run("asof = %feast_score then/1 --entities trips --as-of event_timestamp")
+    notebook.run("d = %feast_diff then/1 now/1")
+
+    space = notebook.space
+    assert (space["then"].verdict, list(space["then"].frame["rate"])) == ("identical", [0.1, 0.2])
+    assert (space["now"].verdict, list(space["now"].frame["rate"])) == ("identical", [0.9, 0.8])
+    np.testing.assert_allclose(space["asof"]["prediction"], [0.0, 1.0], atol=1e-9)
+    told = {d.what: (d.one, d.other) for d in space["d"].data}
+    assert told["arguments"] == ("filter_by_created_timestamp=True", None)
+
+
+def test_an_argument_that_nobody_here_knows_is_recorded_and_not_guessed(
+    notebook, corrected, monkeypatch
+) -> None:
+    from feast import FeatureStore
+
+    original = FeatureStore.get_historical_features
+
+    def of_a_later_feast(self: Any, entity_df=None, features=[], lag: Any = None) -> Any:  # noqa: B006
+        return original(self, entity_df, features)
+
+    notebook.run("%unload_ext feast_nb")
+    monkeypatch.setattr(FeatureStore, "get_historical_features", of_a_later_feast)
+    notebook.run(f"%load_ext feast_nb\nstore = %feast_store {corrected}\n" + TRIPS)
+    notebook.run(
+        "%%feast_run late\ndf = store.get_historical_features(trips, ['rates:rate'], lag=3).to_df()"
+    )
+
+    said = notebook.fails("%feast_reproduce late")
+
+    assert "it was retrieved with lag=3" in str(said)
+    assert "does not know what that does" in str(said)
+    notebook.run("%unload_ext feast_nb")
+
+
+SAVES = """
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+job = store.get_historical_features(drivers, ["hourly:trips", "hourly:acc_rate"])
+kept = store.create_saved_dataset(job, "kept", SavedDatasetFileStorage({path!r}))
+"""
+
+
+def test_a_saved_dataset_is_a_training_set(notebook, repo, drivers, client, tmp_path) -> None:
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}\n{SAVES.format(path=str(tmp_path / 'k.parquet'))}")
+    notebook.run("found = store.get_saved_dataset('kept')")
+    notebook.run(
+        "%%feast_train v1 --register m\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "rows = found.to_df()\n"
+        "model = LinearRegression().fit(rows[['trips', 'acc_rate']], range(len(rows)))"
+    )
+    notebook.run("again = %feast_reproduce m/1 --verify")
+
+    again = notebook.space["again"]
+    assert again.verdict in ("identical", "reordered")
+    run = client.get_model_version("m", "1").run_id
+    (retrieval,) = read_json(client, run, "feast/retrievals.json")["retrievals"]
+    assert (retrieval["call"], retrieval["arguments"]) == ("get_saved_dataset", {"name": "kept"})
+    assert retrieval["refs"] == ["hourly:trips", "hourly:acc_rate"]
+    assert retrieval["entity"]["kind"] == "dataset"
+
+
+def test_a_dataset_read_back_where_it_was_saved_is_the_same_retrieval(
+    notebook, repo, drivers, client, tmp_path
+) -> None:
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    notebook.run(
+        "%%feast_train v1 --register m\n"
+        "from sklearn.linear_model import LinearRegression"
+        + SAVES.format(path=str(tmp_path / "k.parquet"))
+        + "rows = kept.to_df()\n"
+        "model = LinearRegression().fit(rows[['trips', 'acc_rate']], range(len(rows)))"
+    )
+
+    run = client.get_model_version("m", "1").run_id
+    (retrieval,) = read_json(client, run, "feast/retrievals.json")["retrievals"]
+    assert retrieval["entity"]["rows"] == len(drivers)
+    assert retrieval["kept"].startswith("saved dataset kept in ")
+    contract = notebook.space["_"].models[0].contract
+    assert (contract.linked_by, [i.ref for i in contract.inputs]) == (
+        "attrs", ["hourly:trips", "hourly:acc_rate"]
+    )  # fmt: skip
+
+
+def test_a_search_of_documents_is_recorded(notebook, tmp_path, client) -> None:
+    from feast import Entity, FeatureView, Field, FileSource, ValueType
+    from feast.types import Array, Float32, String
+
+    def define(repo: Path) -> list[Any]:
+        rows = pd.DataFrame(
+            {
+                "doc_id": [1, 2, 3],
+                "event_timestamp": [NOW] * 3,
+                "vector": [[1.0, 0.0], [0.0, 1.0], [0.7, 0.7]],
+                "text": ["red apples", "green pears", "green apples"],
+            }
+        )
+        rows.to_parquet(repo / "docs.parquet")
+        doc = Entity(name="doc", join_keys=["doc_id"], value_type=ValueType.INT64)
+        source = FileSource(
+            name="docs", path=str(repo / "docs.parquet"), timestamp_field="event_timestamp"
+        )
+        vector = Field(name="vector", dtype=Array(Float32), vector_index=True, vector_length=2)
+        schema = [vector, Field(name="text", dtype=String)]
+        return [doc, FeatureView(name="docs", entities=[doc], schema=schema, source=source)]
+
+    folder = make_repository(tmp_path / "docs", define=define)
+    yaml = folder / "feature_store.yaml"
+    online = "text_search_enabled: true"
+    yaml.write_text(yaml.read_text().replace("{type: sqlite,", f"{{type: sqlite, {online},"))
+    notebook.run(f"store = %feast_store {folder}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        notebook.run(
+            "import pandas as pd\nrows = pd.read_parquet(store.repo_path / 'docs.parquet')\n"
+            "store.write_to_online_store('docs', rows)"
+        )
+        notebook.run(
+            "%%feast_run rag\n"
+            "found = store.retrieve_online_documents_v2(\n"
+            "    features=['docs:text'], query_string='apples', top_k=2).to_df()"
+        )
+
+    assert len(notebook.space["found"]) == 2
+    import mlflow
+
+    mine = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run,) = mine.search_runs([mine.get_experiment_by_name("drivers").experiment_id])
+    (retrieval,) = read_json(mine, run.info.run_id, "feast/retrievals.json")["retrievals"]
+    assert (retrieval["kind"], retrieval["call"]) == ("online", "retrieve_online_documents_v2")
+    assert retrieval["arguments"] == {"query_string": "apples", "top_k": 2}
+    assert retrieval["refs"] == ["docs:text"]
+    assert retrieval["result"]["rows"] == 2
