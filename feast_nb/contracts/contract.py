@@ -29,8 +29,9 @@ def build(
 
     The order of its inputs is the model's own (`input_names`), else its signature's (column →
     type, in order), else that of the columns its `fit` was given (and whether as a frame). Where
-    none of these is known, it is that of the frames that came, which the contract calls assumed;
-    a model of another `width` than those has inputs of which nothing is known.
+    none of these is known, a model of as many inputs as columns came (its `width`) is taken to
+    have these, in their order, which the contract calls assumed; of another, or one that does not
+    say how many, nothing is known of its inputs.
     """
     columns: dict[str, str] = {}
     beside: dict[str, str] = {}
@@ -153,6 +154,6 @@ def _ordered(
         return tuple(signature), "signature"
     if fit is not None and width in (None, len(fit[0])):
         return fit[0], "frame" if fit[1] else "array"
-    if columns and width in (None, len(columns)):
+    if columns and width == len(columns):
         return columns, "assumed"
     return (), "unknown"

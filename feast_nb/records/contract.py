@@ -80,8 +80,8 @@ class Contract(Document):
         ]
         if self.order == "assumed":
             said.append(
-                "order assumed: nothing says what it was fitted on, and the frame's order was "
-                "taken; name another with --columns a,b,c."
+                "order assumed: nothing says what it was fitted on, and the frame's order is "
+                "shown; to score it, name its own with --columns a,b,c."
             )
         return (*said, *self.unknown)
 

@@ -84,9 +84,9 @@ def log(
     asked = tuple(c for r in mine for c in r.columns_given())
     frame = example(names or (fit.columns if fit else asked), at_hand)
     if frame is not None and names is None and (fit is None or not fit.named):
-        fits = found.width in (None, len(frame.columns))
-        bare = frame if found.width is None and fit is None else frame.to_numpy()
-        frame = bare if fits else None  # names in its signature would be our guess
+        # Names in its signature would be our guess; so would anything, of a model of any width.
+        known = found.width == len(frame.columns) or (found.width is None and fit is not None)
+        frame = frame.to_numpy() if known else None
     try:
         with guessed_signature(names is None):
             logged = models.log(run.tracking_uri, run.id, model, kind, frame)

@@ -100,10 +100,11 @@ def usable(resolved: Resolution, columns: Sequence[str] = ()) -> Contract:
     if columns and tuple(columns) != tuple(i.name for i in contract.inputs):
         own = ",".join(i.name for i in contract.inputs)
         raise UsageError(f"--columns: {resolved.model} knows its inputs itself: {own}.")
-    if not contract.inputs:
+    if contract.order in ("assumed", "unknown"):
+        own = ",".join(i.name for i in contract.inputs) or "a,b,c"
         raise ModelError(
             f"the order of {resolved.model}'s inputs is not known; name them as they were in its "
-            "fit: --columns a,b,c (in Python columns=[…])."
+            f"fit: --columns {own} (in Python columns=[…])."
         )
     return contract
 
@@ -221,7 +222,10 @@ def _record(
 ) -> Score:
     rows = len(frame)
     drifted = [f"{c.grade}: {c.said}" for c in resolved.drift if c.grade != "safe"]
-    notes = [*resolved.notes, *drifted, *inputs.training_skew(contract, frame)]
+    known = resolved.contract.cautions if resolved.contract else ()
+    answered = set(known) - set(contract.cautions)  # by --columns
+    told = [note for note in resolved.notes if note not in answered]
+    notes = [*told, *drifted, *inputs.training_skew(contract, frame)]
     online = options.as_of is None
     if fed.absent:
         where = (

@@ -445,10 +445,10 @@ import pandas as pd
 import feast_nb
 
 session = feast_nb.open(folder)
-for name in ("named", "bare"):
-    scored = session.score(name, pd.DataFrame(rows), with_features=True)
+for name, columns in (("named", ()), ("bare", json.loads(sys.argv[2]))):
+    scored = session.score(name, pd.DataFrame(rows), with_features=True, columns=columns)
     said[name] = {
-        "vector": session.vector(name, rows).tolist(),
+        "vector": session.vector(name, rows, columns=columns).tolist(),
         "fed": list(scored.columns[1:-1]),
         "score": scored["prediction"].tolist(),
         "refs": list(session.resolve(name).refs),
@@ -505,7 +505,7 @@ def ordered(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Ordered
     env["PYTHONPATH"] = str(Path(feast_nb.__file__).parents[1])
     processes = {
         seed: subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(folder)],
+            [sys.executable, "-c", SERVE, str(folder), json.dumps(Ordered.ORDER["bare"])],
             env={**env, "PYTHONHASHSEED": seed},
             cwd=place,
             stdout=subprocess.PIPE,
@@ -557,7 +557,8 @@ def test_1_7_the_magic_scores_in_the_models_order(ordered, load, name) -> None:
     book = load.book
     book.space["wanted"] = pd.DataFrame({"driver_id": [7, 0, 3]})
 
-    scored = book.run(f"%feast_score {name} --entities wanted")
+    order = f"--columns {','.join(ordered.ORDER[name])}" if name == "bare" else ""
+    scored = book.run(f"%feast_score {name} --entities wanted {order}")
 
     assert scored["driver_id"].tolist() == [7, 0, 3]
     expected = [ordered.predicted[name][i] for i in (7, 0, 3)]

@@ -99,8 +99,8 @@ def test_an_assumed_order_is_said(promoted) -> None:
 
     assert found.refs == ("hourly:trips", "hourly:acc_rate", "hourly:conv_rate")
     assert found.notes == (
-        "order assumed: nothing says what it was fitted on, and the frame's order was taken; "
-        "name another with --columns a,b,c.",
+        "order assumed: nothing says what it was fitted on, and the frame's order is shown; "
+        "to score it, name its own with --columns a,b,c.",
     )
 
 

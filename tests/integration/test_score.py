@@ -21,6 +21,7 @@ from .conftest import entities
 
 pytestmark = pytest.mark.xdist_group("score")  # its models are trained once, not by each worker
 
+ORDER = "--columns trips,acc_rate,conv_rate"  # of `p`, which cannot say it itself
 OLD = "{} of {} rows have a value older than its view's TTL"
 
 
@@ -200,13 +201,28 @@ def test_keys_alone_are_enough(promoted) -> None:
 
 
 def test_a_positional_model_gets_its_own_order(promoted) -> None:
-    scored = promoted.run("%feast_score p --entities drivers --with-features")
+    scored = promoted.run(f"%feast_score p --entities drivers {ORDER} --with-features")
     model = session_of(promoted).load_model("p/1")
     order = ["trips", "acc_rate", "conv_rate"]
 
     assert list(scored.columns)[3:] == [*order, "prediction"]
     assert (scored[order].to_numpy() == latest()[order].to_numpy()).all()
     assert scored["prediction"].tolist() == model.predict(latest()[order].to_numpy()).tolist()
+
+
+@pytest.mark.parametrize("model", ["p", "m/1"])
+def test_an_order_that_nobody_knows_is_asked_for_and_one_that_is_known_is_not_changed(
+    promoted, model: str
+) -> None:
+    wrong = "" if model == "p" else " --columns conv_rate,trips"
+
+    said = str(promoted.fails(f"%feast_score {model} --entities drivers{wrong}"))
+
+    if model == "p":
+        assert "the order of p/1's inputs is not known" in said
+        assert ORDER in said
+    else:
+        assert "m/1 knows its inputs itself: trips,conv_rate" in said
 
 
 def test_one_key_asked_twice_has_two_rows(promoted) -> None:
@@ -221,12 +237,12 @@ def test_labels_ids_order_and_index_pass_through(promoted) -> None:
     given.index = pd.Index([5, 5, 7, 1, 2, 3, 9, 9, 9, 0], name="line")
     promoted.space["given"] = given
     before = given.copy()
-    scored = promoted.run("%feast_score p --entities given --with-features")
+    scored = promoted.run(f"%feast_score p --entities given {ORDER} --with-features")
 
     pd.testing.assert_frame_equal(scored[list(given.columns)], before)
     pd.testing.assert_frame_equal(given, before)
     assert scored["trips"].tolist() == latest()["trips"].loc[given["driver_id"]].tolist()
-    in_order = promoted.run("%feast_score p --entities drivers")["prediction"]
+    in_order = promoted.run(f"%feast_score p --entities drivers {ORDER}")["prediction"]
     assert scored["prediction"].tolist() == in_order.loc[given["driver_id"]].tolist()
 
 
@@ -239,7 +255,7 @@ def test_into_binds_a_variable_and_the_value_is_the_same_frame(promoted) -> None
 def test_the_entity_key_never_reaches_the_model(more) -> None:
     """The model itself says which columns it was given."""
     more.run("given = drivers.assign(bonus=1, acc_rat=2.0)")
-    scored = more.run("%feast_score seen --entities given")
+    scored = more.run("%feast_score seen --entities given --columns conv_rate,acc_rate,trips")
 
     assert set(scored["prediction"]) == {"conv_rate,acc_rate,trips"}
 
@@ -380,9 +396,9 @@ def test_any_size_of_batch_gives_the_same(promoted, batch: int) -> None:
     promoted.space["keys"] = pd.DataFrame(
         {"driver_id": [4, 99, 2, 0, 98, 7, 3]}, index=range(7, 0, -1)
     )
-    whole = promoted.run("%feast_score p --entities keys --with-features")
+    whole = promoted.run(f"%feast_score p --entities keys {ORDER} --with-features")
     first = last_run(promoted)
-    parts = promoted.run(f"%feast_score p --entities keys --with-features --batch {batch}")
+    parts = promoted.run(f"%feast_score p --entities keys {ORDER} --with-features --batch {batch}")
     second = last_run(promoted)
 
     pd.testing.assert_frame_equal(parts, whole)
@@ -424,7 +440,7 @@ def test_several_outputs_are_several_columns(more) -> None:
 
 def test_an_answer_with_names_keeps_them(more) -> None:
     more.run("given = drivers.set_index(drivers.driver_id + 100)")
-    scored = more.run("%feast_score table --entities given")
+    scored = more.run("%feast_score table --entities given --columns conv_rate,acc_rate,trips")
 
     assert list(scored.columns)[3:] == ["prediction_low", "prediction_high"]
     assert scored["prediction_low"].tolist() == (latest()["trips"] - 1.0).tolist()
@@ -458,7 +474,7 @@ def past(promoted: Any) -> Any:
 def test_as_of_scores_each_row_as_it_was_then(past) -> None:
     """Shuffled, with a row three times over, and an index that is not 0, 1, 2…."""
     given = past.space["past"].copy()
-    scored = past.run("%feast_score p --entities past --as-of seen --with-features")
+    scored = past.run(f"%feast_score p --entities past {ORDER} --as-of seen --with-features")
     order = ["trips", "acc_rate", "conv_rate"]
     then = known_at(given["driver_id"], given["seen"])[order].astype(float)
 
@@ -484,8 +500,8 @@ def test_moments_may_be_written_in_any_way(past, kind: str) -> None:
         "dates": lambda s: s.dt.date,
     }[kind]
     past.space["other"] = given.assign(seen=written(given["seen"]))
-    expected = past.run("%feast_score p --entities past --as-of seen --with-features")
-    found = past.run("%feast_score p --entities other --as-of seen --with-features")
+    expected = past.run(f"%feast_score p --entities past {ORDER} --as-of seen --with-features")
+    found = past.run(f"%feast_score p --entities other {ORDER} --as-of seen --with-features")
 
     pd.testing.assert_frame_equal(found.drop(columns="seen"), expected.drop(columns="seen"))
 
@@ -917,10 +933,10 @@ def test_what_cannot_be_meant_is_one_line(promoted, line: str, shown: str) -> No
 def test_a_vector_is_in_the_models_order(promoted) -> None:
     session = session_of(promoted)
     before = len(runs_of(promoted))
-    array = session.vector("p", [{"driver_id": 7}, {"driver_id": 2}])
+    order = ["trips", "acc_rate", "conv_rate"]
+    array = session.vector("p", [{"driver_id": 7}, {"driver_id": 2}], columns=order)
 
     assert array.dtype == "float64"
-    order = ["trips", "acc_rate", "conv_rate"]
     assert (array == latest()[order].loc[[7, 2]].to_numpy()).all()
     assert session.load_model("p").predict(array).shape == (2,)
     assert len(runs_of(promoted)) == before

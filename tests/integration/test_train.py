@@ -286,7 +286,7 @@ def test_what_nothing_says_is_assumed(book) -> None:
     summary = book.run(text.replace(".fit(", ".fit(hidden(").replace(".to_numpy()", ".to_numpy())"))
 
     assert summary.models[0].contract.order == "assumed"
-    assert "order of its inputs is taken to be" in summary.warnings[0]
+    assert "nothing says in which order model takes" in summary.warnings[0]
 
 
 def test_a_column_that_the_cell_made_is_an_input_that_is_no_feature(book) -> None:

@@ -27,19 +27,15 @@ def book(notebook, repo, drivers):
     return notebook
 
 
-def test_a_module_is_logged_with_the_order_called_assumed(book, client) -> None:
+def test_a_module_that_does_not_say_what_it_takes_has_no_inputs(book, client) -> None:
     summary = book.run(
         "%%feast_train v1 --service activity --entity-df drivers --register net" + MODULE
     )
 
     (model,) = summary.models
     assert (model.variable, model.flavor, model.version) == ("net", "pytorch", "1")
-    assert [i.ref for i in model.contract.inputs] == [
-        "hourly:conv_rate",
-        "hourly:acc_rate",
-        "hourly:trips",
-    ]
-    assert model.contract.order == "assumed"
+    assert (model.contract.order, model.contract.inputs) == ("unknown", ())
+    assert set(model.contract.refs) == {"hourly:conv_rate", "hourly:acc_rate", "hourly:trips"}
 
 
 def test_the_logged_module_predicts_as_the_one_in_the_notebook(book) -> None:

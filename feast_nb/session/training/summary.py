@@ -86,8 +86,8 @@ def _of_models(made: Sequence[ModelVersion], retrieved: bool) -> list[str]:
                 said.append(f"{name} could not be linked to any retrieval.")
         elif contract.order == "assumed":
             said.append(
-                f"nothing says what {name} was fitted on: the order of its inputs is taken to be "
-                "that of the features asked for. Fit it on a frame, or score it with --columns."
+                f"nothing says in which order {name} takes its features. Fit it on a frame, or "
+                "score it with --columns."
             )
         elif contract.order == "unknown":
             said.append(
