@@ -23,6 +23,7 @@ def build(
     linked_by: LinkedBy | None,
     width: int | None = None,
     fit: tuple[tuple[str, ...], bool] | None = None,
+    categories: Mapping[str, tuple[Any, ...]] | None = None,
     cell: Cell | None = None,
 ) -> Contract:
     """The contract of a logged model that was trained on `retrievals`.
@@ -55,7 +56,11 @@ def build(
         name=name,
         flavor=flavor,
         inputs=tuple(
-            _input(n, sources.get(n), seen.get(n), (signature or {}).get(n)) for n in names
+            replace(
+                _input(n, sources.get(n), seen.get(n), (signature or {}).get(n)),
+                categories=(categories or {}).get(n),
+            )
+            for n in names
         ),
         order=order,
         retrievals=tuple(r.id for r in retrievals),

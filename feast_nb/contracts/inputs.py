@@ -72,11 +72,15 @@ def _checked(one: Input, values: Sequence[Any]) -> list[Any]:
     found = list(values)
     if set(map(type, found)) <= _PLAIN.get(kind, set()):
         return found
-    found = [None if _is_gap(v) else v for v in found]
+    found = _gaps_as_none(found)
     for value in found:
         if value is not None and not _fits(kind, value):
             raise _retyped(one, value)
     return found
+
+
+def _gaps_as_none(values: Sequence[Any]) -> list[Any]:
+    return [None if _is_gap(v) else v for v in values]
 
 
 def _is_gap(value: Any) -> bool:
@@ -114,6 +118,8 @@ def _typed(one: Input, values: Sequence[Any]) -> Any:
     import pandas as pd
 
     kind, name = _kind(one), _name(one)
+    if one.categories is not None:
+        return pd.Series(pd.Categorical(_gaps_as_none(values), categories=list(one.categories)))
     found = _checked(one, values)
     gaps = None in found if kind in _PLAIN else False
     if kind == "float":
@@ -140,13 +146,21 @@ def _retyped(one: Input, value: Any) -> FeatureError:
     )
 
 
-def training_skew(contract: Contract, fed: pd.DataFrame) -> list[str]:
-    """What differs from training: shares of nulls far above, values outside of the range."""
+def training_skew(
+    contract: Contract, fed: pd.DataFrame, came: Mapping[str, Sequence[Any]]
+) -> list[str]:
+    """What differs from training: shares of nulls far above, values outside of the range.
+
+    `came` are the values as they came: of a category that training had not, `fed` has a null.
+    """
     import numpy as np
 
     said = []
     for one in contract.inputs:
         column = fed[one.name]
+        if one.categories is not None:
+            said += _unknown_categories(one, came[one.name])
+            continue
         gaps = float(column.isna().mean()) if len(column) else 0.0
         if one.nulls is not None and gaps > _many(one.nulls):
             said.append(f"{one.name}: {gaps:.0%} are null, in training {one.nulls:.0%}.")
@@ -163,6 +177,17 @@ def training_skew(contract: Contract, fed: pd.DataFrame) -> list[str]:
                 f"{one.min:g} to {one.max:g}."
             )
     return said
+
+
+def _unknown_categories(one: Input, values: Sequence[Any]) -> list[str]:
+    known = set(one.categories or ())
+    strange = [v for v in _gaps_as_none(values) if v is not None and v not in known]
+    if not strange:
+        return []
+    return [
+        f"{one.name}: {len(strange):,} of {len(values):,} values ({strange[0]!r}, say) are no "
+        "category of training's; the model takes them for nulls."
+    ]
 
 
 def _many(nulls: float) -> float:

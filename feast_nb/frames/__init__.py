@@ -16,3 +16,8 @@ def is_of_pandas(value: Any, name: str) -> bool:
     kind = getattr(sys.modules.get("pandas"), name, None)
     # The class itself is asked: some objects raise when asked what they say they are.
     return kind is not None and issubclass(type(value), kind)
+
+
+def has_categories(frame: Any) -> bool:
+    """Whether a pandas frame has a column of categories."""
+    return is_pandas(frame) and any(str(kind) == "category" for kind in frame.dtypes)

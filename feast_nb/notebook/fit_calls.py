@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _FITS = ("fit", "fit_transform", "fit_predict", "partial_fit")
@@ -28,12 +28,14 @@ class FitInput:
 
     `frames` are the frames at hand that it was taken from. Not `sure`: the cell gave one of them
     other columns, and the text does not tell whether before; a selection by name is sure again.
+    `categories` are those of its columns that have some.
     """
 
     columns: tuple[str, ...]
     named: bool
     frames: tuple[Any, ...]
     sure: bool = True
+    categories: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 class FitCalls:

@@ -121,6 +121,7 @@ class RunListener:
     def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
         """Give every model that is logged in a run its contract, whoever logged it."""
         from ..integrations.mlflow import models
+        from ..integrations.model_libraries.categories import categories_of
         from ..integrations.model_libraries.model_inputs import Inputs, inputs_of
 
         if self._runs.paused or not info.run_id:
@@ -139,6 +140,10 @@ class RunListener:
             signature=signature,
             width=found.width,
             fit=origin.fit,
+            categories={
+                **(categories_of(model, found.names) if model is not None else {}),
+                **(origin.fit.categories if origin.fit else {}),
+            },
         )
         sources = self._sources(seen, origin)
         model_id = str(info.model_id)
@@ -198,6 +203,7 @@ class RunListener:
             signature=seen.signature,
             width=seen.width,
             fit=(seen.fit.columns, seen.fit.named) if seen.fit else None,
+            categories=seen.categories,
             retrievals=retrievals,
             linked_by=by if retrievals else None,
             cell=self._origins.cell,

@@ -17,7 +17,8 @@ class Input(Record):
 
     What is no feature came with the entity frame (`given`: request data, say) or was `made` by
     the cell. `dtype` is the Arrow type it had in training, `declared` what its view says;
-    `nulls` is the share of values that were missing in training, `min` and `max` their range.
+    `nulls` is the share of values that were missing in training, `min` and `max` their range;
+    `categories` are those of a column that had some, in the order by which the model knows them.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Input(Record):
     nulls: float | None = None
     min: float | None = None
     max: float | None = None
+    categories: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True)

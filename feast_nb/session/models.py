@@ -87,6 +87,10 @@ def log(
         # Names in its signature would be our guess; so would anything, of a model of any width.
         known = found.width == len(frame.columns) or (found.width is None and fit is not None)
         frame = frame.to_numpy() if known else None
+    if frame is not None and frames.has_categories(frame):
+        frame = (
+            None  # MLflow would call them texts, and refuse the categories that it was fitted on
+        )
     try:
         with guessed_signature(names is None):
             logged = models.log(run.tracking_uri, run.id, model, kind, frame)

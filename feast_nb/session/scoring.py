@@ -225,7 +225,7 @@ def _record(
     known = resolved.contract.cautions if resolved.contract else ()
     answered = set(known) - set(contract.cautions)  # by --columns
     told = [note for note in resolved.notes if note not in answered]
-    notes = [*told, *drifted, *inputs.training_skew(contract, frame)]
+    notes = [*told, *drifted, *inputs.training_skew(contract, frame, fed.columns)]
     online = options.as_of is None
     if fed.absent:
         where = (

@@ -220,3 +220,64 @@ def test_of_two_runs_in_a_cell_each_has_its_own_frame(book, client) -> None:
     for name, refs in (("a", "hourly:trips"), ("b", "hourly:acc_rate")):
         run = client.get_run(book.space[name].info.run_id)
         assert run.data.tags["feast.feature_refs"] == refs
+
+
+CITIES = """
+import numpy as np, pandas as pd
+drivers["city"] = np.where(drivers.index % 2, "Bonn", "Köln")
+drivers["good"] = drivers.index % 2
+where = drivers[["driver_id", "event_timestamp"]].head(3)
+where["city"] = ["Köln", "Bonn", "Aachen"]
+"""
+
+
+@pytest.mark.parametrize(
+    "fit",
+    ["import lightgbm\nmodel = lightgbm.LGBMClassifier(n_estimators=5, min_child_samples=1, "
+     "min_data_in_bin=1, verbose=-1).fit(X, y)",
+     "import xgboost\nmodel = xgboost.XGBClassifier(n_estimators=5, enable_categorical=True)"
+     ".fit(X, y)"],
+    ids=["lightgbm", "xgboost"],
+)  # fmt: skip
+def test_categories_are_given_as_they_were_in_training(book, capsys, fit: str) -> None:
+    book.run(CITIES)
+    book.run(
+        TRAIN + " --register cat\n"
+        "X, y = training_df[['trips', 'city']].astype({'city': 'category'}), training_df['good']\n"
+        + fit
+    )
+
+    scored = book.run("%feast_score cat --entities where --as-of event_timestamp --with-features")
+
+    kind = book.space["X"]["city"].dtype
+    fed = scored[["trips", "city"]].astype({"city": kind})
+    assert scored["prediction"].tolist() == list(book.space["model"].predict(fed))
+    assert "1 of 3 values ('Aachen', say) are no category of" in capsys.readouterr().err
+
+
+def test_a_transformer_of_columns_needs_what_it_takes_by_name(book) -> None:
+    book.run(CITIES)
+    summary = book.run(
+        TRAIN + " --register ct --target good\n"
+        "from sklearn.compose import ColumnTransformer\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.pipeline import make_pipeline\n"
+        "from sklearn.preprocessing import OneHotEncoder, StandardScaler\n"
+        "parts = [('n', StandardScaler(), ['trips']), ('c', OneHotEncoder(), ['city'])]\n"
+        "model = make_pipeline(ColumnTransformer(parts), LogisticRegression())\n"
+        "model.fit(training_df, training_df['good'])"
+    )
+
+    assert {i.name for i in summary.models[0].contract.inputs} == {"trips", "city"}
+    book.run("where = where[:2]")
+    assert len(book.run("%feast_score ct --entities where --as-of event_timestamp")) == 2
+
+
+def test_a_model_that_takes_its_target_is_told(book) -> None:
+    summary = book.run(
+        "%%feast_train v1 --service activity --entity-df drivers --target y\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "model = LinearRegression().fit(training_df[['trips', 'y']], training_df['y'])"
+    )
+
+    assert "model takes y, the target, as an input" in " ".join(summary.warnings)

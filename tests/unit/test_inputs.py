@@ -204,7 +204,7 @@ def test_what_the_type_of_training_cannot_hold_is_a_feature_error_too(dtype, val
 
 def oddities(values: list[Any], dtype: str = "double", **training: Any) -> list[str]:
     inputs = contract(Input("a", "v:a", dtype, **training))
-    return feeding.training_skew(inputs, feeding.frame(inputs, {"a": values}))
+    return feeding.training_skew(inputs, feeding.frame(inputs, {"a": values}), {"a": values})
 
 
 def test_many_more_nulls_than_in_training_are_told_in_shares() -> None:
@@ -268,9 +268,8 @@ def test_each_input_is_looked_at_in_the_models_order() -> None:
         Input("b", "v:b", "double", nulls=0.0, min=0.0, max=1.0),
         Input("a", "v:a", "double", nulls=0.0),
     )
-    found = feeding.training_skew(
-        inputs, pd.DataFrame({"b": [2.0, None], "a": [None, None]}, dtype=float)
-    )
+    came = {"b": [2.0, None], "a": [None, None]}
+    found = feeding.training_skew(inputs, pd.DataFrame(came, dtype=float), came)
 
     assert found == [
         "b: 50% are null, in training 0%.",

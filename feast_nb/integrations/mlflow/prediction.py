@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import frames
 from ...errors import ModelError
+
+
+def _asked(model: Any, fed: Any, signed: bool) -> Any:
+    """What predicts: past a signature where there are categories, of which it knows only texts."""
+    if signed and frames.has_categories(fed):
+        raw = model.get_raw_model()
+        return raw if hasattr(raw, "get_params") else model
+    return model
 
 
 def predict(model: Any, fed: Any, named: bool) -> dict[str, Any]:
@@ -31,7 +40,7 @@ def predict(model: Any, fed: Any, named: bool) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*feature names.*")
             warnings.filterwarnings("ignore", message=".*integer column.*")
-            answer = model.predict(fed)
+            answer = _asked(model, fed, by_name).predict(fed)
     except MlflowException as problem:
         text = " ".join(str(problem).split())[:300]
         raise ModelError(f"the model refuses what it was fed: {text}") from problem

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...integrations.model_libraries.fitted_state import FittedState
@@ -26,6 +27,7 @@ class ModelBeforeContract:
     signature: dict[str, str] | None
     width: int | None = None
     fit: FitInput | None = None
+    categories: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 class LoggedModel:

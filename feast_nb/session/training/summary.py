@@ -42,9 +42,17 @@ def features_used(
     return tuple(used.values())
 
 
-def warnings(retrievals: Sequence[Retrieval], made: Sequence[ModelVersion]) -> list[str]:
+def warnings(
+    retrievals: Sequence[Retrieval], made: Sequence[ModelVersion], target: str | None = None
+) -> list[str]:
     """What the reader of a summary should know before trusting it."""
     said = _of_models(made, any(r.kind == "historical" for r in retrievals))
+    for version in made:
+        if version.contract and target in [i.name for i in version.contract.inputs]:
+            said.append(
+                f"{version.variable or version.model_id} takes {target}, the target, as an input, "
+                "which nobody has when it predicts. Fit it without."
+            )
     for r in retrievals:
         result, entity = r.result, r.entity
         if result is not None and result.dropped:

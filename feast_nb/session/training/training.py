@@ -290,7 +290,7 @@ class Training:
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         failed = problem is not None or self.deferred is not None
-        said = [] if failed else summary.warnings(retrievals, self.made)
+        said = [] if failed else summary.warnings(retrievals, self.made, self.options.target)
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),
             writes=record.writes,

@@ -1,0 +1,67 @@
+"""The categories of a model's inputs: boosted trees take a value by its place among them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ... import frames
+from .fitted_state import is_fitted
+from .flavors import flavor_of
+
+MOST = 10_000  # categories of an input that a contract keeps
+
+
+def categories_of(
+    model: Any, names: Sequence[str] | None, fitted_on: Iterable[Any] = ()
+) -> dict[str, tuple[Any, ...]]:
+    """Input → its categories in their order, of inputs that have some.
+
+    The pandas frames that it was `fitted_on` say it, else what the model keeps.
+    """
+    own = _OWN.get(flavor_of(model) or "")
+    found = {**(own(model, names) if own is not None and names else {}), **_of_frames(fitted_on)}
+    return {n: c for n, c in found.items() if len(c) <= MOST and (names is None or n in names)}
+
+
+def _of_frames(fitted_on: Iterable[Any]) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    for frame in fitted_on:
+        for name in frame.columns if frames.is_pandas(frame) else ():
+            kind = getattr(frame[name], "dtype", None)
+            if str(kind) == "category":
+                found[str(name)] = tuple(kind.categories.tolist())  # type: ignore[union-attr]
+    return found
+
+
+def _of_lightgbm(model: Any, names: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
+    """A booster keeps the categories of a frame's columns, in the columns' order."""
+    if not is_fitted(model):
+        return {}
+    booster = getattr(model, "booster_", model)
+    kept = getattr(booster, "pandas_categorical", None) or []
+    places = sorted(getattr(booster, "params", {}).get("categorical_column") or [])
+    if len(kept) != len(places) or any(p >= len(names) for p in places):
+        return {}
+    return {names[p]: tuple(values) for p, values in zip(places, kept, strict=True)}
+
+
+def _of_xgboost(model: Any, names: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
+    """XGBoost keeps them from 3.1 on; it cuts those that are not ASCII (3.2), or breaks them."""
+    if not is_fitted(model):
+        return {}
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    if not hasattr(booster, "get_categories"):
+        return {}
+    told = booster.get_categories(export_to_arrow=True).to_arrow()
+    found = {}
+    for name, values in told or ():
+        with contextlib.suppress(UnicodeDecodeError):
+            kept = values.to_pylist() if values is not None else ()
+            if kept and all(str(one).isascii() for one in kept):
+                found[str(name)] = tuple(kept)
+    return found
+
+
+_OWN = {"lightgbm": _of_lightgbm, "xgboost": _of_xgboost}
