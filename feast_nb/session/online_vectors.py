@@ -45,6 +45,10 @@ def vector(
     `entity_rows` are dictionaries of join keys, request data and inputs that are no features. The
     model is resolved at the first call, when the registry changes, and once a minute (an alias may
     have moved). Raises as `resolve` and `score` do.
+
+    A model that takes its columns by name (a pipeline that begins with a `ColumnTransformer`) or
+    as categories predicts from no array: give it `pandas.DataFrame(array, columns=…)` with the
+    names of its contract, of their types, or let `score` do it.
     """
     plan = _plan(session, model, allow_drift, tuple(columns))
     contract = plan.asked.contract
