@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -166,9 +167,13 @@ def runs(
             where.append(column)
             given.append(value)
     if notebook is not None:
-        # Runs hold the whole path, and who asks may know less of it.
-        where.append("(r.notebook = ? OR substr(r.notebook, -length(?)) = ?)")
-        given += [notebook, f"/{notebook}", f"/{notebook}"]
+        # Paths are compared whole: two homes may hold the same checkout. Of a run that knows only
+        # the end of its notebook's path, that is all there is to compare.
+        where.append(
+            "(r.notebook IN (?, ?) OR (r.notebook NOT LIKE '/%' "
+            "AND substr(?, -length(r.notebook) - 1) = '/' || r.notebook))"
+        )
+        given += [notebook, os.path.realpath(notebook), notebook]
     if after is not None:
         where.append("(r.started < ? OR (r.started = ? AND r.id > ?))")
         given += [after[0], *after]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 from ..patching.interrupts import guarded
@@ -48,6 +49,13 @@ class ExtensionState:
     """What loading changed in a shell, so that unloading can put it back."""
 
     def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        with ExitStack() as undo:  # it loads whole, or not at all
+            self._load(shell, undo)
+            self._undo = undo.pop_all()
+        self._tell(None)
+
+    def _load(self, shell: Any, undo: ExitStack) -> None:
         from .. import recorder
         from ..session import kernel_file
         from .completion import Completion
@@ -56,40 +64,37 @@ class ExtensionState:
         from .models import ModelMagics
         from .training import FeastMagics
 
-        self._shell = shell
         self.recorder = recorder.current(interactive=True)
-        self.recorder.cells.watch(shell)
+        undo.callback(self._say)
+        undo.callback(recorder.shut)
         self.magics = FeastMagics(shell)
         registry = shell.magics_manager.magics
         self._before = {(k, n): registry[k].get(n) for k, names in _MAGICS.items() for n in names}
+        undo.callback(self._put_magics_back)
         models = ModelMagics(shell, self.magics)
         past = HistoryMagics(shell, self.magics)
         shell.register_magics(self.magics, models, past)
-        self._formatters = Formatters(shell)
-        self._completion = Completion(shell, self.magics, models, past)
         self._published = kernel_file.of_kernel()
+        if self._published is not None:
+            undo.callback(self._published.remove)
+        undo.callback(self.recorder.cells.unwatch)
+        self.recorder.cells.watch(shell)
+        undo.callback(Formatters(shell).remove)
+        undo.callback(Completion(shell, self.magics, models, past).remove)
         self.recorder.changed = self._publish
         shell.events.register("post_run_cell", self._tell)
-        self._tell(None)
+        undo.callback(shell.events.unregister, "post_run_cell", self._tell)
 
     def put_back(self) -> None:
-        from .. import recorder
+        self._undo.close()
 
-        self._shell.events.unregister("post_run_cell", self._tell)
-        self._completion.remove()
-        self._formatters.remove()
-        self.recorder.cells.unwatch()
-        if self._published is not None:
-            self._published.remove()
+    def _put_magics_back(self) -> None:
         for (kind, name), before in self._before.items():
             registry = self._shell.magics_manager.magics[kind]
             if before is None:
                 registry.pop(name, None)
             else:
                 registry[name] = before
-        recorder.shut()
-        for notice in self.recorder.notices.take():
-            print(f"feast_nb: {notice}", file=sys.stderr)
 
     def _publish(self) -> None:
         """What the side panel cannot know but from here."""
@@ -104,5 +109,8 @@ class ExtensionState:
             with guarded("sending what a kernel left that died"):
                 self.recorder.after_cell()
         self._publish()
+        self._say()
+
+    def _say(self) -> None:
         for notice in self.recorder.notices.take():
             print(f"feast_nb: {notice}", file=sys.stderr)

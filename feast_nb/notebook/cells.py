@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..patching.interrupts import guarded
 from . import dataflow
+from .identity import Identity, identify
 
 if TYPE_CHECKING:
     from ..records.retrieval import Cell
 
-UNKNOWN = "notebook"
 _LOOKS = 20  # cells after which an unknown notebook stays unknown
 
 
@@ -33,29 +31,61 @@ class Cells:
     """The cells that run, told by IPython's events; outside IPython there is none.
 
     `before` is called when a cell starts, `after` when it has ended; cells that a magic runs do
-    not count: the outer one is the user's.
+    not count: the outer one is the user's. A subshell (JupyterLab 4.4) runs cells of its own
+    beside the main one, in a thread of its own: there `current` is its, and nobody is called.
     """
 
     def __init__(self) -> None:
-        self.current: Cell | None = None
-        self.source = ""
-        self.notebook: str | None = None
+        self.identity = Identity("none")
         self.executed: list[ExecutedCell] = []
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self._shell: Any = None
         self._looks = 0
+        self._main: ExecutedCell | None = None
+        self._beside: dict[int, ExecutedCell] = {}
 
     def watch(self, shell: Any) -> None:
+        """Follow a shell from here on; the cell that runs now, if one does, is the first."""
         self._shell = shell
         shell.events.register("pre_run_cell", self._started)
         shell.events.register("post_run_cell", self._ended)
+        if self.line is not None:
+            with guarded("looking at the running cell"):
+                texts = shell.history_manager.input_hist_raw
+                self._begin(str(texts[-1]), len(texts) - 1, _id_of_request(shell))
 
     def unwatch(self) -> None:
         if self._shell is not None:
             self._shell.events.unregister("pre_run_cell", self._started)
             self._shell.events.unregister("post_run_cell", self._ended)
             self._shell = None
+
+    @property
+    def in_subshell(self) -> bool:
+        """Whether this thread runs the cells of a subshell, which are no cells of the main one."""
+        return type(threading.current_thread()).__name__ == "SubshellThread"
+
+    @property
+    def _running(self) -> ExecutedCell | None:
+        return self._beside.get(threading.get_ident()) if self.in_subshell else self._main
+
+    @property
+    def current(self) -> Cell | None:
+        """The cell that runs in this thread, else the main shell's."""
+        running = self._running
+        return running.cell if running else None
+
+    @property
+    def source(self) -> str:
+        """The text of the running cell."""
+        running = self._running
+        return running.source if running else ""
+
+    @property
+    def notebook(self) -> str | None:
+        """The notebook's path; None where there is none."""
+        return self.identity.notebook
 
     @property
     def namespace(self) -> Mapping[str, Any]:
@@ -93,28 +123,37 @@ class Cells:
     def _started(self, info: Any) -> None:
         if not info.store_history:  # a cell run by a magic: the outer one is the user's
             return
-        self.source = info.raw_cell or ""
-        if self.notebook in (None, UNKNOWN) and self._looks < _LOOKS:
-            # A cell that several notebooks hold (`%load_ext feast_nb`) tells nothing; later ones
-            # do.
-            self._looks += 1
-            self.notebook = path_of(self._shell.user_ns, self.source)
+        # IPython 9 counts up before this event, IPython 8 after it; the inputs kept so far are
+        # the same in both.
+        number = len(self._shell.history_manager.input_hist_raw)
+        self._begin(info.raw_cell or "", number, getattr(info, "cell_id", None))
+        if not self.in_subshell:
+            with guarded("looking at what a cell reads"):
+                self.before()
+
+    def _begin(self, source: str, number: int, id: str | None) -> None:
         from ..records.retrieval import Cell
 
-        self.current = Cell(
-            # IPython 9 counts up before this event, IPython 8 after it; the inputs kept so far
-            # are the same in both.
-            number=len(self._shell.history_manager.input_hist_raw),
-            notebook=self.notebook,
-            digest=text_digest(self.source),
-            id=getattr(info, "cell_id", None),
-        )
-        self.executed.append(ExecutedCell(self.current, self.source, time.time()))
-        with guarded("looking at what a cell reads"):
-            self.before()
+        self._look(source, number)
+        digest = text_digest(source)
+        cell = Cell(number=number, notebook=self.identity.notebook, digest=digest, id=id)
+        running = ExecutedCell(cell, source, time.time())
+        if self.in_subshell:
+            self._beside[threading.get_ident()] = running
+            return
+        self._main = running
+        self.executed.append(running)
+
+    def _look(self, source: str, number: int) -> None:
+        """Which notebook it is: until a launcher says so for sure, each cell may tell."""
+        if self._looks >= _LOOKS or (self._looks and self.identity.sure):
+            return
+        self._looks += 1
+        texts = [str(t) for t in self._shell.history_manager.input_hist_raw[1:number]]
+        self.identity = identify(self._shell, [*texts, source])
 
     def _ended(self, result: Any) -> None:
-        if result is None or not result.info.store_history:
+        if result is None or not result.info.store_history or self.in_subshell:
             return
         with guarded("looking at what a cell made"):
             self.after()
@@ -127,49 +166,9 @@ def text_digest(source: str) -> str:
     ).hexdigest()
 
 
-def path_of(namespace: dict[str, Any], source: str = "") -> str | None:
-    """The path of the running notebook, or None in a plain script or terminal.
-
-    In this order: VS Code's variable, the Jupyter server's session name (only where the parent
-    process is a Jupyter server: kernels that nbclient starts inherit a stale one), a path on the
-    command line of what runs the notebook headless, the only notebook here that holds the cell.
-    """
-    if "ipykernel" not in sys.modules:
-        return None
-    if isinstance(vscode := namespace.get("__vsc_ipynb_file__"), str):
-        return vscode
-    parent = _parent_arguments()
-    session = os.environ.get("JPY_SESSION_NAME", "")
-    named = [a for a in parent[1:] if a.endswith(".ipynb") and Path(a).is_file()]
-    if session.endswith(".ipynb") and any("jupyter" in a for a in parent) and not named:
-        return session
-    if named:
-        return str(Path(named[0]).resolve())
-    return _only_holder(source) or UNKNOWN
-
-
-def _parent_arguments() -> list[str]:
-    import psutil
-
-    try:
-        parent = psutil.Process().parent()
-        return parent.cmdline() if parent else []
-    except psutil.Error:
-        return []
-
-
-def _only_holder(source: str) -> str | None:
-    """The one notebook in the working folder that has this text as a cell."""
-    wanted = source.strip()
-    if not wanted:
-        return None
-    holders = []
-    for path in sorted(Path.cwd().glob("*.ipynb"))[:50]:
-        try:
-            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-            texts = ["".join(cell["source"]).strip() for cell in cells]
-        except (OSError, ValueError, TypeError, KeyError):
-            continue  # no notebook, or a broken one
-        if wanted in texts:
-            holders.append(str(path.resolve()))
-    return holders[0] if len(holders) == 1 else None
+def _id_of_request(shell: Any) -> str | None:
+    """The id that the frontend gave the cell whose message is being answered."""
+    kernel: Any = getattr(shell, "kernel", None)
+    parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    found = (parent or {}).get("metadata", {}).get("cellId")
+    return found if isinstance(found, str) else None

@@ -6,6 +6,7 @@ import itertools
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 from .. import masking
 from ..records.retrieval import Cell
 from ..records.run import Origin
-from .cells import UNKNOWN, ExecutedCell, text_digest
+from .cells import ExecutedCell, text_digest
+from .identity import UNKNOWN
 
 
 def of(notebook: str | None, installed: Mapping[str, str] | None = None) -> Origin:
     """Notebook, commit and packages (`installed`, else looked up); it asks git."""
-    folder = Path(notebook).parent if notebook and notebook != UNKNOWN else Path.cwd()
+    folder = Path(notebook).parent if notebook and notebook != UNKNOWN else _script_folder()
     commit, branch, dirty = commit_of(folder)
     return Origin(
         notebook=notebook,
@@ -29,6 +31,13 @@ def of(notebook: str | None, installed: Mapping[str, str] | None = None) -> Orig
         platform=platform.platform(),
         packages=dict(packages() if installed is None else installed),
     )
+
+
+def _script_folder() -> Path:
+    """The folder of the script that runs, else the one that it runs in."""
+    script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+    is_file = script.suffix == ".py" and script.is_file() and "site-packages" not in script.parts
+    return script.resolve().parent if is_file else Path.cwd()
 
 
 def commit_of(folder: Path) -> tuple[str | None, str | None, bool | None]:

@@ -35,7 +35,14 @@ class RunOptions:
 class OpenRuns:
     """The open runs of this process, the outermost first."""
 
-    def __init__(self, say: Callable[[str], None], auto_log: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        auto_log: Callable[[], bool],
+        elsewhere: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`elsewhere` says that this thread's calls are none of another thread's runs."""
+        self._elsewhere = elsewhere
         self.paused = False
         self._say = say
         self._auto_log = auto_log
@@ -78,6 +85,8 @@ class OpenRuns:
         inherited = _inherited.get()
         if inherited is not None and inherited.id in self._open:
             return inherited
+        if self._elsewhere():
+            return None
         outer = {self._parents[id] for id in self._open if id in self._parents}
         innermost = [r for r in self._open.values() if r.id not in outer]
         if len(innermost) > 1:

@@ -53,8 +53,12 @@ class Recorder:
         folder = state_folder()
         self.spool = folder / "spool"
         self.notices = Notices()
-        self.runs = OpenRuns(self.notices.say, lambda: self.retrieval_listener.auto_log)
         self.cells = Cells()
+        self.runs = OpenRuns(
+            self.notices.say,
+            lambda: self.retrieval_listener.auto_log,
+            elsewhere=lambda: self.cells.in_subshell,
+        )
         self.cells.before, self.cells.after = self._cell_starts, self._cell_ended
         self.uploader: Uploader | None = None
         self.outbox = Outbox(

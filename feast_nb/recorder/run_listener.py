@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 15.0  # seconds for frames that are being hashed: logging a model takes longer
 
-# What MLflow takes for the source of a headless notebook.
-_LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py")
 _guessed: ContextVar[bool] = ContextVar("feast_nb_guessed_signature", default=False)
 
 
@@ -80,11 +78,9 @@ class RunListener:
         self._runs.begin(run, started.parent_id)
         self._models.run_begun(run)
         if self._notices.interactive:
-            notebook = self._origins.notebook
-            launcher = (started.source or "").endswith(_LAUNCHERS)
-            opened = RunStart(notebook, started.name, source=notebook if launcher else None)
-            self._recording.put(run, opened)
-            self._origins.opened(run)
+            source = self._origins.source_instead_of(started.source or "")
+            self._recording.put(run, RunStart(self._origins.notebook, started.name, source=source))
+        self._origins.opened(run)
         if self._runs.records(run):
             self._recording.link_all(run, self._links.run_begun(run.id))
         self._begun(run)
@@ -102,6 +98,8 @@ class RunListener:
             used = [r.cell for r in found] + [c.cell for c in self._table.contracts_of(run_id)]
             self._origins.ends(run, used)
             self._recording.put(run, RunEnd(status))
+        else:
+            self._origins.forget(run)
         self._flush(run_id, final=True)
 
     def link_reads(self, run: RunRef) -> None:

@@ -157,10 +157,21 @@ class QuestionHandler(_Route):
             "ask": ask,
             "repo": str(yaml),
             "tracking_uri": uri,
-            "object": self.get_query_argument("object", None) or None,
+            "object": self._object,
             "page_token": self.get_query_argument("page_token", None) or None,
             **numbers,
         }
+
+    @property
+    def _object(self) -> str | None:
+        """What is asked about; of a notebook the whole path: browsers have it from the root."""
+        found = self.get_query_argument("object", None) or None
+        kind, equals, path = (found or "").partition("=")
+        if kind != "notebook" or not equals:
+            return found
+        drive, colon, rest = path.partition(":")  # `RTC:folder/a.ipynb`, as a drive of Jupyter's
+        path = rest if colon and "/" not in drive else path
+        return f"notebook={self._settings.root / path}"
 
     def _number(self, name: str) -> int | None:
         text = self.get_query_argument(name, "")

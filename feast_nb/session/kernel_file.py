@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..integrations.feast.store import anchored, settings_of
 from ..masking import public_uri
+from ..notebook.identity import UNKNOWN
 from ..paths import runtime_folder
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class KernelFile:
         now = {
             "kernel": self._kernel,
             "pid": os.getpid(),
-            "notebook": os.path.abspath(notebook) if notebook else None,
+            "notebook": os.path.abspath(notebook) if notebook not in (None, UNKNOWN) else None,
             "repository": str(session.yaml),
             "tracking_uri": _address(session),
             "run": _run(session),
@@ -59,7 +60,7 @@ def of_kernel() -> KernelFile | None:
 
     try:
         name = Path(get_connection_file()).stem
-    except RuntimeError:  # no kernel runs in this process
+    except (RuntimeError, OSError):  # no kernel runs here, or an engine, which has no such file
         return None
     return KernelFile(name.removeprefix("kernel-"))
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import TrackingError, UsageError
 from ..integrations.feast.store import settings_of
 from ..integrations.mlflow import runs
+from ..notebook.identity import source_type
 from ..recorder.open_runs import RunOptions
 from ..recorder.recorder import Recorder
 from ..records.outbox import RunEnd, RunStart
@@ -85,7 +86,7 @@ class SessionRuns:
             name,
             experiment,
             self._store.project,
-            {"feast.project": self._store.project, **_origin(cell), **(tags or {})},
+            {"feast.project": self._store.project, **self._origin, **(tags or {})},
             description,
             nested,
         )
@@ -210,14 +211,15 @@ class SessionRuns:
         self._recorder.changed()
         return self._innermost
 
+    @property
+    def _origin(self) -> dict[str, str]:
+        """MLflow takes the kernel's launcher for the source of a headless notebook."""
+        source = self._recorder.cells.identity.source
+        if source is None:
+            return {}
+        return {"mlflow.source.name": source, "mlflow.source.type": source_type(source)}
+
 
 def _since(record: TrackedRun) -> str:
     number = record.cell.number if record.cell else None
     return f" since cell {number}" if number is not None else ""
-
-
-def _origin(cell: Any) -> dict[str, str]:
-    """MLflow takes the kernel's launcher for the source of a headless notebook."""
-    if cell is None or not cell.notebook:
-        return {}
-    return {"mlflow.source.name": cell.notebook, "mlflow.source.type": "NOTEBOOK"}

@@ -781,3 +781,21 @@ def test_an_experiment_is_known_only_when_its_runs_are(
     history.refresh(pages(uri))
 
     assert history.rows("SELECT count(*) FROM runs") == [(3,)]
+
+
+def test_a_notebook_is_found_by_its_whole_path_and_not_by_its_end(
+    server: Any, uri: str, history: History
+) -> None:
+    """The same checkout in two homes; of a run that knows only the end, the end is compared."""
+    paths = ("/home/ann/team/a.ipynb", "/home/bob/team/a.ipynb", "team/a.ipynb", "a.ipynb",
+             "notebook")  # fmt: skip
+    ids = {path: made(server, 1, feast_nb__notebook=path)[0] for path in paths}
+    history.refresh(pages(uri))
+
+    def of(path: str) -> set[str]:
+        found = {r.id for r in queries.runs(history, notebook=path)}
+        return {path for path, id in ids.items() if id in found}
+
+    assert of("/home/ann/team/a.ipynb") == {"/home/ann/team/a.ipynb", "team/a.ipynb", "a.ipynb"}
+    assert of("/srv/a.ipynb") == {"a.ipynb"}
+    assert of("/srv/b.ipynb") == set()

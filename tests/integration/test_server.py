@@ -287,6 +287,19 @@ async def test_pages_of_runs_hold_each_run_once(get: Any, here: Path) -> None:
     assert ids == [r["run_id"] for r in whole["runs"]]
 
 
+def made_in(here: Path, name: str, notebook: str) -> None:
+    """A run that was made in a notebook."""
+    import mlflow
+
+    api = mlflow.MlflowClient(f"sqlite:///{here}/mlflow.db")
+    experiment = api.get_experiment_by_name("drivers").experiment_id
+    tags = {"feast.project": "drivers", "feast.retrieval_type": "historical",
+            "feast.feature_refs": "hourly:trips", "feast.feature_count": "1",
+            "feast_nb.notebook": notebook}  # fmt: skip
+    run = api.create_run(experiment, run_name=name, tags=tags)
+    api.set_terminated(run.info.run_id)
+
+
 async def test_runs_of_a_model_a_service_or_a_notebook(get: Any, here: Path) -> None:
     async def named(of: str) -> set[str]:
         return {r["run_name"] for r in (await get("mlflow-runs", object=of))[2]["runs"]}
@@ -295,6 +308,10 @@ async def test_runs_of_a_model_a_service_or_a_notebook(get: Any, here: Path) -> 
     assert {"v1", "v2"} <= await named("model=m")
     assert {"v1", "v2"} <= await named("service=activity")
     assert await named("notebook=none.ipynb") == set()
+    # A path of the browser's is from the server's root, whatever drive it names.
+    made_in(here, "anothers", "/elsewhere/team/a.ipynb")
+    made_in(here, "mine", str(here.parent / "a.ipynb"))
+    assert await named("notebook=RTC:team/a.ipynb") == {"mine"}
 
 
 async def test_lineage_and_impact_of_an_object(get: Any, here: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ class Shell:
 
     def __init__(self) -> None:
         self.user_ns: dict[str, Any] = {}
+        self.compile = SimpleNamespace(_filename_map={})
         self.history_manager = SimpleNamespace(input_hist_raw=[""])
         self.callbacks: list[Any] = []
         self.events = SimpleNamespace(
@@ -40,22 +39,6 @@ class Shell:
         for name, act in list(self.callbacks):
             if name == event:
                 act(what)
-
-
-@pytest.fixture
-def kernel(monkeypatch) -> list[str]:
-    """A kernel, and the command line of the process that started it."""
-    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    parent: list[str] = ["/usr/bin/python", "-m", "nbclient"]
-    monkeypatch.setattr(notebook, "_parent_arguments", lambda: parent)
-    return parent
-
-
-def save(name: str, *cells: str) -> Path:
-    path = Path(name)
-    path.write_text(json.dumps({"cells": [{"source": c.splitlines(True)} for c in cells]}))
-    return path.resolve()
 
 
 def test_the_running_cell_is_known_by_number_and_text() -> None:
@@ -100,65 +83,29 @@ def test_a_cell_that_is_no_unicode_has_a_digest() -> None:
     assert notebook.text_digest("'\ud800'")
 
 
-# ---------------------------------------------------------------------- the path
+# ---------------------------------------------------------------------- a subshell
 
 
-def test_outside_a_kernel_there_is_no_notebook(monkeypatch) -> None:
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+def test_a_subshells_cells_are_its_own_and_move_nothing_of_the_main_ones() -> None:
+    cells, shell = notebook.Cells(), Shell()
+    cells.watch(shell)
+    shell.run("main = 1")
+    told: list[str] = []
+    cells.before = cells.after = lambda: told.append("told")
+    seen: list[Any] = []
 
-    assert notebook.path_of({"__vsc_ipynb_file__": "/x.ipynb"}) is None
+    class SubshellThread(threading.Thread):  # as ipykernel's is called
+        def run(self) -> None:
+            shell.run("beside = 1")
+            seen.extend((cells.source, cells.in_subshell))
 
+    thread = SubshellThread()
+    thread.start()
+    thread.join()
 
-def test_vs_code_says_its_path(kernel) -> None:
-    assert notebook.path_of({"__vsc_ipynb_file__": "/a/b.ipynb"}) == "/a/b.ipynb"
-
-
-def test_a_jupyter_server_says_its_sessions_name(kernel, monkeypatch) -> None:
-    kernel[:] = ["python", "/opt/bin/jupyter-lab"]
-    monkeypatch.setenv("JPY_SESSION_NAME", "/a/b.ipynb")
-
-    assert notebook.path_of({}) == "/a/b.ipynb"
-
-
-def test_a_sessions_name_inherited_from_another_kernel_is_not_believed(kernel, monkeypatch) -> None:
-    monkeypatch.setenv("JPY_SESSION_NAME", "/a/stale.ipynb")
-
-    assert notebook.path_of({}) == notebook.UNKNOWN
-
-
-def test_a_notebook_on_the_command_line_goes_before_the_session(kernel, monkeypatch) -> None:
-    path = save("run.ipynb", "1")
-    kernel[:] = ["python", "/opt/bin/jupyter-nbconvert", "--execute", "run.ipynb"]
-    monkeypatch.setenv("JPY_SESSION_NAME", "/a/stale.ipynb")
-
-    assert notebook.path_of({}) == str(path)
-
-
-def test_the_only_notebook_that_holds_the_cell_is_the_one(kernel) -> None:
-    save("other.ipynb", "y = 2")
-    path = save("mine.ipynb", "import x", "y = 1\nz = 2")
-
-    assert notebook.path_of({}, "y = 1\nz = 2\n") == str(path)
-
-
-def test_two_notebooks_with_the_cell_leave_it_open(kernel) -> None:
-    save("one.ipynb", "y = 1")
-    save("two.ipynb", "y = 1")
-
-    assert notebook.path_of({}, "y = 1") == notebook.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", "3", '{"cells": null}', '{"cells": ["x"]}', '{"worksheets": []}',
-     '{"cells": [{"source": null}]}', '{"cells": [{"source": ["a", 3]}]}', "\udcff"],
-)  # fmt: skip
-def test_a_broken_notebook_nearby_is_passed_over(kernel, text: str) -> None:
-    """This runs before each first cell: an error here would stand above the user's output."""
-    Path("broken.ipynb").write_bytes(text.encode("utf-8", "surrogateescape"))
-    path = save("mine.ipynb", "y = 1")
-
-    assert notebook.path_of({}, "y = 1") == str(path)
+    assert seen == ["beside = 1", True]
+    assert (cells.source, cells.in_subshell, told) == ("main = 1", False, [])
+    assert [e.source for e in cells.executed] == ["main = 1"]
 
 
 # ---------------------------------------------------------------------- names

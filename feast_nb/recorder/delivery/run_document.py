@@ -12,6 +12,7 @@ from typing import Any
 from ...integrations.feast import definition_hashes
 from ...integrations.mlflow import tags, writer
 from ...notebook import provenance
+from ...notebook.identity import source_type
 from ...records.contract import Contract
 from ...records.outbox import (
     CellsEntry,
@@ -209,7 +210,7 @@ def tags_of(whole: Retrievals, document: RunDocument) -> tuple[dict[str, str], d
         all_tags["feast_nb.inherited_from"] = document.inherited_from
     if document.source:
         all_tags["mlflow.source.name"] = document.source
-        all_tags["mlflow.source.type"] = "NOTEBOOK"
+        all_tags["mlflow.source.type"] = source_type(document.source)
     if whole.writes:
         written = tags.union(w.views for w in whole.writes if w.state == "ran")
         all_tags["feast_nb.views_written"] = tags.whole(written)[0]

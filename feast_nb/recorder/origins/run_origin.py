@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..recording import Recording
 
 
+# What MLflow takes for the source of a headless notebook.
+_LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py",
+              "ipyparallel/engine/__main__.py", "jupyter-console", "spyder_kernels")  # fmt: skip
 _FRESH = 60.0  # seconds for which the packages are taken as they were: a search starts many runs
 
 
@@ -49,28 +52,46 @@ class RunOrigins:
         """The notebook of the cell that runs."""
         return self.cell.notebook if self.cell else None
 
+    def source_instead_of(self, source: str) -> str | None:
+        """What MLflow's Source column is to say, where MLflow took the launcher or the name alone.
+
+        A notebook has one name there, by whichever door its run began.
+        """
+        known = self._cells.identity.source
+        if known is None or source == known:
+            return None
+        guessed = source.endswith(_LAUNCHERS) or Path(source).name == Path(known).name
+        return known if guessed else None
+
     def opened(self, run: RunRef) -> None:
-        """A run began in a notebook: its cells are kept from here on, and survive the kernel."""
+        """A run began; a notebook's cells are kept from here on, and survive the kernel."""
         self._runs[run.id] = run
         self._look()
+        if not self._notices.interactive:
+            return
         path = self._path(run.id)
         self._write_cells(path)
         self._recording.put(run, CellsEntry(str(path)), soon=False)
 
     def cell_ended(self) -> None:
         """Another cell ran: the copies of all open runs have it too."""
-        for run_id in list(self._runs):
+        for run_id in list(self._runs) if self._notices.interactive else ():
             self._write_cells(self._path(run_id))
 
     def ends(self, run: RunRef, used: Iterable[Cell | None]) -> None:
         """A run is about to end: say where it came from, and what to beware of."""
         if self._runs.pop(run.id, None) is None:
             return
-        self._write_cells(self._path(run.id))
+        if self._notices.interactive:
+            self._write_cells(self._path(run.id))
         if self._looking is not None:
             self._looking.join(5.0)
         found = replace(self._found, cautions=self.cautions(used))
         self._recording.put(run, OriginEntry(found), soon=False)
+
+    def forget(self, run: RunRef) -> None:
+        """A script's run ended that retrieved nothing: nobody asks where it came from."""
+        self._runs.pop(run.id, None)
 
     def cautions(self, used: Iterable[Cell | None]) -> tuple[str, ...]:
         """What to know of the cells that a run depends on."""
