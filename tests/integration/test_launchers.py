@@ -197,3 +197,129 @@ def test_worker_processes_open_the_repository_themselves(repo, tmp_path, client)
     (child,) = (r for r in runs if "mlflow.parentRunId" in r.data.tags)
     found: dict[str, Any] = read_json(client, child.info.run_id, "feast/retrievals.json")
     assert {tuple(r["refs"]) for r in found["retrievals"]} == {("hourly:trips",)}
+
+
+RETRIEVES = (
+    "df = store.get_historical_features(drivers, store.get_feature_service('{service}')).to_df()"
+)
+
+
+def test_a_subshells_cell_is_its_own_and_no_part_of_the_main_shells_run(
+    repo, tmp_path, client
+) -> None:
+    """JupyterLab 4.4: a cell can run beside a training that is under way."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, kernel = start_new_kernel(kernel_name="python3", cwd=str(tmp_path))
+    try:
+        for text in CELLS[:3]:
+            run_in(kernel, text.format(repo=repo))
+        run_in(kernel, "import mlflow, threading, time\nfrom pathlib import Path")
+        kernel.control_channel.send(kernel.session.msg("create_subshell_request", {}))
+        reply = kernel.get_control_msg(timeout=60)
+        subshell = reply["content"]["subshell_id"]
+        done = tmp_path / "beside"
+        main = send(
+            kernel,
+            "%%feast_train main --service rates --entity-df drivers\n"
+            f"while not Path({str(done)!r}).exists(): time.sleep(0.05)\n"
+            + RETRIEVES.format(service="activity"),
+        )
+        beside = send(
+            kernel,
+            "time.sleep(0.5)\n"
+            "store.get_online_features(['hourly:trips'], [{'driver_id': 1}]).to_df()"
+            + f"\nPath({str(done)!r}).write_text('')",
+            subshell,
+        )
+        for sent in (beside, main):
+            answered(kernel, sent)
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel()
+
+    (run,) = (r for e in client.search_experiments() for r in client.search_runs([e.experiment_id]))
+    kept = read_json(client, run.info.run_id, "feast/retrievals.json")["retrievals"]
+    assert {r["service"] for r in kept} == {"rates", "activity"}
+    assert {r["cell"]["number"] for r in kept} == {5}
+
+
+def run_in(kernel: Any, text: str) -> None:
+    reply = kernel.execute_interactive(text, timeout=120, output_hook=lambda _: None)
+    assert reply["content"]["status"] == "ok", reply["content"]
+
+
+def send(kernel: Any, text: str, subshell: str | None = None) -> str:
+    content = {"code": text, "silent": False, "store_history": True, "user_expressions": {},
+               "allow_stdin": False, "stop_on_error": True}  # fmt: skip
+    message = kernel.session.msg("execute_request", content)
+    message["header"]["subshell_id"] = subshell
+    kernel.shell_channel.send(message)
+    return str(message["header"]["msg_id"])
+
+
+_answers: dict[str, Any] = {}
+
+
+def answered(kernel: Any, sent: str) -> None:
+    """Wait for a cell's reply; those of another that came before are kept."""
+    while sent not in _answers:
+        reply = kernel.get_shell_msg(timeout=120)
+        _answers[reply["parent_header"]["msg_id"]] = reply["content"]
+    assert _answers[sent]["status"] == "ok", _answers[sent]
+
+
+def test_several_notebooks_on_a_command_line_have_each_its_own_runs(repo, tmp_path, client) -> None:
+    """`nbconvert --execute a.ipynb b.ipynb`: the cell says which one it is."""
+    for name in ("a", "b"):
+        cells = [CELLS[0], *(t.format(repo=repo) for t in CELLS[1:3]), f"name = {name!r}",
+                 "with store.mlflow.start_run(run_name=name):\n    "
+                 + RETRIEVES.format(service="rates")]  # fmt: skip
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(book, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook",
+               "--output-dir=out", "a.ipynb", "b.ipynb"]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+
+    runs = [r for e in client.search_experiments() for r in client.search_runs([e.experiment_id])]
+    assert {r.info.run_name: Path(r.data.tags["feast_nb.notebook"]).name for r in runs} == {
+        "a": "a.ipynb", "b": "b.ipynb",
+    }  # fmt: skip
+    assert {r.data.tags["mlflow.source.name"] for r in runs} == {
+        str((tmp_path / n).resolve()) for n in ("a.ipynb", "b.ipynb")
+    }
+
+
+def test_the_cell_that_loads_the_extension_is_the_first(repo, tmp_path, client) -> None:
+    text = "\n".join([*CELLS[:3], "with store.mlflow.start_run():",
+                      "    " + RETRIEVES.format(service="rates")]).format(repo=repo)  # fmt: skip
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text)])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(book, tmp_path / "whole.ipynb")
+    in_nbclient(tmp_path / "whole.ipynb")
+
+    (run,) = (r for e in client.search_experiments() for r in client.search_runs([e.experiment_id]))
+    assert Path(run.data.tags["feast_nb.notebook"]).name == "whole.ipynb"
+    assert run.data.tags["feast_nb.cell"] == "1"
+
+
+def test_a_home_that_cannot_be_written_is_told_in_a_line_and_recording_goes_on(
+    repo, tmp_path, client
+) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT)
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    env = {**os.environ, "FEAST_NB_STATE": f"{nowhere}/s", "FEAST_NB_CACHE": f"{nowhere}/c"}
+    done = subprocess.run([sys.executable, str(path), str(repo)], check=True, cwd=tmp_path,
+                          env=env, capture_output=True, text=True)  # fmt: skip
+
+    said = [line for line in done.stderr.splitlines() if "cannot be written" in line]
+    assert len(said) == 1
+    assert "Set FEAST_NB_STATE and FEAST_NB_CACHE to a folder that can." in said[0]
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.data.tags["feast.feature_service"] == "rates"
+    origin = read_json(client, run.info.run_id, "feast/notebook.json")
+    assert origin["notebook"] is None
+    assert "feast" in origin["packages"]

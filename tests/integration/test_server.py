@@ -301,6 +301,9 @@ def made_in(here: Path, name: str, notebook: str) -> None:
 
 
 async def test_runs_of_a_model_a_service_or_a_notebook(get: Any, here: Path) -> None:
+    made_in(here, "anothers", "/elsewhere/team/a.ipynb")
+    made_in(here, "mine", str(here.parent / "a.ipynb"))
+
     async def named(of: str) -> set[str]:
         return {r["run_name"] for r in (await get("mlflow-runs", object=of))[2]["runs"]}
 
@@ -309,8 +312,6 @@ async def test_runs_of_a_model_a_service_or_a_notebook(get: Any, here: Path) -> 
     assert {"v1", "v2"} <= await named("service=activity")
     assert await named("notebook=none.ipynb") == set()
     # A path of the browser's is from the server's root, whatever drive it names.
-    made_in(here, "anothers", "/elsewhere/team/a.ipynb")
-    made_in(here, "mine", str(here.parent / "a.ipynb"))
     assert await named("notebook=RTC:team/a.ipynb") == {"mine"}
 
 
