@@ -43,7 +43,11 @@ def build(
         for column, ref in retrieval.beside.items():
             beside.setdefault(column, ref)
         for known in retrieval.result.columns if retrieval.result else ():
-            seen.setdefault(known.name, (known, retrieval.result.rows if retrieval.result else 0))
+            rows = retrieval.result.rows if retrieval.result else 0
+            if known.name in seen and linked_by == "columns":  # of which of them, nobody knows
+                known = replace(known, nulls=None, min=None, max=None)
+                seen[known.name] = (known, rows)
+            seen.setdefault(known.name, (known, rows))
     sources = {**beside, **columns}
     names, order = _ordered(input_names, signature, fit, tuple(columns), width)
     first = retrievals[0] if retrievals else None

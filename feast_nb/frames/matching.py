@@ -97,7 +97,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def of_shape(frame: Any, retrievals: Iterable[Retrieval]) -> Retrieval | None:
-    """The latest retrieval that gave as many rows as a frame has, and all features among them."""
+    """The only retrieval that gave as many rows as a frame has, and all features among them."""
     if not is_pandas(frame):
         return None
     names, rows = {str(c) for c in frame.columns}, len(frame)
@@ -107,27 +107,29 @@ def of_shape(frame: Any, retrievals: Iterable[Retrieval]) -> Retrieval | None:
         if r.kind == "historical" and r.result and r.result.rows == rows
         if set(r.columns()) <= names
     ]
-    return fitting[-1] if fitting and rows else None
+    return fitting[0] if len(fitting) == 1 and rows else None
 
 
 def of_columns(
     names: Sequence[str], retrievals: Iterable[Retrieval], used: Mapping[str, Any] | None = None
-) -> Retrieval | None:
-    """The retrieval whose features cover `names` best; None for no overlap.
+) -> tuple[Retrieval, ...]:
+    """The retrievals whose features cover `names` best: several where they do equally.
 
     A model may use fewer features than were retrieved, and columns of its own beside them, so
     most names covered wins, then one whose frame the cell reads (`used`), then the fewest
-    features left over, then the latest.
+    features left over.
     """
     wanted = set(names)
-    best: tuple[int, bool, int, Retrieval] | None = None
+    best: tuple[int, bool, int] | None = None
+    found: list[Retrieval] = []
     for retrieval in retrievals:
         have = set(retrieval.columns())
         covered = len(wanted & have)
         rank = (covered, retrieval.id in (used or {}), -len(have - wanted))
-        if covered and (best is None or rank >= best[:3]):
-            best = (*rank, retrieval)
-    return best[3] if best else None
+        if covered and (best is None or rank >= best):
+            found = [*(found if rank == best else []), retrieval]
+            best = rank
+    return tuple(found)
 
 
 def of_model(
@@ -136,11 +138,11 @@ def of_model(
     retrievals: Sequence[Retrieval],
     used: Mapping[str, Any] | None = None,
 ) -> tuple[Retrieval, ...]:
-    """The historical retrievals that a model was fitted on: by its input names, or their number.
+    """The historical retrievals that a model may have been fitted on: by its inputs, or how many.
 
     Names that the best one does not cover are looked for in the others: a frame may be joined
-    from several. Without names or number, it is what the cell reads, else the latest before the
-    model was logged.
+    from several. Without names or number, it is what the cell reads, else all there are. Equals
+    are all given: nothing tells which of them it was.
     """
     historical = [r for r in retrievals if r.kind == "historical"]
     if names:
@@ -149,11 +151,10 @@ def of_model(
     if width is not None:
         fitting = [r for r in read or historical if len(r.refs) == width]
         if fitting:
-            return (fitting[-1],)
+            return tuple(fitting)
     if read:
         return tuple(read)
-    historical = [r for r in historical if r.linked_by is None] or historical
-    return tuple(historical[-1:])
+    return tuple([r for r in historical if r.linked_by is None] or historical)
 
 
 def _covering(
@@ -162,7 +163,7 @@ def _covering(
     left, rest = list(names), list(retrievals)
     found: list[Retrieval] = []
     while left and (best := of_columns(left, rest, used)):
-        found.append(best)
-        rest.remove(best)
-        left = [n for n in left if n not in best.columns()]
+        found += best
+        rest = [r for r in rest if r not in best]
+        left = [n for n in left if n not in best[0].columns()]
     return tuple(found)

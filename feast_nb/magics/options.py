@@ -12,6 +12,7 @@ from typing import Any
 from IPython.core.error import UsageError as IPythonUsageError
 
 from ..errors import UsageError
+from ..notebook import dataflow
 
 
 class Help:
@@ -27,13 +28,14 @@ class Help:
 def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
     """The options of a line, or the manual where it says `--help`.
 
-    Quotes group words as in a shell. Raises our `UsageError`, which a notebook shows as one line
+    Quotes group words as in a shell; a comment, and a semicolon that ends the line, are none of
+    its words. Raises our `UsageError`, which a notebook shows as one line
     and which stops Run All.
     """
     name = magic.__name__
     parser: Any = magic.parser  # type: ignore[attr-defined]
     try:
-        words = shlex.split(line)
+        words = shlex.split(_without_comment(line))
     except ValueError as problem:
         raise UsageError(f"%{name}: {str(problem).lower()} in: {line}") from None
     if "--help" in words or "-h" in words:
@@ -58,10 +60,28 @@ def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def magic(magics: Any, line: str, *cell: Any, **scope: Any) -> Any:
+        if cell and cell[0] is not None:
+            line, text = dataflow.continued(line or " ", cell[0])
+            cell = (text, *cell[1:])
         options = read(getattr(magics, method.__name__), line)
         return options if isinstance(options, Help) else method(magics, options, *cell, **scope)
 
     return magic
+
+
+def _without_comment(line: str) -> str:
+    """A line up to a `#` that begins a word outside of quotes, without a `;` at its end."""
+    quote, before = "", " "
+    for place, letter in enumerate(line):
+        if quote:
+            quote = "" if letter == quote and before != "\\" else quote
+        elif letter in "'\"" and before != "\\":
+            quote = letter
+        elif letter == "#" and before.isspace():
+            line = line[:place]
+            break
+        before = letter
+    return line.rstrip().removesuffix(";")
 
 
 def options_of(magic: Callable[..., Any]) -> list[str]:

@@ -95,7 +95,7 @@ class Cells:
     @property
     def code(self) -> str:
         """The Python of the running cell, without its magics."""
-        plain = dataflow.without_magic(self.source)
+        plain = dataflow.without_time(dataflow.without_magic(self.source))
         return str(self._shell.transform_cell(plain)) if self._shell is not None else plain
 
     @property

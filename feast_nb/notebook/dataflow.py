@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 
@@ -10,8 +11,31 @@ def without_magic(source: str) -> str:
     """A cell's code without the cell magics (`%%time`, `%%feast_train`) above it."""
     lines = source.lstrip().splitlines(keepends=True)
     while lines and (lines[0].startswith("%%") or not lines[0].strip()):
+        while lines[0].rstrip().endswith("\\") and len(lines) > 1:
+            lines.pop(0)
         lines.pop(0)
     return "".join(lines)
+
+
+def without_time(source: str) -> str:
+    """A cell's code with the statements that `%time` and `%prun` run as statements of its own."""
+    return re.sub(r"(?m)^([ \t]*)%(?:time|prun)[ \t]+(?!-)(?=\S)", r"\1", source)
+
+
+def magic_line(source: str) -> str:
+    """The first line of a cell, with those that a backslash continues it by."""
+    first, _ = continued("", source.lstrip())
+    return first
+
+
+def continued(line: str, rest: str) -> tuple[str, str]:
+    """A line that ends in a backslash with the lines that continue it, and what is left of them."""
+    if not line:
+        line, _, rest = rest.partition("\n")
+    while line.rstrip().endswith("\\"):
+        more, _, rest = rest.partition("\n")
+        line = f"{line.rstrip()[:-1]} {more.strip()}"
+    return line, rest
 
 
 def names_stored(source: str) -> set[str]:

@@ -164,8 +164,8 @@ class RetrievalTable:
     ) -> tuple[Retrieval, ...]:
         """The retrievals a model was trained on: of its run, or an older one that covers more.
 
-        `used` are those whose frames the cell reads. Of equals the run's own is taken, and of
-        those the latest.
+        `used` are those whose frames the cell reads. Of equals the run's own are taken; where
+        several are left, nothing tells which of them it was.
         """
         own = self.of_run(run_id)
         if not names:
@@ -174,8 +174,9 @@ class RetrievalTable:
         with self.lock:
             older = [r for r in self.retrievals.values() if r.id not in ids]
         mine = matching.of_model(names, width, own, used)
-        best = matching.of_model(names, width, [*older, *own], used)[:1]
-        if not best or best[0].id in ids:
+        historical = [r for r in (*older, *own) if r.kind == "historical"]
+        best = matching.of_columns(names, historical, used)
+        if not best or any(r.id in ids for r in best):
             return mine
         left = [n for n in names if n not in best[0].columns()]
         return (*best, *(matching.of_model(left, None, own, used) if left else ()))

@@ -149,11 +149,18 @@ class RunListener:
         if not sources and self._runs.options_of(run.id) is None:
             return
         self._seen[model_id] = seen
-        for id, by in sources.items():
-            made_in = self._table.retrievals[id].run_id
-            self._recording.link(run, id, by, self._runs.ancestor(run.id, made_in))
-        mine = [r for r in self._table.of_run(run.id) if r.id in sources]
-        self.link(model_id, mine, matching.least_certain(sources.values()))
+        own = {r.id for r in self._table.of_run(run.id)}
+        tied = [self._table.retrievals[id] for id, by in sources.items()
+                if by == "columns" and id not in own]  # fmt: skip
+        if len(tied) > 1 and len({r.refs for r in tied}) == 1:
+            # As good as each other, and of other runs: what it takes is known, its rows are not.
+            self.link(model_id, tied, "columns", sure=False)
+        else:
+            for id, by in sources.items():
+                made_in = self._table.retrievals[id].run_id
+                self._recording.link(run, id, by, self._runs.ancestor(run.id, made_in))
+            mine = [r for r in self._table.of_run(run.id) if r.id in sources]
+            self.link(model_id, mine, matching.least_certain(sources.values()))
         for version in self._early.pop(model_id, []):
             self._tag(version, model_id, tracking_uri)
 
@@ -189,8 +196,13 @@ class RunListener:
         others = [r for r in pool if r.id != one.id and r.kind == "historical"]
         return any(wanted <= set(r.columns()) for r in others)
 
-    def link(self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy) -> None:
-        """Say which retrievals a logged model was trained on, and how that is known."""
+    def link(
+        self, model_id: str, retrievals: Sequence[Retrieval], by: LinkedBy, sure: bool = True
+    ) -> None:
+        """Say which retrievals a logged model was trained on, and how that is known.
+
+        Not `sure`: it was one of them, and nothing tells which.
+        """
         seen = self._seen[model_id]
         built = contract.build(
             model_id=model_id,
@@ -209,6 +221,10 @@ class RunListener:
         parts = definition_hashes.parts_of(built.views)
         inputs = contract.declared(built.inputs, built.views, parts)
         built = replace(built, inputs=inputs, definitions=parts)
+        if not sure:
+            which = f"which of {len(retrievals)} retrievals with these columns it was trained on"
+            unknown = f"{which} is not known."
+            built = replace(built, retrievals=(), unknown=(*built.unknown, unknown))
         self._recording.modelled(seen.run, built)
 
     def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:

@@ -164,23 +164,27 @@ def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
     origin = recorder.models.find(model)
     made_in = origin.runs or _runs_that_retrieved(session, origin.links or {})
     if len(made_in) > 1:
-        ids = ", ".join(run.id[:8] for run in made_in)
-        raise ModelError(
-            f"the cell that made it had {len(made_in)} runs ({ids}); say which one made it: "
-            "--run RUN_ID."
-        )
+        raise _which_run("the cell that made it had", made_in)
     if made_in:
         return made_in[0]
     if runs.innermost is not None:
         return runs.innermost.ref
     inputs = inputs_of(model)
     table = recorder.recording.table
-    for source in table.sources_of("", inputs.names, inputs.width, recorder.links.now):
-        if source.run_id:
-            return RunRef(source.run_id, runs.uri)
+    found = table.sources_of("", inputs.names, inputs.width, recorder.links.now)
+    retrieved_in = _runs_that_retrieved(session, [source.id for source in found])
+    if len(retrieved_in) > 1:
+        raise _which_run("what it may have been fitted on was retrieved in", retrieved_in)
+    if retrieved_in:
+        return retrieved_in[0]
     if runs.last is not None:
         return runs.last
     raise ModelError("no run to log the model to; start one with %feast_run NAME.")
+
+
+def _which_run(said: str, several: Sequence[RunRef]) -> ModelError:
+    ids = ", ".join(run.id[:8] for run in several)
+    return ModelError(f"{said} {len(several)} runs ({ids}); say which one made it: --run RUN_ID.")
 
 
 def _runs_that_retrieved(session: Session, links: Iterable[str]) -> tuple[RunRef, ...]:

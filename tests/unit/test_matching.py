@@ -68,30 +68,30 @@ def test_nothing_is_a_frame_where_pandas_is_not_imported(monkeypatch, there) -> 
 def test_most_covered_names_win() -> None:
     narrow, wide = retrieval("narrow", "a"), retrieval("wide", "a", "b")
 
-    assert matching.of_columns(["a", "b", "mine"], [wide, narrow]) is wide
+    assert matching.of_columns(["a", "b", "mine"], [wide, narrow]) == (wide,)
 
 
 def test_of_those_that_cover_as_much_the_one_with_the_fewest_left_over_wins() -> None:
     exact, wide = retrieval("exact", "a"), retrieval("wide", "a", "b")
 
-    assert matching.of_columns(["a"], [exact, wide]) is exact
+    assert matching.of_columns(["a"], [exact, wide]) == (exact,)
 
 
-def test_of_equals_the_latest_wins() -> None:
+def test_equals_are_all_given_and_none_is_taken_for_being_the_latest() -> None:
     first, last = retrieval("first", "a"), retrieval("last", "a")
 
-    assert matching.of_columns(["a"], [first, last]) is last
+    assert matching.of_columns(["a"], [first, last]) == (first, last)
 
 
 @pytest.mark.parametrize("names", [[], ["x"]])
 def test_no_overlap_is_no_retrieval(names: list[str]) -> None:
-    assert matching.of_columns(names, [retrieval("r", "a")]) is None
+    assert matching.of_columns(names, [retrieval("r", "a")]) == ()
 
 
 def test_full_names_are_the_columns_where_so_asked() -> None:
     full, short = retrieval("full", "a", full=True), retrieval("short", "a")
 
-    assert matching.of_columns(["v__a"], [full, short]) is full
+    assert matching.of_columns(["v__a"], [full, short]) == (full,)
 
 
 def test_a_model_is_of_a_historical_retrieval_only() -> None:
@@ -108,10 +108,10 @@ def test_a_model_without_names_is_told_by_its_width() -> None:
 
 
 @pytest.mark.parametrize("width", [None, 7])
-def test_a_model_that_tells_nothing_is_of_the_latest_retrieval(width: int | None) -> None:
+def test_a_model_that_tells_nothing_may_be_of_any(width: int | None) -> None:
     first, last = retrieval("1", "a"), retrieval("2", "b")
 
-    assert matching.of_model(None, width, [first, last]) == (last,)
+    assert matching.of_model(None, width, [first, last]) == (first, last)
 
 
 def test_a_model_whose_names_no_retrieval_has_is_of_none() -> None:

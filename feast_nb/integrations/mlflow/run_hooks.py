@@ -7,8 +7,10 @@ skops, and a SQLite tracking store beside a repository keeps its artifacts there
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -171,7 +173,7 @@ class RunHooks:
             if self._patches.active and artifact_location is None:
                 with guarded("placing the artifacts of an experiment"):
                     root = self._listener.artifact_root(client.tracking_uri)
-                    artifact_location = (root / name).as_uri() if root else None
+                    artifact_location = (root / folder_of(name)).as_uri() if root else None
             return original(client, name, artifact_location, *args, **kwargs)
 
         return create_experiment
@@ -238,3 +240,16 @@ def _kept_by_skops(model: Any) -> dict[str, Any]:
         why = f"it holds {', '.join(local)}, which has no name to be found by"
     warnings.warn(f"skops cannot keep this model ({why}); it is kept by cloudpickle.", stacklevel=2)
     return {"serialization_format": "cloudpickle"}
+
+
+def folder_of(experiment: str) -> str:
+    """The folder of an experiment's artifacts: its name where that is one, else one like it.
+
+    A name may be a path (`/Shared/churn`), lead out of the folder (`..`), or mean something in a
+    URI; two names never share a folder.
+    """
+    if re.fullmatch(r"\w[\w .-]{0,100}", experiment) and not experiment.endswith((".", " ")):
+        return experiment
+    like = re.sub(r"[^\w.-]+", "-", experiment).strip("-.")[:60]
+    digest = hashlib.blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return f"{like}-{digest}" if like else digest

@@ -32,6 +32,7 @@ class FrameLinks:
         self._kin = matching.FrameLineage()
         self._stale: dict[str, int] = {}
         self._begun: dict[str, int | None] = {}
+        self._held: dict[str, frozenset[str]] = {}
 
     def of(self, value: Any) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it."""
@@ -61,8 +62,10 @@ class FrameLinks:
         """A cell starts: what it binds before it reads it holds another cell's value until then."""
         cells = self._cells
         self._begun = {}
+        read = dataflow.names_read(cells.code) if self._table.retrievals else set()
+        self._held = {n: frozenset(self.of(cells.namespace.get(n))) for n in read}
         own = dataflow.names_loaded(cells.code) - dataflow.names_read(cells.code)
-        into = _INTO.match(cells.source)
+        into = _INTO.match(dataflow.magic_line(cells.source))
         if into is not None and _RETRIEVES.search(into[1]):
             named = _NAMED.search(into[1])
             own.add(named[1] if named else "training_df")
@@ -107,8 +110,14 @@ class FrameLinks:
             self.learn_from(cells.code, cells.namespace)
 
     def learn_from(self, source: str, namespace: Mapping[str, Any]) -> None:
-        """Follow the assignments of some code that has run."""
+        """Follow the assignments of some code that has run.
+
+        What a variable held before the cell counts for the value that is made of it and takes its
+        place: `df = pd.DataFrame(df.to_dict())`.
+        """
         for changed, read in dataflow.flows(source):
             ids = {id for name in read for id in self.of(namespace.get(name))}
+            for name in changed & read:
+                ids |= self._held.get(name, frozenset())
             for name in changed if ids else ():
                 self._kin.learn(namespace.get(name), ids)
