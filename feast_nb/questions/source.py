@@ -47,7 +47,10 @@ class HistorySource:
         self._catalog: Registry | None = None
 
     def _opened(self, uri: str) -> History:
-        named = (public_uri(uri) or "", public_uri(self._registry), self.project)
+        server = public_uri(uri) or ""
+        if workspace := runs.workspace():  # the same server holds other runs in another
+            server = f"{server} {workspace}"
+        named = (server, public_uri(self._registry), self.project)
         return History(database.path_of(cache_folder() / "history", *named))
 
     def refresh(self, anew: bool = False) -> None:

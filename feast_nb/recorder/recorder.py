@@ -180,7 +180,9 @@ class Recorder:
 
     def flush(self, run_id: str | None = None, final: bool = False, seconds: float = 15.0) -> bool:
         """Send all records (of a run) now; where that fails they wait, and the user is told."""
-        if not self.outbox.flush(run_id, seconds, final):
+        from ..integrations.mlflow import http
+
+        if not self.outbox.flush(run_id, http.allowed(seconds), final):
             left = self.outbox.pending(run_id)
             self.notices.say(
                 f"{left} records could not be sent to MLflow yet; they are kept on disk "

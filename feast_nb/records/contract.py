@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
-from .document import Document, Record
+from .document import SCHEMA_VERSION, Document, Record
 from .retrieval import Cell, LinkedBy, ViewDefinition
 
 Order = Literal["named", "signature", "frame", "array", "given", "assumed", "unknown"]
+
+
+# What 0.1 wrote took the latest of equal retrievals, and the frame's order for a model's.
+_EARLIER = (
+    "it was recorded by an earlier version of feast_nb: which retrieval it was trained on, and the "
+    "order of its inputs, were not always known for sure."
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,14 @@ class Contract(Document):
     definitions: dict[str, Any] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     cell: Cell | None = None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """As for a document; one of shape 1.0 says that what it claims was not always known."""
+        found = super().from_dict(data)
+        if str(data.get("schema_version", SCHEMA_VERSION)) != "1.0":
+            return found
+        return replace(found, unknown=(*found.unknown, _EARLIER))
 
     @property
     def features(self) -> tuple[str, ...]:

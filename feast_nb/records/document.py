@@ -12,7 +12,7 @@ import typing
 from functools import cache
 from typing import Any, ClassVar, Self
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 class Record:

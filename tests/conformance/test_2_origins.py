@@ -60,7 +60,7 @@ def test_2_13_a_run_has_its_commit_and_packages(load, drivers, versioned, dirty)
 
     head = git(versioned, "rev-parse", "HEAD")
     origin = notebook_of(store, run_id)
-    assert (origin["kind"], origin["schema_version"]) == ("origin", "1.0")
+    assert (origin["kind"], origin["schema_version"]) == ("origin", "1.1")
     assert (origin["commit"], origin["branch"], origin["dirty"]) == (head, "trials", dirty)
     assert origin["python"] == platform.python_version()
     for name in ("feast", "mlflow", "pandas", "scikit-learn"):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feast_nb.errors import UsageError
+from feast_nb.integrations.mlflow import run_hooks
+from feast_nb.magics import options
 from feast_nb.magics.options import Help, options_of, pairs, read
 from feast_nb.magics.training import FeastMagics
+from feast_nb.notebook import dataflow
 
 TRAIN, RUN, LOG, STORE = (
     FeastMagics.feast_train,
@@ -134,3 +138,43 @@ def test_the_last_of_two_pairs_of_a_key_wins() -> None:
 def test_a_pair_without_a_key_or_value_is_refused(item: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"write --tag {said}"):
         pairs([item], "--tag")
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("v1 --register m  # my first run", "v1 --register m"),
+        ("# only this", ""),
+        ("m/1;", "m/1"),
+        ("v1 --description 'it is # 1'  # not", "v1 --description 'it is # 1'"),
+        ('v1 --description "a # b"', 'v1 --description "a # b"'),
+        ("v1 --tag id=#5", "v1 --tag id=#5"),
+        ("v1 --tag a\\'b # c", "v1 --tag a\\'b"),
+    ],
+)
+def test_a_comment_and_a_semicolon_at_the_end_are_no_words(line: str, kept: str) -> None:
+    assert options._without_comment(line) == kept
+
+
+def test_a_backslash_goes_on_in_the_lines_below() -> None:
+    assert dataflow.continued("v1 \\", "  --register m \\\n  --alias a\nx = 1\n") == (
+        "v1  --register m  --alias a",
+        "x = 1\n",
+    )
+    assert dataflow.magic_line("%%feast_train v1 \\\n --into df\nx = 1") == (
+        "%%feast_train v1  --into df"
+    )
+    assert dataflow.without_magic("%%time\n%%feast_train v1 \\\n --into df\nx = 1") == "x = 1"
+    assert dataflow.without_time("if a:\n  %time m = f(x)\n%time -r g()") == (
+        "if a:\n  m = f(x)\n%time -r g()"
+    )
+
+
+@pytest.mark.parametrize("name", ["/Shared/churn", "..", "../../escape", "50% of #1?", "a:b", ""])
+def test_an_experiment_whose_name_is_no_folders_has_one_like_it(name: str) -> None:
+    folder = run_hooks.folder_of(name)
+
+    assert not {"/", "\\", "%", "#", "?", ":", ".."} & set(folder)
+    assert Path("/root", folder).resolve().parent == Path("/root")
+    assert folder != run_hooks.folder_of(f"{name} ")
+    assert run_hooks.folder_of("drivers v1.2") == "drivers v1.2"

@@ -8,6 +8,7 @@ one line. The user's own calls of MLflow keep MLflow's patience.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +25,21 @@ PATIENCE = 3.0  # seconds for a first sign of life
 _SECONDS = (3.05, 6.0)  # to connect, and between two bytes of an answer
 _SENDS = "_get_http_response_with_retries"
 
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
 _short: ContextVar[bool] = ContextVar("feast_nb_short_timeouts", default=False)
 _seen_alive: dict[str, float] = {}
+
+
+def allowed(usual: float) -> float:
+    """Seconds to wait for an answer: ours, or MLflow's own setting where the user made it longer.
+
+    Whoever sets it has a server that is slow.
+    """
+    try:
+        return max(usual, float(os.environ.get(_TIMEOUT, "")))
+    except ValueError:
+        return usual
 
 
 def check_reachable(uri: str | None) -> None:
@@ -49,6 +63,46 @@ def check_reachable(uri: str | None) -> None:
     _seen_alive[str(uri)] = time.monotonic()
 
 
+def check_takes_models(uri: str) -> None:
+    """Raise `TrackingError` for a server that is too old to be sent a model, with its version.
+
+    A model is logged to MLflow 3 or later; a server that does not say its version is believed.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return
+    if uri not in _versions:
+        check_reachable(uri)
+        _versions[uri] = _version_of(uri)
+    if re.match(r"[012]\.", _versions[uri]):
+        raise TrackingError(
+            f"the MLflow server at {parts.hostname} is {_versions[uri]}, and models are logged to "
+            "MLflow 3; update it, or name another in mlflow.tracking_uri."
+        )
+
+
+_versions: dict[str, str] = {}
+
+
+def _version_of(uri: str) -> str:
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        answer = http_request(
+            get_default_host_creds(uri),
+            "/version",
+            "GET",
+            timeout=allowed(PATIENCE),
+            max_retries=0,
+            raise_on_status=False,
+        )
+    except MlflowException:
+        return ""
+    return str(answer.text).strip()[:40] if answer.status_code == 200 else ""
+
+
 def _ask(uri: str) -> int:
     """The status of the server's page of health, by MLflow's own request."""
     from mlflow.exceptions import MlflowException
@@ -60,9 +114,9 @@ def _ask(uri: str) -> int:
         get_default_host_creds(uri),
         "/health",
         "GET",
-        timeout=PATIENCE,
+        timeout=allowed(PATIENCE),
         max_retries=0,
-        retry_timeout_seconds=PATIENCE,
+        retry_timeout_seconds=allowed(PATIENCE),
         raise_on_status=False,
     )
     try:
@@ -156,7 +210,7 @@ def patient(original: Callable[..., Any]) -> Callable[..., Any]:
         from requests import ConnectionError
 
         if method.upper() != "PUT":  # a large file takes the server its time
-            kwargs["timeout"] = _SECONDS
+            kwargs["timeout"] = (_SECONDS[0], allowed(_SECONDS[1]))
         try:
             return original(method, url, 0, *args, **kwargs)
         except ConnectionError as problem:

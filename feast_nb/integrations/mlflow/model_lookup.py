@@ -113,13 +113,13 @@ def _of_version(uri: str, named: str, version: Any) -> ModelRef:
 
 
 def logged(uri: str, model_id: str) -> Any:
-    """A logged model, or None where it was deleted."""
+    """A logged model, or None where it was deleted, or the server has none (MLflow 2)."""
     from mlflow.exceptions import MlflowException
 
     try:
         return client(uri).get_logged_model(model_id)
     except MlflowException as problem:
-        if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if problem.error_code not in ("RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND"):
             raise
         return None
 

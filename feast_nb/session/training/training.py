@@ -14,6 +14,7 @@ from uuid import uuid4
 from ...errors import FeastNbError, ModelError, TrackingError
 from ...frames import entity_frames
 from ...integrations.feast import definitions, repository
+from ...integrations.mlflow import http
 from ...notebook import dataflow
 from ...recorder.open_runs import RunOptions
 from ...records.contract import ModelVersion
@@ -61,6 +62,7 @@ class Training:
 
     def __enter__(self) -> Self:
         features = self._checked_features()
+        http.check_takes_models(self._session.runs.uri)
         self._started = time.perf_counter()
         recorder, options = self._session.recorder, self.options
         runs = self._session.runs
