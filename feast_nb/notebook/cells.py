@@ -7,11 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..patching.interrupts import guarded
 from . import dataflow
-from .identity import Identity, identify
+from .identity import UNKNOWN, Identity, holds, identify
 
 if TYPE_CHECKING:
     from ..records.retrieval import Cell
@@ -149,6 +150,9 @@ class Cells:
         if self._looks >= _LOOKS or (self._looks and self.identity.sure):
             return
         self._looks += 1
+        guessed = self.identity.notebook
+        if guessed not in (None, UNKNOWN) and holds(Path(guessed), [source]):
+            return  # it agrees with what was guessed: the others need not be read again
         texts = [str(t) for t in self._shell.history_manager.input_hist_raw[1:number]]
         self.identity = identify(self._shell, [*texts, source])
 

@@ -106,7 +106,7 @@ def identify(shell: Any, texts: Sequence[str], by: Launcher | None = None) -> Id
         return Identity("console")
     named = _named(by)
     if named:
-        holders = [path for path in named if _holds(path, texts[-1:])]
+        holders = [path for path in named if holds(path, texts[-1:])]
         found = str(holders[0].resolve()) if len(holders) == 1 else UNKNOWN
         return Identity("notebook", found, sure=found != UNKNOWN)
     return Identity("notebook", _only_holder(texts) or UNKNOWN, sure=False)
@@ -138,11 +138,12 @@ def _only_holder(texts: Sequence[str]) -> str | None:
     if not any(text.strip() for text in texts):
         return None
     nearby = sorted(Path.cwd().glob("*.ipynb"))[:_MOST]
-    holders = [path for path in nearby if _holds(path, texts)]
+    holders = [path for path in nearby if holds(path, texts)]
     return str(holders[0].resolve()) if len(holders) == 1 else None
 
 
-def _holds(path: Path, texts: Sequence[str]) -> bool:
+def holds(path: Path, texts: Sequence[str]) -> bool:
+    """Whether a notebook has all of these texts as cells."""
     wanted = {text.strip() for text in texts} - {""}
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
