@@ -101,7 +101,10 @@ class Cells:
 
     @property
     def line(self) -> int | None:
-        """The line of `code` that runs now, in this thread; None between cells and elsewhere."""
+        """The line of `code` that runs now, in this thread; None between cells and elsewhere.
+
+        None too while a cell's magic is at work before or after what stands below it.
+        """
         if self._shell is None:
             return None
         cells = getattr(self._shell.compile, "_filename_map", {})
@@ -110,7 +113,8 @@ class Cells:
             name = frame.f_code.co_filename
             is_cells = name in cells or name.startswith("<timed")  # as `%%time` compiles it
             if is_cells and frame.f_globals is self._shell.user_ns:
-                return frame.f_lineno
+                magic = "run_cell_magic" in frame.f_code.co_names and self.source[:2] == "%%"
+                return None if magic else frame.f_lineno  # the magic itself: none of its lines
             frame = frame.f_back  # type: ignore[assignment]
         return None
 

@@ -179,13 +179,34 @@ class RunListener:
             self._inherit(run)
             found = self._table.sources_of(run.id, names, seen.width, used)
         sources: dict[str, LinkedBy] = {}
-        for retrieval in found:
+        for retrieval in self._nearest(run, found):
             outer = self._runs.ancestor(run.id, retrieval.run_id)
             by = used.get(retrieval.id) or ("parent" if outer else "columns")
             if origin.links is None and self._has_rival(retrieval, names, used, run.id):
                 by = "columns"
             sources[retrieval.id] = by
         return sources
+
+    def _nearest(self, run: RunRef, found: Sequence[Retrieval]) -> list[Retrieval]:
+        """Of retrievals of the same features the run's own, else those of the nearest around it.
+
+        One that never ran gave nothing to train on, where another did.
+        """
+        around = [run.id]
+        while (outer := self._runs.outer_of(around[-1])) is not None:
+            around.append(outer)
+        own = {r.id for r in self._table.of_run(run.id)}
+
+        def rank(one: Retrieval) -> tuple[int, bool]:
+            home = 0 if one.id in own else len(around)
+            if home and one.run_id in around:
+                home = around.index(one.run_id)
+            return home, one.state != "ran"
+
+        best: dict[tuple[str, ...], tuple[int, bool]] = {}
+        for one in found:
+            best[one.refs] = min(best.get(one.refs, rank(one)), rank(one))
+        return [one for one in found if rank(one) == best[one.refs]]
 
     def _has_rival(
         self, one: Retrieval, names: Sequence[str] | None, used: Mapping[str, Any], run_id: str

@@ -48,15 +48,17 @@ session = feast_nb.open(folder)
 drivers = pd.read_parquet(entities)
 found = {}
 for name in names:
+    # An array's columns have no names: whoever fitted the model says them.
+    columns = json.loads(sys.argv[4]) if name.endswith("positional") else ()
     for way, options in {"online": {}, "as of": {"as_of": "event_timestamp"}}.items():
-        scored = session.score(name, drivers, with_features=True, **options)
+        scored = session.score(name, drivers, with_features=True, columns=columns, **options)
         fed = scored.drop(columns=[*drivers.columns, "prediction"])
         found[f"{name} {way}"] = {
             "prediction": [float(v) for v in scored["prediction"]],
             "fed": fed.to_numpy("float64").tolist(),
             "columns": list(fed.columns),
         }
-    array = session.vector(name, drivers[["driver_id"]].to_dict("records"))
+    array = session.vector(name, drivers[["driver_id"]].to_dict("records"), columns=columns)
     found[f"{name} vector"] = array.astype("float64").tolist()
     if name.endswith("positional"):  # as people write it: what comes, without the key
         service = session.store.get_feature_service("taken")
@@ -177,7 +179,8 @@ def found(wide: dict[str, Any]) -> Callable[[int], dict[str, Any]]:
         }
         names = ",".join(wide["predicted"])
         done = subprocess.run(
-            [sys.executable, "-c", SCORE, str(folder), str(folder / "drivers.parquet"), names],
+            [sys.executable, "-c", SCORE, str(folder), str(folder / "drivers.parquet"), names,
+             json.dumps(TAKEN)],
             capture_output=True, text=True, cwd=folder, env=environment,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

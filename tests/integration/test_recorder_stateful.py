@@ -162,9 +162,12 @@ class Histories(RuleBasedStateMachine):
         if not own:
             same = [a for a in self.asked if a.kind == "historical" and a.refs == asked.refs]
             outer = run.parent
-            while outer is not None and outer.id != same[-1].run:
+            while outer is not None and not any(a.run == outer.id for a in same):
                 outer = outer.parent
-            run.linked[same[-1].number] = "parent" if outer else "columns"
+            near = [a for a in same if a.run == outer.id] if outer else same
+            near = [a for a in near if a.state == "ran"] or near
+            if outer or len(near) == 1:  # of several that nobody is nearer to, none is known
+                run.linked |= {a.number: "parent" if outer else "columns" for a in near}
 
     # ------------------------------------------------------------------ what must be so
 

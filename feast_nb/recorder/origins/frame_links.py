@@ -62,14 +62,14 @@ class FrameLinks:
         """A cell starts: what it binds before it reads it holds another cell's value until then."""
         cells = self._cells
         self._begun = {}
-        read = dataflow.names_read(cells.code) if self._table.retrievals else set()
-        self._held = {n: frozenset(self.of(cells.namespace.get(n))) for n in read}
         own = dataflow.names_loaded(cells.code) - dataflow.names_read(cells.code)
         into = _INTO.match(dataflow.magic_line(cells.source))
         if into is not None and _RETRIEVES.search(into[1]):
             named = _NAMED.search(into[1])
             own.add(named[1] if named else "training_df")
         self._stale = {n: id(cells.namespace[n]) for n in own if n in cells.namespace}
+        read = dataflow.names_read(cells.code) - own if self._table.retrievals else set()
+        self._held = {n: frozenset(self.of(cells.namespace.get(n))) for n in read}
 
     def run_begun(self, run_id: str) -> dict[str, LinkedBy]:
         """A run begins: what the code that follows reads of what is there already."""
