@@ -18,8 +18,13 @@ __version__ = "0.1.0"
 __all__ = ["load_ipython_extension", "open", "unload_ipython_extension"]
 
 
-def open(path: str | os.PathLike[str] | None = None) -> Session:
+def open(
+    path: str | os.PathLike[str] | None = None, *, record_cells: bool | None = None
+) -> Session:
     """The session of a feature repository, for scripts, papermill and worker processes.
+
+    `record_cells=False` keeps no texts of cells (nor does `FEAST_NB_RECORD_CELLS=0`, nor
+    `c.FeastNb.record_cells = False` in IPython's configuration).
 
     >>> session = feast_nb.open("feature_repo")
     >>> with session.train("v1", service="driver_activity", entity_df=drivers) as training:
@@ -27,7 +32,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Session:
     """
     from . import session
 
-    return session.open(path)
+    return session.open(path, record_cells)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -24,6 +24,12 @@ def state_folder() -> Path:
     return _writable(_state(), {"FEAST_NB_STATE": _state(), "FEAST_NB_CACHE": _cache()})
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, for its owner alone."""
+    for missing in [p for p in (folder, *folder.parents) if not p.exists()][::-1]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
 def runtime_folder() -> Path:
     """Jupyter's runtime folder, where kernels and servers find each other."""
     from jupyter_core.paths import jupyter_runtime_dir
@@ -66,13 +72,13 @@ def _writable(folder: Path, asked: dict[str, Path]) -> Path:
 
 
 def _may_write(folder: Path) -> bool:
-    """Whether a folder can be written, or made where it is not there."""
-    there = next((p for p in (folder, *folder.parents) if p.exists()), folder)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return False
+    """Whether a folder can be written, or made where it is not there: tried, and left as it was."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        probe = there / f".feast_nb-{os.getpid()}"
+        probe.mkdir(mode=0o700, exist_ok=True)
+        probe.rmdir()
+    except (OSError, StopIteration):
         return False
     return True
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import frames
 from ..errors import FeatureError, nearest
+from ..masking import masked_text
 from ..records.retrieval import EntityFrame, Span
 
 
@@ -58,7 +59,7 @@ def timestamp_column(entity: Any) -> str | None:
 def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = None) -> EntityFrame:
     """The record of what was asked for; its reach, fingerprint and archive come later."""
     if isinstance(entity, str):
-        return EntityFrame("sql", query=entity, join_keys=tuple(keys))
+        return EntityFrame("sql", query=masked_text(entity), join_keys=tuple(keys))
     if entity is None:
         if end is None:  # Feast takes the moment of the call
             end = datetime.now(UTC)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import frames
+from ..paths import private_folder
 from ..records.retrieval import Column, Result, Span
 from . import fingerprint
 
@@ -31,7 +32,8 @@ def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
     The index is kept. The file is read back to see whether it gives the frame as it was.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
+        path.touch(0o600)  # the rows that somebody trained on are not everybody's
         if frames.is_pandas(frame):
             frame.to_parquet(path)
         else:

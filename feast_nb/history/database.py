@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..paths import private_folder
+
 FORMAT = 2
 MEMORY = Path(":memory:")  # no file: it is in memory
 
@@ -61,11 +63,12 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, str | None]:
     """
     if path == MEMORY:
         return _made(path), None
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     why = None
     with alone(Path(f"{path}.opening"), wait=True):
         if path.exists() and (why := _unusable(path)) is not None:
             remove(path)
+        path.touch(0o600)  # SQLite's files beside it are made as it is
         db = _made(path)
         path.chmod(0o600)  # who trained what on which data is not everybody's
     return db, why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from .identity import UNKNOWN, Identity, holds, identify
 if TYPE_CHECKING:
     from ..records.retrieval import Cell
 
+_OFF = ("0", "false", "no", "off")
 _LOOKS = 20  # cells after which an unknown notebook stays unknown
 
 
@@ -32,11 +34,13 @@ class Cells:
     """The cells that run, told by IPython's events; outside IPython there is none.
 
     `before` is called when a cell starts, `after` when it has ended; cells that a magic runs do
-    not count: the outer one is the user's. A subshell (JupyterLab 4.4) runs cells of its own
+    not count: the outer one is the user's. Where they are not `kept`, a run says which cells it was
+    made by, and not what stood in them. A subshell (JupyterLab 4.4) runs cells of its own
     beside the main one, in a thread of its own: there `current` is its, and nobody is called.
     """
 
     def __init__(self) -> None:
+        self.kept = os.environ.get("FEAST_NB_RECORD_CELLS", "").lower() not in _OFF
         self.identity = Identity("none")
         self.executed: list[ExecutedCell] = []
         self.before: Callable[[], None] = lambda: None
@@ -47,8 +51,13 @@ class Cells:
         self._beside: dict[int, ExecutedCell] = {}
 
     def watch(self, shell: Any) -> None:
-        """Follow a shell from here on; the cell that runs now, if one does, is the first."""
+        """Follow a shell from here on; the cell that runs now, if one does, is the first.
+
+        `c.FeastNb.record_cells = False` in IPython's configuration keeps no texts of cells.
+        """
         self._shell = shell
+        section = getattr(shell, "config", {}).get("FeastNb", {})
+        self.kept = self.kept and section.get("record_cells", True) is not False
         shell.events.register("pre_run_cell", self._started)
         shell.events.register("post_run_cell", self._ended)
         if self.line is not None:

@@ -7,6 +7,7 @@ import threading
 import warnings
 
 from ..errors import Warned
+from ..masking import masked_text
 
 
 class Notices:
@@ -19,6 +20,7 @@ class Notices:
 
     def say(self, message: str) -> None:
         """Tell the user, where this was not said before."""
+        message = masked_text(message)
         if message in self._said:
             return
         self._said.add(message)
@@ -31,7 +33,7 @@ class Notices:
 
     def tell(self, message: str) -> None:
         """As `say`, each time: it is about this one answer."""
-        self._said.discard(message)
+        self._said.discard(masked_text(message))
         self.say(message)
 
     def take(self) -> list[str]:

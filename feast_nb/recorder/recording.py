@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .. import frames
+from ..masking import masked_text
 from ..records.contract import Contract
 from ..records.outbox import ContractEntry, FileEntry, OutboxEntry, RetrievalEntry, WriteEntry
 from ..records.retrieval import Cell, LinkedBy, Result, Retrieval, Seconds, Write
@@ -123,7 +124,7 @@ class Recording:
         """Keep a job that raised, as just that."""
         self._adopt_run(pending.id)
         self._update(pending.id, state="failed", run_seconds=seconds)
-        self._store.change(pending.id, error=f"{type(error).__name__}: {error}"[:500])
+        self._store.change(pending.id, error=masked_text(f"{type(error).__name__}: {error}")[:500])
         self._store.send(pending.id)
 
     def named(self, id: str, kept: str) -> None:

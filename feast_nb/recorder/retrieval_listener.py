@@ -14,7 +14,7 @@ from ..integrations.feast import sources, spark
 from ..integrations.feast.calls import Call, WriteCall
 from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
-from ..masking import public_uri, without_secrets
+from ..masking import masked_text, public_uri, without_secrets
 from ..patching.interrupts import guarded
 from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
 from ..records.run import RunRef
@@ -209,7 +209,9 @@ class RetrievalListener:
                 views=definitions.views_written(call.store, call.call, call.name),
                 state="failed" if failed else "ran",
                 seconds=round(call.seconds, 6),
-                error=f"{type(call.error).__name__}: {call.error}"[:500] if failed else None,
+                error=masked_text(f"{type(call.error).__name__}: {call.error}")[:500]
+                if failed
+                else None,
             ),
             frame,
         )

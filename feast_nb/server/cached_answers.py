@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..paths import cache_folder
+from ..paths import cache_folder, private_folder
 from . import route_names
 from .worker_process import Reply
 
@@ -140,7 +140,7 @@ def _write(path: Path, question: dict[str, Any], reply: Reply) -> None:
     if not _lasts(question):
         return
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         head = {k: v for k, v in asdict(reply).items() if k not in ("body", "at")}
         part = path.with_suffix(f".{os.getpid()}")
         part.touch(0o600)

@@ -162,7 +162,7 @@ def _status(problem: FeastNbError) -> int:
 
 
 def _refusal(status: int, message: str, reason: str) -> tuple[dict[str, Any], bytes]:
-    said = {"message": masking.without_credentials(message), "reason": reason}
+    said = {"message": masking.masked_text(message), "reason": reason}
     body = json.dumps(said, ensure_ascii=False).encode()
     return {"status": status, "etag": None, "as_of": None, "state": "refused"}, body
 

@@ -12,14 +12,17 @@ from .session import Session
 __all__ = ["Session", "nearest", "of_store", "open"]
 
 
-def open(path: str | os.PathLike[str] | None = None) -> Session:
+def open(path: str | os.PathLike[str] | None = None, record_cells: bool | None = None) -> Session:
     """The session of a feature repository: a folder, a `feature_store.yaml`, or the nearest one.
 
-    Raises `RepositoryError` where there is none or Feast cannot use it.
+    `record_cells=False` keeps no texts of cells from here on. Raises `RepositoryError` where there
+    is none or Feast cannot use it.
     """
     from ..integrations.feast import store
 
-    _recorder.current()
+    recorder = _recorder.current()
+    if record_cells is not None:
+        recorder.cells.kept = record_cells
     yaml = store.find() if path is None else store.yaml_of(path)
     return Session(store.open_store(yaml), yaml)
 

@@ -13,6 +13,7 @@ from ..errors import FeastNbError, FeatureError, ModelError
 from ..integrations.feast import repository
 from ..integrations.feast.calls import REPEATABLE
 from ..integrations.mlflow import contract_store, http, model_lookup, runs, writer
+from ..masking import GONE
 from ..recorder.delivery import run_document
 from ..records.contract import Contract
 from ..records.retrieval import EntityFrame, Retrieval
@@ -124,6 +125,11 @@ def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]
     if entity.kind in ("sql", "range") and entity.artifact and recorded.by_us:
         return {"entity_df": _kept(session, recorded)}  # its rows as they were then
     if entity.kind == "sql" and entity.query:
+        if GONE in entity.query:
+            raise FeatureError(
+                "it cannot be rebuilt: its query holds a secret, which is not kept. Retrieve with "
+                "--archive-rows, and its rows are."
+            )
         if entity.query.endswith("...") and not recorded.by_us:
             raise FeatureError("it cannot be rebuilt: Feast cut the entity query off.")
         return {"entity_df": entity.query}

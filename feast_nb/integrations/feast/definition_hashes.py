@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from ...masking import public_uri
+from ...masking import masked, masked_text, public_uri
 from ...records.retrieval import ViewDefinition
 
 # Feast's own entity of views without one; its objects have it or not, as they were asked before.
@@ -146,7 +146,9 @@ def _public(value: Any) -> Any:
         return {k: _public(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_public(v) for v in value]
-    return public_uri(value) if isinstance(value, str) and "://" in value else value
+    if not isinstance(value, str):
+        return value
+    return masked(value) if "\n" in value else masked_text(public_uri(value) or "")
 
 
 def parts_of(views: Iterable[ViewDefinition]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...paths import private_folder
 from .run_queue import RunQueue
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _mark_line(queue: RunQueue) -> str:
 
 def _open_locked(path: Path, text: bytes) -> int:
     """A new file that nobody finds before it is locked and holds its text."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     draft = path.with_suffix(".draft")
     file = os.open(draft, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
@@ -218,7 +219,7 @@ def _write_all(file: int, data: bytes) -> None:
 def _set_aside(folder: Path, name: str, lines: list[str]) -> None:
     if lines:
         place = folder / "rejected"
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(place)
         file = os.open(place / name, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         try:
             _write_all(file, "".join(lines).encode())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...notebook import provenance
 from ...patching import threads
+from ...paths import private_folder
 from ...records.outbox import CellsEntry, OriginEntry
 from ...records.retrieval import Cell
 from ...records.run import Origin, RunRef
@@ -52,6 +53,10 @@ class RunOrigins:
         """The notebook of the cell that runs."""
         return self.cell.notebook if self.cell else None
 
+    @property
+    def _keeps_cells(self) -> bool:
+        return self._notices.interactive and self._cells.kept
+
     def source_instead_of(self, source: str) -> str | None:
         """What MLflow's Source column is to say, where MLflow took the launcher or the name alone.
 
@@ -67,7 +72,7 @@ class RunOrigins:
         """A run began; a notebook's cells are kept from here on, and survive the kernel."""
         self._runs[run.id] = run
         self._look()
-        if not self._notices.interactive:
+        if not self._keeps_cells:
             return
         path = self._path(run.id)
         self._write_cells(path)
@@ -75,14 +80,14 @@ class RunOrigins:
 
     def cell_ended(self) -> None:
         """Another cell ran: the copies of all open runs have it too."""
-        for run_id in list(self._runs) if self._notices.interactive else ():
+        for run_id in list(self._runs) if self._keeps_cells else ():
             self._write_cells(self._path(run_id))
 
     def ends(self, run: RunRef, used: Iterable[Cell | None]) -> None:
         """A run is about to end: say where it came from, and what to beware of."""
         if self._runs.pop(run.id, None) is None:
             return
-        if self._notices.interactive:
+        if self._keeps_cells:
             self._write_cells(self._path(run.id))
         if self._looking is not None:
             self._looking.join(5.0)
@@ -121,8 +126,9 @@ class RunOrigins:
         cells = self._cells
         notebook = provenance.cells_notebook(cells.history, cells.executed)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(path.parent)
             draft = path.with_suffix(f".{os.getpid()}")
+            draft.touch(0o600)
             draft.write_text(json.dumps(notebook, indent=1), encoding="utf-8")
             draft.replace(path)
         except OSError as problem:
