@@ -77,9 +77,10 @@ class RunListener:
         run = RunRef(started.run_id, started.tracking_uri)
         self._runs.begin(run, started.parent_id)
         self._models.run_begun(run)
-        if self._notices.interactive:
+        if self._notices.interactive or started.resumed:
             source = self._origins.source_instead_of(started.source or "")
-            self._recording.put(run, RunStart(self._origins.notebook, started.name, source=source))
+            opened = RunStart(self._origins.notebook, started.name, source, started.resumed)
+            self._recording.put(run, opened)
         self._origins.opened(run)
         if self._runs.records(run):
             self._recording.link_all(run, self._links.run_begun(run.id))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from feast_nb.errors import Warned
+
 from ..conftest import artifacts, free_port, make_repository, read_json, wait_for
 
 SCRIPT = """
@@ -211,15 +213,11 @@ def test_a_server_that_dies_in_a_run_loses_nothing_and_costs_seconds(
     assert client.get_run(run.id).info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("gone", ["run", "database"])
-def test_records_of_a_run_that_is_gone_are_given_up_with_a_word(repo, client, gone, capsys) -> None:
+def test_records_of_a_run_that_is_gone_are_given_up_with_a_word(repo, client, capsys) -> None:
     run_id = killed(
         repo, "session.store.get_historical_features(drivers, ['hourly:trips']).to_df()"
     )
-    if gone == "run":
-        client.delete_run(run_id)
-    else:
-        (repo / "mlflow.db").unlink()
+    client.delete_run(run_id)
     from feast_nb import recorder
 
     found = recorder.current()
@@ -227,4 +225,58 @@ def test_records_of_a_run_that_is_gone_are_given_up_with_a_word(repo, client, go
 
     assert capsys.readouterr().err.count("records have nowhere to go") == 1
     assert found.outbox.pending() == 0
-    assert (repo / "mlflow.db").exists() == (gone == "run")
+
+
+def test_records_of_a_database_that_is_away_wait_for_it(repo, client, capsys) -> None:
+    """A drive that is not mounted, a folder with another name: nothing is gone."""
+    run_id = killed(
+        repo, "session.store.get_historical_features(drivers, ['hourly:trips']).to_df()"
+    )
+    (repo / "mlflow.db").rename(repo / "away.db")
+    from feast_nb import recorder
+
+    found = recorder.current()
+    with pytest.warns(Warned, match="kept on disk"):
+        assert not found.flush(seconds=3)
+    assert found.outbox.pending() > 0
+    assert not (repo / "mlflow.db").exists()
+    assert "nowhere to go" not in capsys.readouterr().err
+    (repo / "away.db").rename(repo / "mlflow.db")
+
+    assert found.flush()
+    (kept,) = read_json(client, run_id, "feast/retrievals.json")["retrievals"]
+    assert kept["state"] == "ran"
+
+
+RESUMES = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import pandas as pd
+import mlflow
+import feast_nb
+
+session = feast_nb.open(sys.argv[1])
+mlflow.set_tracking_uri(session.runs.uri)
+rows = int(sys.argv[3])
+frame = pd.DataFrame({"driver_id": range(rows),
+                      "event_timestamp": [pd.Timestamp("2024-01-05", tz="UTC")] * rows})
+doors = {"argument": lambda: mlflow.start_run(run_id=sys.argv[2]),
+         "variable": lambda: mlflow.start_run(),
+         "feast": lambda: session.store.mlflow.start_run(run_id=sys.argv[2])}
+with doors[sys.argv[4]]():
+    session.store.get_historical_features(frame, ["hourly:trips"]).to_df()
+"""
+
+
+def test_a_run_that_goes_on_in_another_process_keeps_what_it_had(repo, client, tmp_path) -> None:
+    """By whichever door: an argument, MLflow's variable, Feast's own client."""
+    experiment = client.create_experiment("drivers")
+    run_id = client.create_run(experiment).info.run_id
+    for rows, door in enumerate(("argument", "variable", "feast", "argument"), 1):
+        env = {**os.environ, "MLFLOW_RUN_ID": run_id} if door == "variable" else os.environ
+        command = [sys.executable, "-c", RESUMES, str(repo), run_id, str(rows), door]
+        subprocess.run(command, check=True, env=env, cwd=tmp_path)
+
+    kept = read_json(client, run_id, "feast/retrievals.json")["retrievals"]
+    assert [r["entity"]["rows"] for r in kept] == [1, 2, 3, 4]
+    assert {a.path.count("/") for a in client.list_artifacts(run_id, "feast/results")} == {2}

@@ -23,13 +23,17 @@ from . import http, silence
 
 
 class StartedRun(NamedTuple):
-    """A run that MLflow started or resumed, its parent, and what MLflow took for its source."""
+    """A run that MLflow started, its parent, and what MLflow took for its source.
+
+    `resumed` where it was there before: what it holds is to be kept.
+    """
 
     run_id: str
     tracking_uri: str
     name: str | None = None
     parent_id: str | None = None
     source: str | None = None
+    resumed: bool = False
 
 
 class MlflowListener(Protocol):
@@ -99,6 +103,8 @@ class RunHooks:
             if self._patches.active and kwargs.get("nested"):
                 with guarded("looking up the experiment of the outer run"):
                     _beside_parent(args, kwargs)
+            # MLflow forgets the variable when it has used it.
+            named = (args[:1] or (kwargs.get("run_id"),))[0] or os.environ.get("MLFLOW_RUN_ID")
             run = original(*args, **kwargs)
             if self._patches.active:
                 with guarded("noting that a run started"):
@@ -110,6 +116,7 @@ class RunHooks:
                             run.info.run_name,
                             tags.get("mlflow.parentRunId"),
                             tags.get("mlflow.source.name"),
+                            resumed=named == run.info.run_id,
                         )
                     )
             return run

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import GoneError
+from ...errors import GoneError, TrackingError
 from .clients import client, database_exists, database_file
 from .http import check_reachable, translate_errors
 from .silence import silent
@@ -58,9 +58,12 @@ def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
 
 
 def _check_database(uri: str) -> None:
-    """MLflow makes a missing SQLite file anew: a database without the run that is meant."""
+    """Raise `TrackingError` for a SQLite file that is away: a drive, a folder, may come back.
+
+    MLflow would make it anew, without the run that is meant.
+    """
     if not database_exists(uri):
-        raise GoneError(f"the tracking database {database_file(uri)} is not there any more.")
+        raise TrackingError(f"the tracking database {database_file(uri)} is not there now.")
 
 
 def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
@@ -91,7 +94,7 @@ def download(uri: str, artifact_uri: str, place: Path) -> Path:
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:
     """The text of an artifact, or None where the run has none of that name.
 
-    Raises `GoneError` where there is no such run, or no database, any more.
+    Raises `GoneError` where there is no such run any more.
     """
     check_reachable(uri)
     _check_database(uri)
