@@ -182,6 +182,9 @@ class Recorder:
         """Send all records (of a run) now; where that fails they wait, and the user is told."""
         from ..integrations.mlflow import http
 
+        if self._took_over and not self._may_load:  # somebody asks: what a dead process left too
+            self._may_load = True
+            self.catch_up()
         if not self.outbox.flush(run_id, http.allowed(seconds), final):
             left = self.outbox.pending(run_id)
             self.notices.say(
@@ -244,13 +247,18 @@ class Recorder:
 
             self._took_over = True
             started: RunStart | None = None
+            ended: RunEnd | None = None
             for entry in left.entries:
-                if isinstance(entry, RunStart) and not entry.resumed:
-                    started = entry
+                if isinstance(entry, RunStart):
+                    started, ended = (None if entry.resumed else entry), None
                 elif isinstance(entry, RunEnd):
-                    started = None
+                    started, ended = None, entry
             if started is not None:
                 self._close_left_open(left, started)
+            elif ended is not None:
+                # The process died while it ended: MLflow may never have been told.
+                again = RunEnd(ended.status, late=True)
+                self.outbox.put(left.run_id, left.tracking_uri, again)
 
     def _close_left_open(self, left: LeftBehind, started: RunStart) -> None:
         from ..records.outbox import RunEnd

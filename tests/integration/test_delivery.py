@@ -248,6 +248,49 @@ def test_records_of_a_database_that_is_away_wait_for_it(repo, client, capsys) ->
     assert kept["state"] == "ran"
 
 
+DIES_ENDING = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell(f"%load_ext feast_nb\\nstore = %feast_store {sys.argv[1]}")
+shell.run_cell("import pandas as pd\\n%feast_run dies")
+shell.run_cell("frame = pd.DataFrame({'driver_id': [1], 'event_timestamp': "
+               "[pd.Timestamp('2024-01-05', tz='UTC')]})\\n"
+               "df = store.get_historical_features(frame, ['hourly:trips']).to_df()")
+from feast_nb.recorder.delivery.uploader import Uploader
+send = Uploader.deliver
+def deliver(self, batch):  # killed when its last records go out: MLflow was not told of the end
+    if any(entry.kind == "ended" for entry in batch.new):
+        os._exit(9)
+    return send(self, batch)
+Uploader.deliver = deliver
+shell.run_cell(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [
+        ("%feast_run --end --status FAILED", "FAILED"),
+        ("import mlflow; mlflow.end_run()", "FINISHED"),
+    ],
+)
+def test_a_run_whose_process_died_while_it_ended_has_the_status_it_was_to_have(
+    repo, client, ends: str, status: str
+) -> None:
+    done = subprocess.run([sys.executable, "-c", DIES_ENDING, str(repo), ends], timeout=300)
+    assert done.returncode == 9
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == "RUNNING"
+    from feast_nb import recorder
+
+    assert recorder.current().flush()
+
+    assert client.get_run(run.info.run_id).info.status == status
+    assert recorder.current().outbox.pending() == 0
+
+
 RESUMES = """
 import sys, warnings
 warnings.simplefilter("ignore")
