@@ -85,7 +85,9 @@ def log(
     frame = example(names or (fit.columns if fit else asked), at_hand)
     if frame is not None and names is None and (fit is None or not fit.named):
         # Names in its signature would be our guess; so would anything, of a model of any width.
+        # PyTorch is traced by an example, whose numbers do not matter.
         known = found.width == len(frame.columns) or (found.width is None and fit is not None)
+        known = known or (found.width is None and kind in models.OF_TENSORS)
         frame = frame.to_numpy() if known else None
     if frame is not None and frames.has_categories(frame):
         frame = (

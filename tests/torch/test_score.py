@@ -35,8 +35,9 @@ import feast_nb
 session = feast_nb.open(sys.argv[1])
 drivers = pd.read_parquet(sys.argv[2])
 found = {}
+order = ["trips", "conv_rate", "acc_rate"]  # which a module does not say
 for way, options in {"online": {}, "as of": {"as_of": "event_timestamp"}}.items():
-    scored = session.score("net", drivers, with_features=True, **options)
+    scored = session.score("net", drivers, with_features=True, columns=order, **options)
     fed = scored.drop(columns=[*drivers.columns, "prediction"])
     found[way] = {"columns": list(fed.columns), "fed": fed.to_numpy("float64").tolist(),
                   "prediction": [float(v) for v in scored["prediction"]]}
@@ -45,7 +46,7 @@ net = session.load_model("net")
 frame = session.store.get_online_features(session.store.get_feature_service("activity"), rows)
 by_hand = frame.to_df().drop(columns="driver_id").to_numpy("float32")
 with torch.no_grad():
-    array = session.vector("net", rows).astype("float32")
+    array = session.vector("net", rows, columns=order).astype("float32")
     found["vector"] = net(torch.from_numpy(array)).ravel().tolist()
     found["by hand"] = net(torch.from_numpy(by_hand)).ravel().tolist()
 print("FOUND" + json.dumps(found))
@@ -108,6 +109,6 @@ def test_a_module_with_one_row_without_features_predicts_for_the_others(
         datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 12, tzinfo=UTC)
     )
     notebook.space["keys"] = pd.DataFrame({"driver_id": [1, 99, 2]})
-    scored = notebook.run("%feast_score net --entities keys")
+    scored = notebook.run("%feast_score net --entities keys --columns trips,conv_rate,acc_rate")
 
     assert scored["prediction"].isna().tolist() == [False, True, False]

@@ -17,7 +17,7 @@ from .http import check_reachable, translate_errors
 from .runs import using_server
 from .silence import silent
 
-_OF_TENSORS = ("tensorflow", "keras", "pytorch")
+OF_TENSORS = ("tensorflow", "keras", "pytorch")
 
 
 def log(
@@ -36,7 +36,7 @@ def log(
     trouble = None
     with translate_errors(), _active(uri, run_id), silent():
         if example is not None:
-            if flavor in _OF_TENSORS:  # their signatures have no names to lose
+            if flavor in OF_TENSORS:  # their signatures have no names to lose
                 example = np.asarray(example, dtype="float32")
             arguments["signature"], trouble = _signature(model, example)
             if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
