@@ -150,12 +150,10 @@ class RunListener:
         if not sources and self._runs.options_of(run.id) is None:
             return
         self._seen[model_id] = seen
-        own = {r.id for r in self._table.of_run(run.id)}
-        tied = [self._table.retrievals[id] for id, by in sources.items()
-                if by == "columns" and id not in own]  # fmt: skip
-        if len(tied) > 1 and len({r.refs for r in tied}) == 1:
-            # As good as each other, and of other runs: what it takes is known, its rows are not.
-            self.link(model_id, tied, "columns", sure=False)
+        tied = self._tied(run, sources, seen)
+        if tied:  # what it takes may be known, its rows are not
+            alike = len({r.refs for r in tied}) == 1
+            self.link(model_id, tied if alike else [], "columns", sure=False)
         else:
             for id, by in sources.items():
                 made_in = self._table.retrievals[id].run_id
@@ -187,6 +185,17 @@ class RunListener:
                 by = "columns"
             sources[retrieval.id] = by
         return sources
+
+    def _tied(
+        self, run: RunRef, sources: Mapping[str, LinkedBy], seen: ModelBeforeContract
+    ) -> list[Retrieval]:
+        """Retrievals of other runs that would do as well as each other, by their columns alone."""
+        own = {r.id for r in self._table.of_run(run.id)}
+        found = [self._table.retrievals[id] for id, by in sources.items()
+                 if by == "columns" and id not in own]  # fmt: skip
+        wanted = set(seen.input_names or seen.signature or (seen.fit.columns if seen.fit else ()))
+        given = [c for r in found for c in r.columns() if not wanted or c in wanted]
+        return found if len(given) > len(set(given)) else []
 
     def _nearest(self, run: RunRef, found: Sequence[Retrieval]) -> list[Retrieval]:
         """Of retrievals of the same features the run's own, else those of the nearest around it.
@@ -244,8 +253,9 @@ class RunListener:
         inputs = contract.declared(built.inputs, built.views, parts)
         built = replace(built, inputs=inputs, definitions=parts)
         if not sure:
-            which = f"which of {len(retrievals)} retrievals with these columns it was trained on"
-            unknown = f"{which} is not known."
+            unknown = (
+                "which of several retrievals with these columns it was trained on is not known."
+            )
             built = replace(built, retrievals=(), unknown=(*built.unknown, unknown))
         self._recording.modelled(seen.run, built)
 

@@ -225,6 +225,33 @@ def test_a_write_that_the_system_cuts_short_is_finished(make, monkeypatch) -> No
 # ---------------------------------------------------------------------- flush
 
 
+def test_a_disk_that_refuses_is_told_of_and_records_go_straight_to_mlflow(
+    make, server, folder
+) -> None:
+    """A folder that cannot be made: what a full disk and a read-only one do, too."""
+    folder.parent.joinpath(folder.name).write_text("a file stands where the folder was to be")
+    box = make()
+    box.put("r", URI, entry(1))
+    box.put("r", URI, entry(2))
+
+    assert box.flush()
+    assert server.runs["r"] == [1, 2]
+    assert all("cannot be kept on disk" in said for said in server.said)
+
+
+def test_what_a_disk_refused_is_on_it_with_the_next_entry(make, server, folder) -> None:
+    server.away = True
+    folder.write_text("")
+    box = make()
+    box.put("r", URI, entry(1))
+    folder.unlink()
+    box.put("r", URI, entry(2))
+
+    kept = box.path.read_text()
+    assert '"version": "1"' in kept
+    assert '"version": "2"' in kept
+
+
 def test_flush_waits_for_what_is_under_way(make, server) -> None:
     server.answers.clear()
     box = make()
@@ -843,12 +870,20 @@ def test_half_a_line_takes_no_other_with_it(make, server, folder, monkeypatch) -
         return write(file, data[:10])
 
     monkeypatch.setattr(outbox_file.os, "write", full)
-    with pytest.raises(OSError, match="No space"):
-        box.put("r", URI, entry(2), soon=False)
+    server.away = True  # it is sent at once, as no disk has it
+    box.put("r", URI, entry(2), soon=False)
     monkeypatch.undo()
     box.put("r", URI, entry(3), soon=False)
 
-    assert [each["entry"]["version"] for each in lines(box.path)] == ["1", "3"]
+    assert [each["entry"]["version"] for each in lines(box.path)] == ["1", "1", "2", "3"]
+    assert "cannot be kept on disk (No space left on device)" in server.said[0]
+    die(box)
+    server.away = False
+    again = make()
+    (left,) = again.recover()
+    assert numbers(left.entries) == [1, 2, 3]
+    assert again.flush()
+    assert server.runs["r"] == [1, 2, 3]
 
 
 def test_what_was_delivered_is_counted_with_what_cannot_be_read(make, server, folder) -> None:

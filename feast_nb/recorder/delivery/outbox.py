@@ -87,16 +87,35 @@ class Outbox:
     def put(self, run_id: str, tracking_uri: str, entry: OutboxEntry, soon: bool = True) -> None:
         """Keep an entry for a run: on disk when this returns, in MLflow soon.
 
-        One that is not for `soon` goes with the next that is, with `hurry` or with `flush`.
+        A disk that refuses it is told of, once; it waits in memory then. One that is not for
+        `soon` goes with the next that is, with `hurry` or with `flush`.
         """
         with self._changed:
             queue = self._queues.setdefault(run_id, RunQueue(run_id, tracking_uri))
-            self._file.begin(queue)
-            self._file.write_entry(queue, queue.last + 1, entry)
+            trouble = self._written(queue, entry)
             queue.add(entry)
             self._file.compact(self._queues.values())
-            if soon:
+            if soon or trouble:
                 self._hurry(queue)
+        if trouble:
+            self._say(
+                f"records cannot be kept on disk ({trouble}): they go straight to MLflow, and what "
+                "it does not have yet is lost when this process ends."
+            )
+
+    def _written(self, queue: RunQueue, entry: OutboxEntry | None = None) -> str | None:
+        """Write down what is kept of a run, and a new entry; why not, where the disk refuses.
+
+        It is tried again, all of it, with the next entry.
+        """
+        try:
+            self._file.begin(queue)
+            if entry is not None:
+                self._file.write_entry(queue, queue.last + 1, entry)
+        except OSError as problem:
+            queue.on_disk = False
+            return problem.strerror or type(problem).__name__
+        return None
 
     def hurry(self, run_id: str) -> None:
         """Send what is kept for a run soon."""
@@ -215,7 +234,7 @@ class Outbox:
         mine = self._queues.setdefault(dead.run_id, dead)
         if mine is not dead:
             mine.take_over(dead)
-        self._file.begin(mine)
+        self._written(mine)
         mine.due = time.monotonic()
         self._start(mine.tracking_uri)
         self._changed.notify_all()
