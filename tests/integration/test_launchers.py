@@ -15,6 +15,8 @@ from urllib.request import Request, urlopen
 import nbformat
 import pytest
 
+from feast_nb.notebook.cells import text_digest
+
 from ..conftest import answers, free_port, read_json, wait_for
 
 pytestmark = pytest.mark.slow
@@ -218,16 +220,17 @@ def test_a_subshells_cell_is_its_own_and_no_part_of_the_main_shells_run(
         kernel.control_channel.send(kernel.session.msg("create_subshell_request", {}))
         reply = kernel.get_control_msg(timeout=60)
         subshell = reply["content"]["subshell_id"]
-        done = tmp_path / "beside"
-        main = send(
-            kernel,
+        begun, done = tmp_path / "begun", tmp_path / "done"
+        training = (
             "%%feast_train main --service rates --entity-df drivers\n"
+            f"Path({str(begun)!r}).write_text('')\n"
             f"while not Path({str(done)!r}).exists(): time.sleep(0.05)\n"
-            + RETRIEVES.format(service="activity"),
+            + RETRIEVES.format(service="activity")
         )
+        main = send(kernel, training)
         beside = send(
             kernel,
-            "time.sleep(0.5)\n"
+            f"while not Path({str(begun)!r}).exists(): time.sleep(0.05)\n"
             "store.get_online_features(['hourly:trips'], [{'driver_id': 1}]).to_df()"
             + f"\nPath({str(done)!r}).write_text('')",
             subshell,
@@ -241,7 +244,7 @@ def test_a_subshells_cell_is_its_own_and_no_part_of_the_main_shells_run(
     (run,) = (r for e in client.search_experiments() for r in client.search_runs([e.experiment_id]))
     kept = read_json(client, run.info.run_id, "feast/retrievals.json")["retrievals"]
     assert {r["service"] for r in kept} == {"rates", "activity"}
-    assert {r["cell"]["number"] for r in kept} == {5}
+    assert {r["cell"]["digest"] for r in kept} == {text_digest(training)}
 
 
 def run_in(kernel: Any, text: str) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # What MLflow takes for the source of a headless notebook.
 _LAUNCHERS = ("ipykernel_launcher.py", "ipykernel/__main__.py", "colab_kernel_launcher.py",
               "ipyparallel/engine/__main__.py", "jupyter-console", "spyder_kernels")  # fmt: skip
-_JUST = 5.0  # seconds in which git says the same
 _FRESH = 60.0  # seconds for which the packages are taken as they were: a search starts many runs
 
 
@@ -41,7 +40,6 @@ class RunOrigins:
         self._spool = spool
         self._runs: dict[str, RunRef] = {}
         self._looking: threading.Thread | None = None
-        self._looked = -_JUST
         self._found = Origin()
         self._packages: tuple[float, dict[str, str]] = (0.0, {})
 
@@ -106,10 +104,8 @@ class RunOrigins:
 
     def _look(self) -> None:
         """Ask git and the installed packages, in the background: neither changes often."""
-        just = time.monotonic() - self._looked < _JUST  # a search starts many runs
-        if just or (self._looking is not None and self._looking.is_alive()):
+        if self._looking is not None and self._looking.is_alive():
             return
-        self._looked = time.monotonic()
         notebook = self._cells.notebook
 
         def look() -> None:
