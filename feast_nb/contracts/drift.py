@@ -11,7 +11,7 @@ from typing import Any
 
 from ..records.answers import Change, Grade
 from ..records.contract import Contract
-from ..records.retrieval import ViewDefinition
+from ..records.retrieval import NO_ENTITY, ViewDefinition
 from .contract import type_named
 
 GRADES: dict[str, Grade] = {
@@ -121,8 +121,8 @@ def _of_user(entities: Any) -> Any:
         return entities
     names, columns = entities
     return (
-        [n for n in names if not str(n).startswith("__dummy")],
-        [c for c in columns if not str(c[0]).startswith("__dummy")],
+        [n for n in names if not str(n).startswith(NO_ENTITY)],
+        [c for c in columns if not str(c[0]).startswith(NO_ENTITY)],
     )
 
 

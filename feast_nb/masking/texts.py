@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 GONE = "…"
 
@@ -64,7 +64,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 @cache
 def _shapes() -> re.Pattern[str]:
     """Keys that are known by their look: read once, from the catalogue beside this file."""
-    text = resources.files(__package__).joinpath("key_shapes.txt").read_text("utf-8")
+    # By its path: `importlib.resources` imports as it goes, and a notice may come from a thread.
+    text = Path(__file__).with_name("key_shapes.txt").read_text("utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return re.compile("|".join(f"(?:{line})" for line in lines))
 

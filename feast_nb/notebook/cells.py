@@ -148,7 +148,8 @@ class Cells:
     def _begin(self, source: str, number: int, id: str | None) -> None:
         from ..records.retrieval import Cell
 
-        self._look(source, number)
+        with guarded("looking for the notebook"):  # its folder may be gone, say
+            self._look(source, number)
         digest = text_digest(source)
         cell = Cell(number=number, notebook=self.identity.notebook, digest=digest, id=id)
         running = ExecutedCell(cell, source, time.time())

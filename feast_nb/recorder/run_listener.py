@@ -139,7 +139,7 @@ class RunListener:
             signature=signature,
             width=found.width,
             fit=origin.fit,
-            categories={
+            categories={  # the frame's win: XGBoost cuts some of its own
                 **(categories_of(model, found.names) if model is not None else {}),
                 **(origin.fit.categories if origin.fit else {}),
             },

@@ -8,6 +8,10 @@ from typing import Any, ClassVar, Literal
 
 from .document import Document, Record
 
+# Feast's own entity of views without one: `__dummy`, with the join key `__dummy_id`. Its objects
+# have it or not, as they were asked before; nothing of the user's is called so.
+NO_ENTITY = "__dummy"
+
 LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
 
 

@@ -231,3 +231,16 @@ def test_a_search_of_documents_is_recorded(notebook, tmp_path, client) -> None:
     assert retrieval["arguments"] == {"query_string": "apples", "top_k": 2}
     assert retrieval["refs"] == ["docs:text"]
     assert retrieval["result"]["rows"] == 2
+
+
+def test_two_long_arguments_that_begin_alike_are_two() -> None:
+    from feast_nb.integrations.feast.calls import plain
+
+    one, other = np.arange(5000.0), np.arange(5000.0)
+    other[2500] = -1  # in the middle, which the text of an array leaves out
+    filters = {f"name {n}": "x" * 50 for n in range(20)}
+
+    assert plain(one) != plain(other)
+    assert plain(one) == plain(one.copy())
+    assert plain(filters) != plain({**filters, "name 19": "y"})
+    assert plain(np.float64(0.5)) == 0.5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,3 +146,21 @@ def test_names_that_a_cell_reads() -> None:
 @pytest.mark.parametrize("source", ["a =", "%magic", "\0", "", "!ls", "x" * 10 + "("])
 def test_text_that_is_no_python_has_no_names(source: str) -> None:
     assert dataflow.names_stored(source) == dataflow.names_loaded(source) == set()
+
+
+def test_a_folder_that_is_gone_puts_no_traceback_above_the_users_output(
+    monkeypatch, tmp_path, recwarn
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    cells, shell = notebook.Cells(), Shell()
+    cells.watch(shell)
+
+    shell.run("a = 1")
+
+    assert cells.current is not None
+    assert "looking for the notebook" in str([w.message for w in recwarn])
+    os.chdir(tmp_path)

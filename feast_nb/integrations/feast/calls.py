@@ -120,6 +120,8 @@ def other_arguments(asked: inspect.BoundArguments, known: Collection[str]) -> di
 
 def plain(value: Any) -> Any:
     """An argument as JSON takes it; what is long or of no plain kind by its kind and a digest."""
+    if hasattr(value, "tolist"):  # an array's text leaves values out
+        value = value.tolist()
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str) and len(value) <= _LONGEST:
@@ -130,7 +132,7 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if isinstance(value, Mapping) and len(value) <= 8:
         return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (str, bytes, list, tuple)):
+    if isinstance(value, (str, bytes, list, tuple, Mapping)):
         raw = value if isinstance(value, bytes) else repr(value).encode()
         digest = hashlib.blake2b(raw, digest_size=8).hexdigest()
         return f"{type(value).__name__} of {len(value):,}, {digest}"

@@ -14,10 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ...masking import masked, masked_text, public_uri
-from ...records.retrieval import ViewDefinition
-
-# Feast's own entity of views without one; its objects have it or not, as they were asked before.
-_DUMMY = "__dummy"
+from ...records.retrieval import NO_ENTITY, ViewDefinition
 
 
 def view_records(
@@ -63,11 +60,11 @@ def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str
             for f in spec.features
         ),
         "entities": [
-            sorted(e for e in spec.entities if e != _DUMMY),
+            sorted(e for e in spec.entities if e != NO_ENTITY),
             sorted(
                 (name, c.value_type)
                 for name, c in keyed(spec.entities, spec.entity_columns, keys or {})
-                if not c.name.startswith(_DUMMY)
+                if not c.name.startswith(NO_ENTITY)
             ),
         ],
         "ttl": spec.ttl.ToSeconds() if "ttl" in present else None,

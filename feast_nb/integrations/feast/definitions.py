@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ...records.retrieval import ViewDefinition
+from ...records.retrieval import NO_ENTITY, ViewDefinition
 from . import definition_hashes
 
 
@@ -239,7 +239,7 @@ def join_keys_of(store: Any, views: Iterable[Any]) -> tuple[str, ...]:
         for name, column in definition_hashes.keyed(
             list(getattr(view, "entities", ())), columns, registered
         ):
-            if not column.name.startswith("__dummy"):
+            if not column.name.startswith(NO_ENTITY):
                 keys[mapping.get(name, name)] = None
     return tuple(keys)
 

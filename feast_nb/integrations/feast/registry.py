@@ -7,10 +7,8 @@ from functools import cache
 from typing import Any, Literal
 
 from ...records.facts import Registry, RegistryService, RegistryView
-from ...records.retrieval import ViewDefinition
+from ...records.retrieval import NO_ENTITY, ViewDefinition
 from . import definition_hashes
-
-_DUMMY = "__dummy"  # Feast's own entity of views without one
 
 
 def read(store: Any) -> Registry:
@@ -20,7 +18,7 @@ def read(store: Any) -> Registry:
     entities = {
         e.spec.name: e.spec.join_key
         for e in proto.entities
-        if e.spec.project in ("", project) and e.spec.name != _DUMMY
+        if e.spec.project in ("", project) and e.spec.name != NO_ENTITY
     }
     views = {v.spec.name: _view(v) for v in _views(proto, project)}
     services = {
@@ -72,7 +70,7 @@ def _view(view: Any) -> RegistryView:
         kind=_kind_of(spec),
         features=tuple(f.name for f in spec.features),
         sources=tuple(dict.fromkeys(_name(s) for s in _sources(spec))),
-        entities=tuple(e for e in spec.entities if e != _DUMMY),
+        entities=tuple(e for e in spec.entities if e != NO_ENTITY),
         reads=tuple(_reads(spec)),
         description=spec.description,
         owner=spec.owner,

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import FeatureError, nearest
 from ...masking import public_uri
+from ...records.retrieval import NO_ENTITY
 from ...records.run import Repository
 from .definitions import service_refs
 from .store import settings_of
@@ -30,7 +31,7 @@ def describe(store: Any, yaml: Path) -> Repository:
         tracking_uri=public_uri(tracking),
         ui_url=public_uri(settings.get_ui_url()) if settings else None,
         mlflow=block,
-        entities=tuple(sorted(e.name for e in store.list_entities() if e.name != "__dummy")),
+        entities=tuple(sorted(e.name for e in store.list_entities() if e.name != NO_ENTITY)),
         views={v.name: tuple(f.name for f in v.features) for v in all_views(store)},
         services={s.name: service_refs(s) for s in sorted(_services(store), key=lambda s: s.name)},
         warnings=_repository_warnings(store),

@@ -87,7 +87,7 @@ class RetrievalHooks:
         replace(store, "get_online_features_async", self._online_async)
         replace(store, "create_saved_dataset", self._saved_dataset)
         replace(store, "get_saved_dataset", self._read_dataset)
-        for names, wrap in ((WRITES, self._write), (DOCUMENTS, self._documents)):
+        for names, wrap in ((WRITES, self._write), (DOCUMENTS, self._online)):
             for name in names:
                 if hasattr(store, name):
                     replace(store, name, wrap)
@@ -176,19 +176,24 @@ class RetrievalHooks:
         return get_historical_features
 
     def _online(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(original)
+        """Of given keys, or a search by nearness, whose answer is of rows that nobody named."""
+        signature, name = inspect.signature(original), original.__name__
 
         @functools.wraps(original)
-        def get_online_features(store: Any, *args: Any, **kwargs: Any) -> Any:
+        def online(store: Any, *args: Any, **kwargs: Any) -> Any:
             if not self._patches.active:
                 return original(store, *args, **kwargs)
             response, seconds = timed(original, store, *args, **kwargs)
             with uninterrupted("recording an online retrieval"):
                 asked = signature.bind(store, *args, **kwargs)
-                self._listener.online(online_call(asked, seconds), response)
+                search = name in DOCUMENTS
+                call = (
+                    document_call(name, asked, seconds) if search else online_call(asked, seconds)
+                )
+                self._listener.online(call, response)
             return response
 
-        return get_online_features
+        return online
 
     def _online_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """As its twin; whose run it is, is asked before the await: another task may open one."""
@@ -214,23 +219,6 @@ class RetrievalHooks:
             return response
 
         return get_online_features_async
-
-    def _documents(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """A search by nearness: its answer is an online one, of rows that nobody named."""
-        signature = inspect.signature(original)
-
-        @functools.wraps(original)
-        def search(store: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._patches.active:
-                return original(store, *args, **kwargs)
-            response, seconds = timed(original, store, *args, **kwargs)
-            with uninterrupted("recording a search of documents"):
-                asked = signature.bind(store, *args, **kwargs)
-                call = document_call(original.__name__, asked, seconds)
-                self._listener.online(call, response)
-            return response
-
-        return search
 
     def _read_dataset(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """A saved dataset as a training set: it counts when its rows are read, not looked up."""

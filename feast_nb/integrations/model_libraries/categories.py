@@ -13,26 +13,25 @@ from .flavors import flavor_of
 MOST = 10_000  # categories of an input that a contract keeps
 
 
-def categories_of(
-    model: Any, names: Sequence[str] | None, fitted_on: Iterable[Any] = ()
-) -> dict[str, tuple[Any, ...]]:
-    """Input → its categories in their order, of inputs that have some.
-
-    The pandas frames that it was `fitted_on` say it, else what the model keeps.
-    """
+def categories_of(model: Any, names: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
+    """Input → its categories in their order, as far as the model itself keeps them."""
     own = _OWN.get(flavor_of(model) or "")
-    found = {**(own(model, names) if own is not None and names else {}), **_of_frames(fitted_on)}
-    return {n: c for n, c in found.items() if len(c) <= MOST and (names is None or n in names)}
+    return _kept(own(model, names)) if own is not None and names else {}
 
 
-def _of_frames(fitted_on: Iterable[Any]) -> dict[str, tuple[Any, ...]]:
+def categories_in(fitted_on: Iterable[Any]) -> dict[str, tuple[Any, ...]]:
+    """Column → its categories in their order, of pandas frames that have some."""
     found: dict[str, tuple[Any, ...]] = {}
     for frame in fitted_on:
         for name in frame.columns if frames.is_pandas(frame) else ():
             kind = getattr(frame[name], "dtype", None)
             if str(kind) == "category":
                 found[str(name)] = tuple(kind.categories.tolist())  # type: ignore[union-attr]
-    return found
+    return _kept(found)
+
+
+def _kept(found: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {name: values for name, values in found.items() if len(values) <= MOST}
 
 
 def _of_lightgbm(model: Any, names: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:

@@ -103,11 +103,11 @@ class ModelOrigins:
         """What the running cell tells of a model that it has: what its `fit` was given."""
         space = self._cells.namespace
         names = [name for name, value in list(space.items()) if value is model]
-        from ...integrations.model_libraries.categories import categories_of
+        from ...integrations.model_libraries.categories import categories_in
 
         fit = FitCalls(self._cells.code).input_of(names, space) if names else None
         if fit is not None:
-            fit = replace(fit, categories=categories_of(model, None, fit.frames))
+            fit = replace(fit, categories=categories_in(fit.frames))
         links: dict[str, LinkedBy] = {}
         for frame in fit.frames if fit else ():
             links |= self._links.of(frame)
