@@ -33,6 +33,10 @@ class GoneError(TrackingError):
     """The run that something was meant for is not on its server any more."""
 
 
+class ArtifactError(TrackingError):
+    """An artifact of ours holds something else than it should: it is damaged, or not ours."""
+
+
 class ModelError(FeastNbError):
     """Which model is meant is not clear, or it cannot be logged."""
 

@@ -400,6 +400,15 @@ def read_json(client: Any, run_id: str, path: str) -> Any:
     return json.loads(Path(client.download_artifacts(run_id, path)).read_text())
 
 
+def records_of(client: Any, run_id: str, kind: str = "retrievals") -> list[dict[str, Any]]:
+    """All retrievals (or writes) of a run's files, as they stand, in order of time."""
+    from feast_nb.integrations.mlflow import retrieval_files
+
+    there = retrieval_files.places(client.tracking_uri, run_id)
+    found = [one for place in there for one in read_json(client, run_id, place)[kind]]
+    return sorted(found, key=lambda one: one["at"])
+
+
 # What a worker does when it imports Feast: it waits for the file `open`, or it ends.
 AT_THE_IMPORT_OF_FEAST = """\
 import os, sys, time

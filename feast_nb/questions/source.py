@@ -13,7 +13,7 @@ from ..errors import FeatureError, TrackingError, UsageError, nearest
 from ..history import History, database, queries
 from ..integrations.feast import registry
 from ..integrations.feast.store import settings_of
-from ..integrations.mlflow import runs
+from ..integrations.mlflow import clients, runs
 from ..lineage.impact import touched
 from ..lineage.state import ProjectState
 from ..masking import public_uri
@@ -48,7 +48,7 @@ class HistorySource:
 
     def _opened(self, uri: str) -> History:
         server = public_uri(uri) or ""
-        if workspace := runs.workspace():  # the same server holds other runs in another
+        if workspace := clients.workspace():  # the same server holds other runs in another
             server = f"{server} {workspace}"
         named = (server, public_uri(self._registry), self.project)
         return History(database.path_of(cache_folder() / "history", *named))

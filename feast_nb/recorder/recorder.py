@@ -62,7 +62,12 @@ class Recorder:
         self.cells.before, self.cells.after = self._cell_starts, self._cell_ended
         self.uploader: Uploader | None = None
         self.outbox = Outbox(
-            folder / "outbox", self._deliver, self._troubled, self._connect, self.notices.say
+            folder / "outbox",
+            self._deliver,
+            self._troubled,
+            self._connect,
+            self.notices.say,
+            _workspace,
         )
         self.changed: Callable[[], None] = lambda: None  # a run was opened, or has ended
         self._last_at_exit = last_at_exit
@@ -269,6 +274,12 @@ class Recorder:
             f"run {started.name or left.run_id[:8]} was left open{where} by a kernel that "
             "died; it is being closed as KILLED."
         )
+
+
+def _workspace() -> str | None:
+    from ..integrations.mlflow import clients
+
+    return clients.workspace()
 
 
 def _sweep(spool: Path) -> None:

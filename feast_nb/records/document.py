@@ -7,10 +7,13 @@ kind and the version of its shape. A newer minor version may add fields, which a
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from functools import cache
 from typing import Any, ClassVar, Self
+
+from ..errors import ArtifactError
 
 SCHEMA_VERSION = "1.1"
 
@@ -40,13 +43,54 @@ class Document(Record):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """As for a record; raises `ValueError` for a shape of a newer major version."""
-        version = str(data.get("schema_version", SCHEMA_VERSION))
-        if int(version.split(".")[0]) > int(SCHEMA_VERSION.split(".")[0]):
-            raise ValueError(
-                f"this {cls.kind} was written in shape {version}, newer than "
-                f"{SCHEMA_VERSION}; upgrade feast-nb to read it."
-            )
+        _check_version(cls, data)
         return super().from_dict(data)
+
+    @classmethod
+    def read(cls, text: str, where: str) -> Self:
+        """The document in the text of an artifact, each field of the type that it should have.
+
+        Raises `ArtifactError`, which names `where` and the field, for anything else.
+        """
+        from pydantic import ValidationError
+
+        damaged = f"{where} is damaged, or none of feast_nb's"
+        try:
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ArtifactError(f"{damaged}: it is no JSON object.")
+            try:
+                _check_version(cls, data)
+            except ValueError as problem:
+                raise ArtifactError(f"{where} cannot be read: {problem}") from None
+            _adapter(cls).validate_python(data)  # type: ignore[arg-type]
+            return cls.from_dict(data)
+        except ValidationError as problem:
+            first = problem.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise ArtifactError(f"{damaged}: {field}: {first['msg'].lower()}.") from problem
+        except (ValueError, RecursionError) as problem:
+            raise ArtifactError(f"{damaged}: {str(problem).rstrip('.')}.") from problem
+
+
+def _check_version(cls: type[Document], data: dict[str, Any]) -> None:
+    version = str(data.get("schema_version", SCHEMA_VERSION))
+    major = version.partition(".")[0]
+    if not major.isdecimal():
+        raise ValueError(f"it names no version of a shape: {version[:40]!r}.")
+    if int(major) > int(SCHEMA_VERSION.partition(".")[0]):
+        raise ValueError(
+            f"this {cls.kind} was written in shape {version}, newer than "
+            f"{SCHEMA_VERSION}; upgrade feast-nb to read it."
+        )
+
+
+@cache
+def _adapter(cls: type) -> Any:
+    """What checks the fields of a record, made once."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 @cache

@@ -234,7 +234,8 @@ class Write(Record):
 class Retrievals(Document):
     """Every retrieval of a run, whole and in order, and what it wrote: `feast/retrievals.json`.
 
-    `definitions` holds what the hashes of the views stand for.
+    `definitions` holds what the hashes of the views stand for. A run that several processes wrote
+    to has a file of each; `writer` says whose one is.
     """
 
     kind: ClassVar[str] = "retrievals"
@@ -242,3 +243,4 @@ class Retrievals(Document):
     retrievals: tuple[Retrieval, ...] = ()
     writes: tuple[Write, ...] = ()
     definitions: dict[str, Any] = field(default_factory=dict)
+    writer: str | None = None

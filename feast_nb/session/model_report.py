@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import drift
 from ..integrations.feast import repository
-from ..integrations.mlflow import model_lookup
+from ..integrations.mlflow import model_lookup, retrieval_files
 from ..integrations.mlflow import runs as mlflow_runs
-from ..recorder.delivery import run_document
 from ..records.answers import Difference, Feature, ModelDiff, ModelFeatures
 from ..records.contract import Contract, Input
 from ..records.retrieval import Retrieval
@@ -122,7 +121,7 @@ def _places(contract: Contract) -> dict[str, int]:
 def _trained_on(uri: str, contract: Contract) -> list[Retrieval]:
     if contract.run_id is None:
         return []
-    kept = run_document.earlier(uri, contract.run_id).retrievals
+    kept = retrieval_files.retrievals_of(uri, contract.run_id).retrievals
     return [r for r in kept if r.id in contract.retrievals]
 
 

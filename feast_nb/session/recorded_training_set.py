@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import FeastNbError, FeatureError, ModelError
 from ..integrations.feast import repository
 from ..integrations.feast.calls import REPEATABLE
-from ..integrations.mlflow import contract_store, http, model_lookup, runs, writer
+from ..integrations.mlflow import contract_store, http, model_lookup, retrieval_files, runs, writer
 from ..masking import GONE
-from ..recorder.delivery import run_document
 from ..records.contract import Contract
 from ..records.retrieval import EntityFrame, Retrieval
 
@@ -42,7 +41,7 @@ def recorded_of(session: Session, named: str, number: int | None) -> RecordedRet
     """What was recorded of a run's or model’s retrieval: the one named, else its only one."""
     uri = session.runs.uri
     run_id, contract = _run_of(session, named)
-    document = run_document.earlier(uri, run_id)
+    document = retrieval_files.retrievals_of(uri, run_id)
     kept = [r for r in document.retrievals if r.kind == "historical" and r.state == "ran"]
     if not kept:
         if number not in (None, 1):

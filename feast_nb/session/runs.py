@@ -183,14 +183,13 @@ class SessionRuns:
 
     def newest(self, experiment: str, most: int) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs of an experiment, newest first."""
-        from ..integrations.mlflow import models
-        from ..recorder.delivery.run_document import earlier
+        from ..integrations.mlflow import models, retrieval_files
 
         uri = self.uri
         return tuple(
             replace(
                 run,
-                retrievals=earlier(uri, run.id).retrievals,
+                retrievals=retrieval_files.retrievals_of(uri, run.id).retrievals,
                 models=tuple(models.versions_of_run(uri, run.id)),
                 url=self.url(run),
             )

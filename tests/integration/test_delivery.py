@@ -14,7 +14,7 @@ import pytest
 
 from feast_nb.errors import Warned
 
-from ..conftest import artifacts, free_port, make_repository, read_json, wait_for
+from ..conftest import artifacts, free_port, make_repository, read_json, records_of, wait_for
 
 SCRIPT = """
 import os, signal, sys
@@ -320,6 +320,6 @@ def test_a_run_that_goes_on_in_another_process_keeps_what_it_had(repo, client, t
         command = [sys.executable, "-c", RESUMES, str(repo), run_id, str(rows), door]
         subprocess.run(command, check=True, env=env, cwd=tmp_path)
 
-    kept = read_json(client, run_id, "feast/retrievals.json")["retrievals"]
+    kept = records_of(client, run_id)
     assert [r["entity"]["rows"] for r in kept] == [1, 2, 3, 4]
     assert {a.path.count("/") for a in client.list_artifacts(run_id, "feast/results")} == {2}

@@ -15,8 +15,9 @@ import pytest
 
 import feast_nb
 from feast_nb.errors import Warned
+from feast_nb.integrations.mlflow import retrieval_files
 
-from ..conftest import artifacts, read_json
+from ..conftest import artifacts
 
 SET = Path(__file__).parents[1] / "data" / "0.1"
 PLACE = "{HOME}"
@@ -244,14 +245,14 @@ def test_what_a_killed_kernel_left_is_delivered(home: Path, left: dict[str, str]
     assert session.recorder.flush()
 
     run = api.get_run(left["left"])
-    found = read_json(api, left["left"], "feast/retrievals.json")
-    kept = {(r["kind"], tuple(r["refs"])): r["state"] for r in found["retrievals"]}
+    found = retrieval_files.retrievals_of(api.tracking_uri, left["left"])
+    kept = {(r.kind, r.refs): r.state for r in found.retrievals}
     assert kept == {
         ("historical", IN_ORDER): "ran",
         ("historical", IN_ORDER[::-1]): "ran",
         ("online", IN_ORDER[:1]): "ran",
     }
-    assert [w["call"] for w in found["writes"]] == ["write_to_online_store"]
+    assert [w.call for w in found.writes] == ["write_to_online_store"]
     assert "feast_nb.incomplete" not in run.data.tags
     there = artifacts(api, left["left"])
     assert {"entity_df.parquet", "feast/cells.ipynb", "feast_features.json"} <= set(there)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ..conftest import read_json
+from ..conftest import read_json, records_of
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_run_of_a_dead_kernel_is_resumed_with_its_retrievals(book, repo, clien
     book.run("_ = store.get_historical_features(drivers, ['profile:age']).to_df()")
     book.run("%feast_run --end")
 
-    kept = read_json(client, run_id, "feast/retrievals.json")["retrievals"]
+    kept = records_of(client, run_id)
     assert [k["refs"] for k in kept] == [["hourly:trips"], ["profile:age"]]
     assert client.get_run(run_id).data.tags["feast.feature_refs"] == "hourly:trips,profile:age"
 

@@ -100,8 +100,9 @@ def line(run: str, n: Any) -> str:
     return json.dumps({"run": run, "uri": URI, "entry": entry(n).to_dict()})
 
 
-def of_now(run: str, n: int) -> dict[str, Any]:
-    head = {"schema_version": "1.1", "run": run, "uri": URI, "n": n}
+def of_now(box: Outbox, run: str, n: int) -> dict[str, Any]:
+    writer = box.path.stem
+    head = {"schema_version": "1.1", "run": run, "uri": URI, "writer": writer, "n": n}
     return {**head, "entry": entry(n).to_dict()}
 
 
@@ -130,7 +131,7 @@ def test_an_entry_is_on_disk_before_put_returns(make, server) -> None:
 
     box.put("r", URI, entry(1))
 
-    assert lines(box.path) == [of_now("r", 1)]
+    assert lines(box.path) == [of_now(box, "r", 1)]
 
 
 def test_nothing_is_made_before_the_first_entry(make, folder) -> None:
@@ -219,7 +220,7 @@ def test_a_write_that_the_system_cuts_short_is_finished(make, monkeypatch) -> No
     box.put("r", URI, entry(1))
     monkeypatch.undo()
 
-    assert lines(box.path)[0] == of_now("r", 1)
+    assert lines(box.path)[0] == of_now(box, "r", 1)
 
 
 # ---------------------------------------------------------------------- flush
@@ -1066,3 +1067,44 @@ def test_an_attempt_that_began_before_a_flush_does_not_tell_how_it_is_now(tmp_pa
     assert box.flush(seconds=5)
     assert tries == ["a", "a"]
     box.close()
+
+
+# ---------------------------------------------------------------------- who wrote it, and where
+
+
+def test_a_batch_says_who_made_it_and_in_which_workspace(folder, server) -> None:
+    """A dead process's goes as its own, wherever the next process works."""
+    batches: list[Batch] = []
+    server.away = True
+    named = iter(["team-a", "team-b"])
+    box = Outbox(folder, server.deliver, server.troubled, workspace=lambda: next(named))
+    box.put("r", URI, entry(1))
+    box.put("r", URI, entry(2))  # a run stays where it is
+    writer = box.path.stem
+    box._file.close()  # it died
+
+    def deliver(batch: Batch) -> bool:
+        batches.append(batch)
+        return True
+
+    other = Outbox(folder, deliver, server.troubled, workspace=lambda: "team-c")
+    list(other.recover())
+    assert other.flush()
+    other.put("s", URI, entry(3))
+    assert other.flush()
+
+    assert [(b.run_id, b.writer, b.workspace) for b in batches] == [
+        ("r", writer, "team-a"),
+        ("s", other._file.writer, "team-c"),
+    ]
+    other.close(0.01)
+
+
+def test_a_forked_child_is_a_writer_of_its_own(make) -> None:
+    box = make()
+    mine = box._file.writer
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if box._file.writer != mine else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

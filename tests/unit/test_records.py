@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feast_nb.errors import ArtifactError
 from feast_nb.masking import public_uri
 from feast_nb.records import contract, document, retrieval, run
 from feast_nb.records.contract import Contract, Input, ModelVersion
@@ -221,3 +222,26 @@ def test_two_records_share_no_entity_frame_by_accident() -> None:
     one, other = (Retrieval(i, "online", "p", ()) for i in "ab")
 
     assert one.entity == other.entity == EntityFrame("dataframe")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "it is no JSON object"),
+        ("[" * 100_000, "maximum recursion depth"),
+        ('{"run_id": 3}', "run_id: input should be a valid string"),
+        ('{"run_id": "r", "retrievals": "abc"}', "retrievals: input should be a valid tuple"),
+        ('{"run_id": "r", "retrievals": [{"id": 1}]}', "retrievals.0.id"),
+        ('{"run_id": "r", "schema_version": "9.0"}', "newer than"),
+        ('{"run_id": "r", "schema_version": "x.0"}', "no version of a shape: 'x.0'"),
+    ],
+)
+def test_an_artifact_of_another_shape_is_refused_in_one_line(text: str, why: str) -> None:
+    with pytest.raises(ArtifactError) as refused:
+        Retrievals.read(text, "feast/retrievals.json of run 1")
+
+    said = str(refused.value)
+    assert said.startswith("feast/retrievals.json of run 1 ")
+    assert why in said
+    assert "\n" not in said

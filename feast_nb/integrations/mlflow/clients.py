@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,26 @@ def client(uri: str) -> Any:
     elif uri not in _clients:
         _clients[uri] = MlflowClient(tracking_uri=uri, registry_uri=_registries.get(uri))
     return _clients[uri]
+
+
+def workspace() -> str | None:
+    """The workspace that requests are made in, where the server has some (MLflow 3.10 on)."""
+    context = sys.modules.get("mlflow.utils.workspace_context")
+    if context is not None:
+        found: str | None = context.get_request_workspace()
+        return found
+    return os.environ.get("MLFLOW_WORKSPACE") or None
+
+
+@contextlib.contextmanager
+def in_workspace(name: str | None) -> Iterator[None]:
+    """This thread's requests are made in a workspace meanwhile, whatever the environment says."""
+    context = sys.modules.get("mlflow.utils.workspace_context")
+    if context is None or name == workspace():
+        yield
+        return
+    with context.ServerWorkspaceContext(name or "default"):  # the one that leaves the environment
+        yield
 
 
 def connect(uri: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from ...errors import TrackingError
+from ...errors import ArtifactError, TrackingError
 from ...patching import threads
 from ...records.contract import Contract
 from .clients import connect
@@ -29,7 +28,7 @@ def contract_of(uri: str, found: ModelRef) -> Contract | None:
         if text is None and found.model_id:  # the run is gone for good: the model has its own
             model = logged(uri, found.model_id)
             text = _text_of_model(uri, model) if model is not None else None
-    return Contract.from_dict(json.loads(text)) if text else None
+    return Contract.read(text, where) if text else None
 
 
 def contracts_at(uri: str, addresses: Iterable[str]) -> dict[str, Contract | None]:
@@ -52,8 +51,8 @@ def _at(uri: str, address: str) -> tuple[bool, Contract | None]:
         check_reachable(uri)
         return False, None
     try:
-        return True, Contract.from_dict(json.loads(text)) if text else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return True, Contract.read(text, address) if text else None
+    except ArtifactError:
         return True, None
 
 

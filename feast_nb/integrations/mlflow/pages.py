@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ...errors import FeastNbError
 from ...masking import public_uri
 from ...records.facts import Kind, RunFact, VersionFact
-from ...records.retrieval import Retrievals, canonical
-from . import contract_store
+from ...records.retrieval import canonical
+from . import contract_store, retrieval_files
 from . import tags as index
 from .clients import client, connect
 from .http import check_reachable, short_timeouts, translate_errors
-from .writer import text_of
 
 PAGE = 1000
 _MODELS_PAGE = 1000  # MLflow's own limit for registered models
@@ -150,10 +149,9 @@ class Pages:
 
         try:
             with short_timeouts():
-                text = text_of(self._uri, run.id, "feast/retrievals.json")
-            kept = Retrievals.from_dict(json.loads(text)).retrievals if text else ()
-        except (MlflowException, OSError, ValueError, TypeError, KeyError, AttributeError):
-            return run  # the store of files is away, or it is of another shape
+                kept = retrieval_files.retrievals_of(self._uri, run.id).retrievals
+        except (FeastNbError, MlflowException, OSError):
+            return run  # it is gone, the store of files is away, or it is none of ours
         counted, _ = index.counting(kept)
         refs = index.union(canonical(r.refs, r.views) for r in counted)
         return replace(run, refs=refs, cut=False) if refs else run

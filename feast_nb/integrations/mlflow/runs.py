@@ -28,15 +28,6 @@ def active() -> tuple[str, str] | None:
     return (run.info.run_id, mlflow.get_tracking_uri()) if run else None
 
 
-def workspace() -> str | None:
-    """The workspace that requests are made in, where the server has some (MLflow 3.10 on)."""
-    context = sys.modules.get("mlflow.utils.workspace_context")
-    if context is not None:
-        found: str | None = context.get_request_workspace()
-        return found
-    return os.environ.get("MLFLOW_WORKSPACE") or None
-
-
 def address(uri: str | None) -> str:
     """The address that MLflow will use for a store's setting; None means MLflow's own choice.
 

@@ -91,8 +91,8 @@ def download(uri: str, artifact_uri: str, place: Path) -> Path:
         )
 
 
-def read_text(uri: str, run_id: str, artifact: str) -> str | None:
-    """The text of an artifact, or None where the run has none of that name.
+def artifacts_of(uri: str, run_id: str, folder: str | None = None) -> dict[str, bool]:
+    """The artifacts in a folder of a run: their paths, and whether each is a folder.
 
     Raises `GoneError` where there is no such run any more.
     """
@@ -100,20 +100,44 @@ def read_text(uri: str, run_id: str, artifact: str) -> str | None:
     _check_database(uri)
     from mlflow.exceptions import MlflowException
 
-    folder = artifact.rpartition("/")[0]
-    api = client(uri)
     try:
-        there = {a.path for a in api.list_artifacts(run_id, folder or None)}
+        return {a.path: bool(a.is_dir) for a in client(uri).list_artifacts(run_id, folder)}
     except MlflowException as problem:
         if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise GoneError(f"run {run_id} is not there any more (deleted?).") from problem
         raise
-    if artifact not in there:
-        return None
+
+
+def downloaded(uri: str, run_id: str, artifact: str) -> str:
+    """The text of an artifact that a run has; raises `TrackingError` where it cannot be had.
+
+    Of its store itself: MLflow's own download takes a pool of threads, which Python refuses when
+    a process ends, and that is when most is sent.
+    """
+    from mlflow.exceptions import MlflowException
+
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        with silent():
-            local = api.download_artifacts(run_id, artifact, place)
-        return Path(local).read_text(encoding="utf-8")
+        local = Path(place) / "artifact"
+        try:
+            with silent():
+                store = client(uri)._tracking_client._get_artifact_repo(run_id)
+                store._download_file(artifact, str(local))
+            return local.read_text(encoding="utf-8")
+        except MlflowException:
+            raise
+        except Exception as problem:  # whatever a store raises, of which MLflow has a dozen
+            raise TrackingError(
+                f"{artifact} of run {run_id[:8]} cannot be read: {problem}"
+            ) from problem
+
+
+def read_text(uri: str, run_id: str, artifact: str) -> str | None:
+    """The text of an artifact, or None where the run has none of that name.
+
+    Raises `GoneError` where there is no such run any more.
+    """
+    there = artifacts_of(uri, run_id, artifact.rpartition("/")[0] or None)
+    return downloaded(uri, run_id, artifact) if artifact in there else None
 
 
 def text_of(uri: str, run_id: str, artifact: str) -> str | None:

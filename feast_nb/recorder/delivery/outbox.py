@@ -49,7 +49,8 @@ class Outbox:
 
     `deliver` writes a batch to MLflow and says whether MLflow has all of the run's entries for
     good. `connect` is asked once for each server, in a thread of the user's, to load what
-    delivering needs, and says whether it could; `say` tells the user.
+    delivering needs, and says whether it could; `say` tells the user. `workspace` says in which
+    of its server's workspaces a new run is.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Outbox:
         troubled: Callable[[RunQueue], None],
         connect: Callable[[str], bool] | None = None,
         say: Callable[[str], None] = lambda message: None,
+        workspace: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.folder = folder
         self._deliver = deliver
         self._troubled = troubled
         self._connect = connect
         self._say = say
+        self._workspace = workspace
         self._begin()
         _outboxes.add(self)
 
@@ -91,7 +94,7 @@ class Outbox:
         `soon` goes with the next that is, with `hurry` or with `flush`.
         """
         with self._changed:
-            queue = self._queues.setdefault(run_id, RunQueue(run_id, tracking_uri))
+            queue = self._queue(run_id, tracking_uri)
             trouble = self._written(queue, entry)
             queue.add(entry)
             self._file.compact(self._queues.values())
@@ -102,6 +105,12 @@ class Outbox:
                 f"records cannot be kept on disk ({trouble}): they go straight to MLflow, and what "
                 "it does not have yet is lost when this process ends."
             )
+
+    def _queue(self, run_id: str, tracking_uri: str) -> RunQueue:
+        if run_id not in self._queues:
+            workspace = self._workspace()
+            self._queues[run_id] = RunQueue(run_id, tracking_uri, self._file.writer, workspace)
+        return self._queues[run_id]
 
     def _written(self, queue: RunQueue, entry: OutboxEntry | None = None) -> str | None:
         """Write down what is kept of a run, and a new entry; why not, where the disk refuses.

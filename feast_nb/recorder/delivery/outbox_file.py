@@ -26,6 +26,7 @@ class OutboxFile:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = self._fresh()
+        self.writer = self.path.stem  # the path changes where the file is written anew
         self._file: int | None = None
         self._size = 0
         self._limit = _LARGE
@@ -142,7 +143,9 @@ def _read(path: Path, handle: int) -> DeadProcessFile:
             run, uri = line["run"], line["uri"]
             if not (isinstance(run, str) and isinstance(uri, str)):
                 raise TypeError("it names no run")
-            queue = queues.setdefault(run, RunQueue(run, uri, final=True, adopted=True))
+            if run not in queues:
+                queues[run] = _queue_of(line, path.stem)
+            queue = queues[run]
             if line.get("delivered") is not None:
                 _mark(queue, line)
                 continue
@@ -162,6 +165,14 @@ def _read(path: Path, handle: int) -> DeadProcessFile:
     return DeadProcessFile(path, handle, list(queues.values()), [reason for reason, _ in rejected])
 
 
+def _queue_of(line: dict[str, Any], stem: str) -> RunQueue:
+    """A dead process's run; `stem` is the writer in files of 0.1, which name none."""
+    queue = RunQueue(line["run"], line["uri"], str(line.get("writer") or stem))
+    queue.workspace = line.get("workspace")
+    queue.final = queue.adopted = True
+    return queue
+
+
 def _mark(queue: RunQueue, line: dict[str, Any]) -> None:
     queue.last = max(queue.last, int(line.get("last", 0)))
     queue.delivered = min(int(line["delivered"]), queue.last)
@@ -179,14 +190,18 @@ def _lines_of(queue: RunQueue) -> list[str]:
 def _entry_line(queue: RunQueue, number: int, entry: OutboxEntry) -> str:
     from ...records.outbox import SCHEMA_VERSION
 
-    head = {"schema_version": SCHEMA_VERSION, "run": queue.run_id, "uri": queue.tracking_uri}
+    head = {"schema_version": SCHEMA_VERSION, **_head(queue)}
     return json.dumps({**head, "n": number, "entry": entry.to_dict()}) + "\n"
+
+
+def _head(queue: RunQueue) -> dict[str, str]:
+    head = {"run": queue.run_id, "uri": queue.tracking_uri, "writer": queue.writer}
+    return {**head, "workspace": queue.workspace} if queue.workspace else head
 
 
 def _mark_line(queue: RunQueue) -> str:
     mark = {
-        "run": queue.run_id,
-        "uri": queue.tracking_uri,
+        **_head(queue),
         "delivered": queue.delivered,
         "last": queue.last,
         "whole": queue.whole,

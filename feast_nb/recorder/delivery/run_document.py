@@ -30,7 +30,6 @@ from ...records.retrieval import Retrieval, Retrievals, Write, canonical
 from ...records.run import Origin
 from .run_queue import Batch
 
-RETRIEVALS = "feast/retrievals.json"
 CELLS = "feast/cells.ipynb"
 INCOMPLETE = "feast_nb.incomplete"
 
@@ -77,13 +76,19 @@ class RunDocument:
 
 @dataclass(frozen=True)
 class DeliveryStep:
-    """One delivery: whether the run's documents are due now, and whether the run is done."""
+    """One delivery: whether the run's documents are due now, and whether the run is done.
+
+    `whole` is what all writers have of the run, `mine` what goes to `place`, this one's own file.
+    """
 
     batch: Batch
     document: RunDocument
     whole: Retrievals
+    mine: Retrievals
+    place: str | None
     due: bool
     done: bool
+    several: bool = False
 
     @property
     def holds_something(self) -> bool:
@@ -95,7 +100,7 @@ def check_entry(entry: OutboxEntry) -> None:
     """Use an entry as a delivery does; raises what the delivery would."""
     document = RunDocument()
     document.add(entry)
-    whole = merged_with("", None, document)
+    whole = retrievals_in("", document)
     tags_of(whole, document)
     to_json(whole.to_dict())
     for contract in document.contracts.values():
@@ -118,13 +123,13 @@ def text_artifacts(
         for e in new
         if isinstance(e, ContractEntry)
     ]
-    if moment.due and (whole.retrievals or whole.writes):
-        texts.append((to_json(whole.to_dict()), RETRIEVALS))
+    if moment.due and moment.place is not None:
+        texts.append((to_json(moment.mine.to_dict()), moment.place))
         if refs := _training_refs(document, whole.retrievals):
             texts.append((json.dumps(refs), "feast_features.json"))
     if moment.done and moment.holds_something:
         if document.cells is not None and document.cells.exists():
-            texts.append((_cells(uri, whole.run_id, document), CELLS))
+            texts.append((_cells(uri, whole.run_id, document, moment.several), CELLS))
         if document.origin is not None:
             texts.append((to_json(document.origin.to_dict()), "feast/notebook.json"))
     return texts
@@ -159,28 +164,20 @@ def retrieval_ids(contract: Contract) -> str:
     return tags.whole(contract.retrievals)[0]
 
 
-def _cells(uri: str, run_id: str, document: RunDocument) -> str:
-    """The cells that ran; those of earlier kernels first, where the run was resumed."""
+def _cells(uri: str, run_id: str, document: RunDocument, several: bool) -> str:
+    """The cells that ran; those of other kernels first, where the run has several writers."""
     assert document.cells is not None
     text = document.cells.read_text(encoding="utf-8")
-    before = writer.read_text(uri, run_id, CELLS) if document.resumed else None
+    before = writer.read_text(uri, run_id, CELLS) if document.resumed or several else None
     return to_json(provenance.continued(json.loads(before), json.loads(text))) if before else text
 
 
-def earlier(uri: str, run_id: str) -> Retrievals:
-    """What MLflow has of a run's retrievals and writes, whole and in order."""
-    text = writer.read_text(uri, run_id, RETRIEVALS)
-    return Retrievals.from_dict(json.loads(text)) if text else Retrievals(run_id)
-
-
-def merged_with(run_id: str, before: Retrievals | None, document: RunDocument) -> Retrievals:
-    """What MLflow has of a run together with what is known now, in order of time."""
-    retrievals = {r.id: r for r in (before.retrievals if before else ())} | document.retrievals
-    writes = {w.id: w for w in (before.writes if before else ())} | document.writes
-    in_order = sorted(retrievals.values(), key=lambda r: r.at or "")
-    views = [v for r in in_order for v in (*r.views, *r.behind)]
-    known = (before.definitions if before else {}) | definition_hashes.parts_of(views)
-    return Retrievals(run_id, tuple(in_order), tuple(writes.values()), known)
+def retrievals_in(run_id: str, document: RunDocument, writer: str | None = None) -> Retrievals:
+    """What a writer knows of a run's retrievals and writes."""
+    retrievals = tuple(sorted(document.retrievals.values(), key=lambda r: r.at or ""))
+    views = [v for r in retrievals for v in (*r.views, *r.behind)]
+    writes, known = tuple(document.writes.values()), definition_hashes.parts_of(views)
+    return Retrievals(run_id, retrievals, writes, known, writer)
 
 
 def _training_refs(document: RunDocument, retrievals: Sequence[Retrieval]) -> list[str] | None:

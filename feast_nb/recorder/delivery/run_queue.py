@@ -17,6 +17,7 @@ class Batch:
 
     `known` are those that it has, and that are kept until it has the run as a whole. `adopted`:
     they were left by a process that died. `final`: nothing is expected to follow.
+    `writer` is the process that made the entries, `workspace` where on the server the run is.
     `upto` is the number of the newest entry; `count` says how often the queue was numbered anew.
     `failures`: how often it was tried before.
     """
@@ -24,6 +25,8 @@ class Batch:
     run_id: str
     tracking_uri: str
     new: tuple[OutboxEntry, ...]
+    writer: str = "w"
+    workspace: str | None = None
     known: tuple[OutboxEntry, ...] = ()
     upto: int = 0
     count: int = 0
@@ -43,6 +46,8 @@ class RunQueue:
 
     run_id: str
     tracking_uri: str
+    writer: str
+    workspace: str | None = None
     entries: dict[str, tuple[int, OutboxEntry]] = field(default_factory=dict)
     last: int = 0
     count: int = 0
@@ -83,6 +88,8 @@ class RunQueue:
             self.run_id,
             self.tracking_uri,
             new=tuple(entry for number, entry in entries if number > self.delivered),
+            writer=self.writer,
+            workspace=self.workspace,
             known=tuple(entry for number, entry in entries if number <= self.delivered),
             upto=self.last,
             count=self.count,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...errors import GoneError
-from ...integrations.mlflow import datasets, http, models, runs, writer
+from ...errors import ArtifactError, GoneError, TrackingError
+from ...integrations.mlflow import clients, datasets, http, models, retrieval_files, runs, writer
 from ...records.contract import Contract
 from ...records.outbox import ContractEntry, FileEntry, OutboxEntry, RunEnd, VersionEntry
 from ...records.retrieval import Retrieval, Retrievals
@@ -20,9 +19,8 @@ from .run_document import (
     RunDocument,
     check_entry,
     contract_address,
-    earlier,
-    merged_with,
     retrieval_ids,
+    retrievals_in,
     tags_of,
     text_artifacts,
     to_json,
@@ -32,6 +30,7 @@ from .run_queue import Batch
 
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
 WRITTEN_AT = "feast_nb.written_at"
+_NONE = Retrievals("")
 
 
 @dataclass
@@ -41,10 +40,45 @@ class UploadState:
     document: RunDocument = field(default_factory=RunDocument)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    earlier: Retrievals | None = None
+    place: str | None = None  # this writer's own file of retrievals
+    before: Retrievals = _NONE  # what is in it from a process that died
+    others: Retrievals = _NONE  # what the other writers have written
+    several: bool = False
+    unread: bool = False  # another's file is there, and could not be read
     datasets: set[str] = field(default_factory=set)
     written: float = 0.0
     told_end: bool = False  # an end of the run was among what was sent
+
+    def read(self, uri: str, run_id: str, own: bool) -> None:
+        """What the run's other files hold now; of one that a dead process left, its own too.
+
+        Another's that cannot be read holds up nothing: what was known of it stays, and the run
+        stays marked as incomplete.
+        """
+        there = retrieval_files.places(uri, run_id)
+        if own and self.place in there and self.before is _NONE:
+            self.before = _whole_or_none(uri, run_id, str(self.place))
+        self.unread = False
+        found = [self.others]
+        for place in there:
+            if place != self.place:
+                try:
+                    found.append(retrieval_files.read(uri, run_id, place))
+                except TrackingError:
+                    self.unread = True
+        self.others = retrieval_files.joined(run_id, found)
+        if not self.tags:
+            theirs = retrieval_files.joined(run_id, (self.others, self.before))
+            ours = {*tags_of(theirs, RunDocument())[0], INCOMPLETE}
+            self.tags = {k: v for k, v in runs.tags_of(uri, run_id).items() if k in ours}
+
+
+def _whole_or_none(uri: str, run_id: str, place: str) -> Retrievals:
+    """What a file of a dead process holds; nothing where it is cut short."""
+    try:
+        return retrieval_files.read(uri, run_id, place)
+    except ArtifactError:
+        return Retrievals(run_id)
 
 
 class Uploader:
@@ -54,7 +88,7 @@ class Uploader:
     """
 
     def __init__(self, set_aside: Callable[[str, OutboxEntry, str], None]) -> None:
-        self._states: dict[str, UploadState] = {}
+        self._states: dict[tuple[str, str], UploadState] = {}
         self._set_aside = set_aside
 
     def deliver(self, batch: Batch) -> bool:
@@ -62,32 +96,27 @@ class Uploader:
 
         Raises soon where the server is away or refuses.
         """
-        with http.short_timeouts():
+        with http.short_timeouts(), clients.in_workspace(batch.workspace):
             return self._deliver(batch)
 
     def _deliver(self, batch: Batch) -> bool:
         uri, run_id = batch.tracking_uri, batch.run_id
-        state = self._states.setdefault(run_id, UploadState())
+        state = self._states.setdefault((run_id, batch.writer), UploadState())
         if batch.known and not state.document.holds_entries:
             for entry in batch.known:
                 state.document.add(entry)
         new = self._readable(batch)
         for entry in new:
             state.document.add(entry)
-        if (state.document.resumed or batch.adopted) and state.earlier is None:
-            state.earlier = earlier(uri, run_id)
-            before = tags_of(state.earlier, RunDocument())[0]
-            state.tags = {**before, INCOMPLETE: "true"}
         done = batch.final or state.document.ended is not None
         due = done or not state.written or time.monotonic() - state.written > _EVERY
-        whole = merged_with(run_id, state.earlier, state.document)
-        moment = DeliveryStep(batch, state.document, whole, due, done)
+        moment = self._step(batch, state, due, done)
         files = [(Path(e.path), e.artifact) for e in new if isinstance(e, FileEntry)]
         there = [(path, artifact) for path, artifact in files if path.exists()]
         self._write(moment, state, new, there)
         if due:
-            self._datasets(uri, run_id, state, whole.retrievals)
-            state.written = time.monotonic() if whole.retrievals else 0.0
+            self._datasets(uri, run_id, state, moment.whole.retrievals)
+            state.written = time.monotonic() if moment.whole.retrievals else 0.0
         self._models(batch, state, new)
         self._endings(batch, state, new)
         for path, _ in there:
@@ -96,6 +125,25 @@ class Uploader:
         if done and cells is not None and (batch.adopted or state.document.ended):
             cells.unlink(missing_ok=True)
         return due
+
+    def _step(self, batch: Batch, state: UploadState, due: bool, done: bool) -> DeliveryStep:
+        """What is to be written now, with what the other writers of the run have written."""
+        uri, run_id, writer = batch.tracking_uri, batch.run_id, batch.writer
+        document = state.document
+        mine = retrievals_in(run_id, document, writer)
+        fresh = not (document.resumed or batch.adopted)
+        if due and (mine.retrievals or mine.writes):
+            if state.place is None:
+                state.place, alone = retrieval_files.claimed(uri, run_id, writer, fresh)
+            else:
+                alone = retrieval_files.claims(uri, run_id) == [writer]
+            state.several = not (alone and state.place == retrieval_files.FIRST)
+        if due and (state.several or not fresh):
+            state.read(uri, run_id, own=batch.adopted)
+        whole = retrieval_files.joined(run_id, (state.others, state.before, mine))
+        mine = retrieval_files.joined(run_id, (state.before, mine))
+        mine = replace(retrieval_files.without(mine, state.others), writer=writer)
+        return DeliveryStep(batch, document, whole, mine, state.place, due, done, state.several)
 
     def _readable(self, batch: Batch) -> list[OutboxEntry]:
         """The new entries; what another process wrote and cannot be used is set aside first."""
@@ -121,7 +169,7 @@ class Uploader:
         """Tags and metrics in one request, files, and what is not true any more taken off."""
         uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
         all_tags, metrics = tags_of(moment.whole, moment.document)
-        if not moment.done and moment.holds_something:
+        if moment.holds_something and (state.unread or not moment.done):
             all_tags[INCOMPLETE] = "true"
         if new and _late(moment.batch, state):  # by which a history finds what it has read before
             metrics[WRITTEN_AT] = round(time.time(), 3)
@@ -177,7 +225,7 @@ class Uploader:
             place = f"feast/contracts/{entry.model_id}.json"
             text = writer.text_of(batch.tracking_uri, batch.run_id, place)
             if text:
-                known[entry.model_id] = Contract.from_dict(json.loads(text))
+                known[entry.model_id] = Contract.read(text, place)
         named = version_tags(entry, state.document, state.tags)
         models.tag_version(batch.tracking_uri, entry.name, entry.version, named)
 
