@@ -16,8 +16,10 @@ PYTEST := $(BIN)/python -m pytest
 # A test whose module makes something dear stays with its module; all others go where there is room.
 SPREAD := -n 2 --dist loadgroup
 export OMP_NUM_THREADS ?= 1
+# Tests start hundreds of processes: each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo lab prepare test test-code test-unit test-integration test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
+.PHONY: demo lab prepare test test-code test-unit test-integration test-schedules test-soak test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +46,12 @@ test-unit: $(VENV)/.test  ## Python without a store or a server
 
 test-integration: $(VENV)/.test  ## Feast, MLflow and Jupyter as they are
 	$(PYTEST) tests/integration $(SPREAD)
+
+test-schedules: $(VENV)/.test  ## sixty random lives of runs: kills, outages, forks, full disks
+	$(PYTEST) tests/schedules
+
+test-soak: $(VENV)/.test  ## a thousand of them: an hour and a half; docs/reliability.md has the figures
+	$(BIN)/python -m tests.schedules.soak 1000
 
 test-notebooks: $(VENV)/.test  ## the tutorials, run and compared with what is kept of them
 	$(PYTEST) tests/notebooks

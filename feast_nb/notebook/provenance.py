@@ -68,13 +68,20 @@ def packages() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
-def cells_notebook(texts: Sequence[str], executed: Iterable[ExecutedCell]) -> dict[str, Any]:
-    """The cells that ran, in true order, as a notebook without outputs and without secrets."""
+def cells_notebook(
+    texts: Sequence[str], executed: Iterable[ExecutedCell], kernel: str | None = None
+) -> dict[str, Any]:
+    """The cells that ran, in true order, as a notebook without outputs and without secrets.
+
+    Each says in which `kernel` it ran.
+    """
     known = {e.cell.number: e for e in executed}
     cells = []
     for number, text in enumerate(texts, 1):
         ran = known.get(number)
         metadata = {"at": ran.at, "cell_id": ran.cell.id} if ran else {}
+        if kernel is not None:
+            metadata["kernel"] = kernel
         cells.append(
             {
                 "cell_type": "code",
@@ -97,9 +104,16 @@ def cells_notebook(texts: Sequence[str], executed: Iterable[ExecutedCell]) -> di
 
 
 def continued(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of two kernels that worked on one run, one after the other."""
-    cells = [*earlier["cells"], *later["cells"]]
+    """The cells of two kernels that worked on one run, one after the other, each once."""
+    again = {_kernel(cell) for cell in later["cells"]} - {None}
+    before = [cell for cell in earlier["cells"] if _kernel(cell) not in again]
+    cells = [*before, *later["cells"]]
     return {**later, "cells": [{**c, "id": f"cell-{n}"} for n, c in enumerate(cells, 1)]}
+
+
+def _kernel(cell: Mapping[str, Any]) -> str | None:
+    found: str | None = cell.get("metadata", {}).get("feast_nb", {}).get("kernel")
+    return found
 
 
 def cautions(executed: Sequence[ExecutedCell], used: Iterable[Cell | None]) -> tuple[str, ...]:

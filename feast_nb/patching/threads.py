@@ -14,9 +14,12 @@ import importlib.abc
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any, TypeVar
+
+from . import forks
 
 T = TypeVar("T")
 Work = Callable[[], T]
@@ -105,7 +108,8 @@ def do(work: Work[T], wake: Callable[[], None], stopped: Callable[[], bool]) -> 
     while True:
         _come_first()
         try:
-            return work()
+            with forks.work() if is_ours() else nullcontext():
+                return work()
         except NotLoaded as missing:
             if not is_ours():
                 raise

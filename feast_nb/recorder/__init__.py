@@ -50,7 +50,7 @@ def _end_open(recorder: Recorder) -> None:
     from ..integrations.mlflow import runs
     from ..records.outbox import RunEnd
 
-    for run in reversed(list(recorder.runs)):
+    for run in reversed(recorder.runs.begun_here()):
         recorder.run_listener.run_ends(run.id, "KILLED")
         try:
             runs.end(run.tracking_uri, run.id, "KILLED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from functools import partial
 from threading import Condition, Thread
 from typing import Any
 
-from ..patching import threads
+from ..patching import forks, threads
 
 _MODULES = (
     "numpy.rec",
@@ -26,6 +27,9 @@ _POLL = 0.5  # seconds between two looks whether the thread lacks a module
 _PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
 
 
+_all: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
 class Background:
     """One thread that does what may take longer, in the order in which it was asked for.
 
@@ -35,6 +39,11 @@ class Background:
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
+        self.renew()
+        _all.add(self)
+
+    def renew(self) -> None:
+        """Nothing is asked for; in a forked child what its parent is asked for is the parent's."""
         self._changed = Condition()
         self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._thread: Thread | None = None
@@ -129,3 +138,11 @@ class Background:
 def _load() -> None:
     """Load, in the user's thread, what hashes and copies are made with: Feast has most of it."""
     threads.load(*_MODULES)
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each.renew()
+
+
+forks.in_child(_after_fork)

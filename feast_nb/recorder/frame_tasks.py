@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..frames import fingerprint, parquet
 from ..records.outbox import WriteEntry
-from ..records.retrieval import DroppedRows, Result, Retrieval, Write
+from ..records.retrieval import (
+    TRAINING_FRAME,
+    DroppedRows,
+    Result,
+    Retrieval,
+    Write,
+    entity_place,
+)
 from ..records.run import RunRef
 from .frame_archive import NO_RUN, ArchivedCopy, FrameArchive
 
@@ -56,8 +63,14 @@ class FrameTasks:
     """Work for the background: each finds out one thing and has the store write it down."""
 
     def __init__(
-        self, store: RetrievalStore, archive: FrameArchive, warn: Callable[[str], None]
+        self,
+        store: RetrievalStore,
+        archive: FrameArchive,
+        warn: Callable[[str], None],
+        made_here: Callable[[str], bool],
     ) -> None:
+        """`made_here` says whether a run began in this process: others write to it, too."""
+        self._made_here = made_here
         self._store = store
         self._archive = archive
         self._warn = warn
@@ -122,13 +135,17 @@ class FrameTasks:
         return _as_fields(self._archive.store("entity", id, run_id, digest, name, write))
 
     def _name_of(self, run_id: str | None, id: str) -> str:
-        """The first entity frame takes the name by which Feast's tools find it."""
+        """The first entity frame takes the name by which Feast's tools find it.
+
+        Not in a run that another process began, and may have given one.
+        """
         first = (
             run_id is not None
+            and self._made_here(run_id)
             and not self._archive.has("entity", run_id)
             and self._store.table.is_of_tags(run_id, id)
         )
-        return "entity_df.parquet" if first else f"feast/entities/{id}.parquet"
+        return TRAINING_FRAME if first else entity_place(id)
 
     def copy_to(self, run: RunRef, id: str) -> None:
         """A run uses what was retrieved when none was open: it keeps the frames too."""

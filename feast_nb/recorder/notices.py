@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import warnings
@@ -11,10 +12,14 @@ from ..masking import masked_text
 
 
 class Notices:
-    """Said after the cell in a notebook, at once in a script; `interactive` says which it is."""
+    """Said after the cell in a notebook, at once in a script; `interactive` says which it is.
+
+    A kernel's forked child has no cell after which it could be said.
+    """
 
     def __init__(self) -> None:
         self.interactive = False
+        self._process = os.getpid()
         self._waiting: list[str] = []
         self._said: set[str] = set()
 
@@ -24,7 +29,7 @@ class Notices:
         if message in self._said:
             return
         self._said.add(message)
-        if self.interactive:
+        if self.interactive and os.getpid() == self._process:
             self._waiting.append(message)
         elif threading.current_thread() is threading.main_thread():
             warnings.warn(message, Warned, stacklevel=2)

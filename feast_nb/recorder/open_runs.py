@@ -5,6 +5,7 @@ The one owner of all three: MLflow's own stack knows the runs of one thread only
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -49,6 +50,8 @@ class OpenRuns:
         self._open: dict[str, RunRef] = {}
         self._parents: dict[str, str] = {}
         self._options: dict[str, RunOptions] = {}
+        self._processes: dict[str, int] = {}
+        self._made: dict[str, int] = {}
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._open
@@ -59,9 +62,12 @@ class OpenRuns:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def begin(self, run: RunRef, parent_id: str | None = None) -> None:
-        """A run was opened; threads and tasks started from here on belong to it."""
+    def begin(self, run: RunRef, parent_id: str | None = None, resumed: bool = False) -> None:
+        """A run was opened, or opened again; threads and tasks from here on belong to it."""
         self._open[run.id] = run
+        if not resumed:
+            self._made[run.id] = os.getpid()
+        self._processes[run.id] = os.getpid()
         _inherited.set(run)
         if parent_id is not None:
             self._parents[run.id] = parent_id
@@ -69,7 +75,16 @@ class OpenRuns:
     def end(self, run_id: str) -> RunRef | None:
         """A run is about to end; the run, if it was known to be open."""
         self._options.pop(run_id, None)
+        self._processes.pop(run_id, None)
         return self._open.pop(run_id, None)
+
+    def begun_here(self) -> list[RunRef]:
+        """Those that this process opened: a forked child has its parent's, and may not end them."""
+        return [run for run in self if self._processes.get(run.id) == os.getpid()]
+
+    def made_here(self, run_id: str) -> bool:
+        """Whether a run began in this process, and not in one before it or in its parent."""
+        return self._made.get(run_id) == os.getpid()
 
     # ------------------------------------------------------------------ which run
 

@@ -255,10 +255,11 @@ class Recorder:
             ended: RunEnd | None = None
             for entry in left.entries:
                 if isinstance(entry, RunStart):
-                    started, ended = (None if entry.resumed else entry), None
+                    mine = entry.kernel or not entry.resumed  # 0.1 kept those of kernels only
+                    started, ended = (entry if mine else None), None
                 elif isinstance(entry, RunEnd):
                     started, ended = None, entry
-            if started is not None:
+            if started is not None and left.run_id not in self.outbox.held_by_others():
                 self._close_left_open(left, started)
             elif ended is not None:
                 # The process died while it ended: MLflow may never have been told.

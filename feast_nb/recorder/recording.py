@@ -51,7 +51,7 @@ class Recording:
         self._runs = runs
         self._store = RetrievalStore(outbox, table)
         self._frames = FrameArchive(spool, self._put_file)
-        self._hashes = FrameTasks(self._store, self._frames, warn)
+        self._hashes = FrameTasks(self._store, self._frames, warn, runs.made_here)
         self._archives = archives
         self._cell = cell
         self.spool = spool

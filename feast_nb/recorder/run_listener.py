@@ -75,11 +75,13 @@ class RunListener:
     def run_started(self, started: StartedRun) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
         run = RunRef(started.run_id, started.tracking_uri)
-        self._runs.begin(run, started.parent_id)
+        self._runs.begin(run, started.parent_id, started.resumed)
         self._models.run_begun(run)
-        if self._notices.interactive or started.resumed:
+        kernel = self._notices.interactive
+        if kernel or started.resumed:
             source = self._origins.source_instead_of(started.source or "")
-            opened = RunStart(self._origins.notebook, started.name, source, started.resumed)
+            notebook = self._origins.notebook
+            opened = RunStart(notebook, started.name, source, started.resumed, kernel)
             self._recording.put(run, opened)
         self._origins.opened(run)
         if self._runs.records(run):
@@ -102,6 +104,11 @@ class RunListener:
         else:
             self._origins.forget(run)
         self._flush(run_id, final=True)
+
+    def end_failed(self, run_id: str, tracking_uri: str, status: str) -> None:
+        """MLflow could not tell its server that a run ended: it is told when it is back."""
+        if self._table.of_run(run_id) or self._notices.interactive:
+            self._recording.put(RunRef(run_id, tracking_uri), RunEnd(status, late=True))
 
     def link_reads(self, run: RunRef) -> None:
         """A run uses everything that the running cell reads while it is open."""

@@ -33,13 +33,17 @@ class OutboxEntry(Record):
 
 @dataclass(frozen=True)
 class RunStart(OutboxEntry):
-    """A run was opened in a notebook, or opened again."""
+    """A run was opened in a notebook, or opened again.
+
+    `kernel`: by a kernel, which ends it when it ends; where it dies, the next session does.
+    """
 
     kind: ClassVar[str] = "opened"
     notebook: str | None = None
     name: str | None = None
     source: str | None = None
     resumed: bool = False
+    kernel: bool = False
 
     @property
     def key(self) -> str:
@@ -55,6 +59,7 @@ class RunStart(OutboxEntry):
             name=self.name or earlier.name,
             source=self.source or earlier.source,
             resumed=self.resumed or earlier.resumed,
+            kernel=self.kernel or earlier.kernel,
         )
 
 
@@ -137,6 +142,11 @@ class CellsEntry(OutboxEntry):
 
     kind: ClassVar[str] = "cells"
     path: str
+
+    @property
+    def key(self) -> str:
+        """Each kernel that worked on a run has its own."""
+        return f"cells {self.path}"
 
 
 @dataclass(frozen=True)

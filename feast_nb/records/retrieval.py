@@ -12,6 +12,8 @@ from .document import Document, Record
 # have it or not, as they were asked before; nothing of the user's is called so.
 NO_ENTITY = "__dummy"
 
+TRAINING_FRAME = "entity_df.parquet"  # the artifact in which Feast's tools look for one
+
 LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
 
 
@@ -30,6 +32,11 @@ class ViewDefinition(Record):
     version: str | None = None
     hashes: dict[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+
+
+def entity_place(id: str) -> str:
+    """The artifact that holds the entity frame of a retrieval, where it is not the first."""
+    return f"feast/entities/{id}.parquet"
 
 
 def canonical(refs: Iterable[str], views: Iterable[ViewDefinition]) -> tuple[str, ...]:

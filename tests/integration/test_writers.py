@@ -24,6 +24,7 @@ warnings.simplefilter("ignore")
 import pandas as pd
 import mlflow
 import feast_nb
+import feast_nb.recorder
 
 def look_up(session, rows):
     # DuckDB does not outlive a fork, whoever asks it.
@@ -210,3 +211,23 @@ def test_a_file_that_cannot_be_read_holds_up_nothing(
     (own,) = [p for p in retrieval_files.places(uri, run_id) if p != retrieval_files.FIRST]
     assert [r["entity"]["rows"] for r in read_json(client, run_id, own)["retrievals"]] == [2]
     assert client.get_run(run_id).data.tags["feast_nb.incomplete"] == "true"
+
+
+def test_what_a_forked_child_left_goes_on_in_the_file_that_it_had(
+    repo, client, run_id, tmp_path
+) -> None:
+    """A child that sent all and died; who takes its empty outbox over writes in its name."""
+    (tmp_path / "first.py").write_text(
+        f"{RETRIEVES}\n"
+        "feast_nb.recorder.current(interactive=True)\n"
+        "session = feast_nb.open(sys.argv[1])\n"
+        "mlflow.set_tracking_uri(session.runs.uri)\n"
+        "mlflow.start_run(run_id=sys.argv[2])\n"
+        "look_up(session, 1)\n"
+        "assert session.recorder.flush()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "first.py", str(repo), run_id], cwd=tmp_path, timeout=120)
+    run(WORKER, str(repo), run_id, "2", cwd=tmp_path)
+
+    assert rows_of(client, run_id) == [1, 2]

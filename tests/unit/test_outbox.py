@@ -1108,3 +1108,17 @@ def test_a_forked_child_is_a_writer_of_its_own(make) -> None:
         os._exit(0 if box._file.writer != mine else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_run_that_was_opened_again_is_still_open_for_who_finds_it(make, server, folder) -> None:
+    """Its late end of before was sent; what closes it where this process dies stays on disk."""
+    server.whole = True
+    box = make()
+    box.put("r", URI, RunStart("a.ipynb", kernel=True))
+    box.put("r", URI, RunEnd("KILLED", late=True))
+    box.put("r", URI, RunStart("a.ipynb", resumed=True, kernel=True))
+    assert box.flush()
+    box._file.close()  # it died
+
+    (left,) = make().recover()
+    assert [type(e) for e in left.entries] == [RunStart, RunStart]

@@ -67,6 +67,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     )
 
     class Runs(OpenRuns):
+        def made_here(self, run_id: str) -> bool:
+            return True
+
         def of_call(self) -> RunRef | None:
             return world.run
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import ArtifactError
-from ...records.retrieval import Retrieval, Retrievals, Write
+from ...records.retrieval import TRAINING_FRAME, Retrieval, Retrievals, Write, entity_place
 from . import writer
 from .clients import client
 from .http import check_reachable
@@ -73,6 +73,26 @@ def without(mine: Retrievals, others: Retrievals) -> Retrievals:
             r for r in mine.retrievals if r.id not in known or _progress(r) > known[r.id]
         ),
         writes=tuple(w for w in mine.writes if w.id not in written),
+    )
+
+
+def frame_place(retrievals: Iterable[Retrieval]) -> str:
+    """Where a writer that is not the first has the frame that the first keeps as Feast does."""
+    ids = [r.id for r in retrievals if r.entity.artifact == TRAINING_FRAME]
+    return entity_place(ids[0]) if ids else TRAINING_FRAME
+
+
+def renamed(mine: Retrievals) -> Retrievals:
+    """A further writer's records, with their own frame named where it is."""
+    place = frame_place(mine.retrievals)
+    return replace(
+        mine,
+        retrievals=tuple(
+            replace(r, entity=replace(r.entity, artifact=place))
+            if r.entity.artifact == TRAINING_FRAME
+            else r
+            for r in mine.retrievals
+        ),
     )
 
 

@@ -43,6 +43,8 @@ class MlflowListener(Protocol):
 
     def run_ends(self, run_id: str, status: str) -> None: ...
 
+    def end_failed(self, run_id: str, tracking_uri: str, status: str) -> None: ...
+
     def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None: ...
 
     def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None: ...
@@ -126,16 +128,22 @@ class RunHooks:
     def _end_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def end_run(*args: Any, **kwargs: Any) -> Any:
+            run, status = None, str(args[0] if args else kwargs.get("status", "FINISHED"))
             try:
                 if self._patches.active:
                     with guarded("sending the records of a run that ends"):
                         import mlflow
 
                         if run := mlflow.active_run():
-                            status = str(args[0] if args else kwargs.get("status", "FINISHED"))
                             self._listener.run_ends(run.info.run_id, status)
             finally:  # Ctrl-C while the records are sent: the run ends all the same
-                ended = original(*args, **kwargs)
+                try:
+                    ended = original(*args, **kwargs)
+                except Exception:  # MLflow has let go of it, and its server does not know
+                    if run is not None:
+                        with guarded("keeping the end of a run"):
+                            self._listener.end_failed(run.info.run_id, _tracking_uri(), status)
+                    raise
             return ended
 
         return end_run

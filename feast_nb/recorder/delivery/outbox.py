@@ -11,7 +11,6 @@ its size follows what is still to be delivered.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -20,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...patching import threads
-from .outbox_file import OutboxFile, left_behind
+from ...patching import forks, threads
+from .outbox_file import OutboxFile, left_behind, open_elsewhere
 from .run_queue import Batch, RunQueue
 
 if TYPE_CHECKING:
@@ -236,6 +235,10 @@ class Outbox:
                 )
             yield from left
 
+    def held_by_others(self) -> set[str]:
+        """The runs that other living processes on this machine have open."""
+        return open_elsewhere(self.folder, but=self.path)
+
     def _take_over(self, dead: RunQueue) -> None:
         """Make a dead process's entries ours; a run that goes on here gets all of them anew."""
         if dead.finished and not dead.pending:
@@ -337,5 +340,4 @@ def _after_fork() -> None:
         outbox._begin()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+forks.in_child(_after_fork)

@@ -7,6 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,32 @@ def left_behind(folder: Path, but: Path) -> Iterator[DeadProcessFile]:
             os.close(handle)
             continue
         yield _read(path, handle)
+
+
+def open_elsewhere(folder: Path, but: Path) -> set[str]:
+    """The runs that living processes have open, as far as their files say."""
+    found: set[str] = set()
+    for path in folder.glob("*.jsonl"):
+        handle = _lock(path) if path != but else None
+        if handle is not None:
+            os.close(handle)
+        elif path != but:
+            found |= _open_in(path)
+    return found
+
+
+def _open_in(path: Path) -> set[str]:
+    found: set[str] = set()
+    with suppress(OSError):
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, TypeError, KeyError):  # a line that is being written
+                line = json.loads(text)
+                kind, run = line["entry"]["kind"], str(line["run"])
+                if kind == "opened":
+                    found.add(run)
+                elif kind == "ended":
+                    found.discard(run)
+    return found
 
 
 def _read(path: Path, handle: int) -> DeadProcessFile:

@@ -42,7 +42,7 @@ class RunDocument:
     writes: dict[str, Write] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
     origin: Origin | None = None
-    cells: Path | None = None
+    cells: dict[Path, None] = field(default_factory=dict)
     inherited_from: str | None = None
     source: str | None = None
     resumed: bool = False
@@ -65,7 +65,7 @@ class RunDocument:
             case OriginEntry():
                 self.origin = entry.origin
             case CellsEntry():
-                self.cells = Path(entry.path)
+                self.cells[Path(entry.path)] = None
             case RunStart():
                 self.resumed = self.resumed or entry.resumed
                 self.source = entry.source or self.source
@@ -128,8 +128,9 @@ def text_artifacts(
         if refs := _training_refs(document, whole.retrievals):
             texts.append((json.dumps(refs), "feast_features.json"))
     if moment.done and moment.holds_something:
-        if document.cells is not None and document.cells.exists():
-            texts.append((_cells(uri, whole.run_id, document, moment.several), CELLS))
+        if cells := [path for path in document.cells if path.exists()]:
+            several = document.resumed or moment.several
+            texts.append((_cells(uri, whole.run_id, cells, several), CELLS))
         if document.origin is not None:
             texts.append((to_json(document.origin.to_dict()), "feast/notebook.json"))
     return texts
@@ -164,12 +165,14 @@ def retrieval_ids(contract: Contract) -> str:
     return tags.whole(contract.retrievals)[0]
 
 
-def _cells(uri: str, run_id: str, document: RunDocument, several: bool) -> str:
+def _cells(uri: str, run_id: str, paths: Sequence[Path], several: bool) -> str:
     """The cells that ran; those of other kernels first, where the run has several writers."""
-    assert document.cells is not None
-    text = document.cells.read_text(encoding="utf-8")
-    before = writer.read_text(uri, run_id, CELLS) if document.resumed or several else None
-    return to_json(provenance.continued(json.loads(before), json.loads(text))) if before else text
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    before = writer.read_text(uri, run_id, CELLS) if several else None
+    whole, *later = [json.loads(text) for text in (*([before] if before else []), *texts)]
+    for notebook in later:
+        whole = provenance.continued(whole, notebook)
+    return to_json(whole)
 
 
 def retrievals_in(run_id: str, document: RunDocument, writer: str | None = None) -> Retrievals:

@@ -124,7 +124,9 @@ class RunQueue:
 
         # What whoever finds the run left open needs: one of each, or one for each model.
         until_the_end = (RunStart, CellsEntry, OriginEntry, ContractEntry)
-        ended = any(isinstance(e, RunEnd) for n, e in self.entries.values() if n <= upto)
+        gone = [(n, e) for n, e in self.entries.values() if n <= upto]
+        ends = max((n for n, e in gone if isinstance(e, RunEnd)), default=0)
+        ended = ends > max((n for n, e in gone if isinstance(e, RunStart)), default=0)
         keep = () if ended else until_the_end
         self.entries = {
             key: (number, entry)

@@ -12,7 +12,7 @@ from ...errors import ArtifactError, GoneError, TrackingError
 from ...integrations.mlflow import clients, datasets, http, models, retrieval_files, runs, writer
 from ...records.contract import Contract
 from ...records.outbox import ContractEntry, FileEntry, OutboxEntry, RunEnd, VersionEntry
-from ...records.retrieval import Retrieval, Retrievals
+from ...records.retrieval import TRAINING_FRAME, Retrieval, Retrievals
 from .run_document import (
     INCOMPLETE,
     DeliveryStep,
@@ -111,8 +111,7 @@ class Uploader:
         done = batch.final or state.document.ended is not None
         due = done or not state.written or time.monotonic() - state.written > _EVERY
         moment = self._step(batch, state, due, done)
-        files = [(Path(e.path), e.artifact) for e in new if isinstance(e, FileEntry)]
-        there = [(path, artifact) for path, artifact in files if path.exists()]
+        there = _files(moment, new)
         self._write(moment, state, new, there)
         if due:
             self._datasets(uri, run_id, state, moment.whole.retrievals)
@@ -121,9 +120,9 @@ class Uploader:
         self._endings(batch, state, new)
         for path, _ in there:
             remove_file(path)
-        cells = state.document.cells
-        if done and cells is not None and (batch.adopted or state.document.ended):
-            cells.unlink(missing_ok=True)
+        if done and (batch.adopted or state.document.ended):
+            for cells in state.document.cells:
+                cells.unlink(missing_ok=True)
         return due
 
     def _step(self, batch: Batch, state: UploadState, due: bool, done: bool) -> DeliveryStep:
@@ -135,6 +134,7 @@ class Uploader:
         if due and (mine.retrievals or mine.writes):
             if state.place is None:
                 state.place, alone = retrieval_files.claimed(uri, run_id, writer, fresh)
+                state.others = _NONE  # its own file was among them
             else:
                 alone = retrieval_files.claims(uri, run_id) == [writer]
             state.several = not (alone and state.place == retrieval_files.FIRST)
@@ -143,6 +143,8 @@ class Uploader:
         whole = retrieval_files.joined(run_id, (state.others, state.before, mine))
         mine = retrieval_files.joined(run_id, (state.before, mine))
         mine = replace(retrieval_files.without(mine, state.others), writer=writer)
+        if state.place not in (None, retrieval_files.FIRST):
+            mine = retrieval_files.renamed(mine)
         return DeliveryStep(batch, document, whole, mine, state.place, due, done, state.several)
 
     def _readable(self, batch: Batch) -> list[OutboxEntry]:
@@ -237,6 +239,23 @@ class Uploader:
         for entry in new:
             if isinstance(entry, RunEnd) and entry.late and state.document.ended is not None:
                 runs.terminate(batch.tracking_uri, batch.run_id, entry.status, only_running=True)
+
+
+def _files(moment: DeliveryStep, new: Sequence[OutboxEntry]) -> list[tuple[Path, str]]:
+    """The files to upload, each with its artifact.
+
+    The name by which Feast's tools find the training's entity frame is the first writer's.
+    """
+    files = [e for e in new if isinstance(e, FileEntry) and Path(e.path).exists()]
+    found = [(Path(e.path), e.artifact) for e in files]
+    if moment.place == retrieval_files.FIRST:
+        kept = [r.entity.artifact for r in moment.mine.retrievals if r.entity.artifact]
+        if TRAINING_FRAME not in kept:  # a run that another process began
+            found += [(path, TRAINING_FRAME) for path, artifact in found if [artifact] == kept[:1]]
+    elif moment.place is not None:
+        place = retrieval_files.frame_place(moment.document.retrievals.values())
+        return [(path, place if a == TRAINING_FRAME else a) for path, a in found]
+    return found
 
 
 def _late(batch: Batch, state: UploadState) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from ...notebook import provenance
 from ...patching import threads
@@ -38,6 +39,7 @@ class RunOrigins:
         self._recording = recording
         self._notices = notices
         self._spool = spool
+        self._kernel = uuid4().hex[:8]
         self._runs: dict[str, RunRef] = {}
         self._looking: threading.Thread | None = None
         self._found = Origin()
@@ -120,11 +122,12 @@ class RunOrigins:
         self._looking = threads.start(begun_anew, "origin")
 
     def _path(self, run_id: str) -> Path:
-        return self._spool / f"{run_id}.ipynb"
+        """A kernel's own file: several may write to one run."""
+        return self._spool / f"{run_id}-{os.getpid()}-{self._kernel}.ipynb"
 
     def _write_cells(self, path: Path) -> None:
         cells = self._cells
-        notebook = provenance.cells_notebook(cells.history, cells.executed)
+        notebook = provenance.cells_notebook(cells.history, cells.executed, self._kernel)
         try:
             private_folder(path.parent)
             draft = path.with_suffix(f".{os.getpid()}")

@@ -1,0 +1,70 @@
+"""A thousand schedules, and what came of them: `python -m tests.schedules.soak [--seed N] [COUNT]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ..conftest import answers, free_port, wait_for
+from .schedule import Laboratory, Schedule
+
+
+def main() -> int:
+    """Live through schedules one after the other; print each fault, and the sum."""
+    asked = argparse.ArgumentParser()
+    asked.add_argument("count", type=int, nargs="?", default=1000)
+    asked.add_argument("--first", type=int, default=1000)
+    asked.add_argument("--seed", type=int, help="one schedule alone")
+    options = asked.parse_args()
+    seeds = [options.seed] if options.seed is not None else range(
+        options.first, options.first + options.count
+    )  # fmt: skip
+    folder = Path(tempfile.mkdtemp(prefix="feast_nb_soak"))
+    os.environ.update(
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+        FEAST_NB_STATE=str(folder / "mine"),
+        FEAST_NB_CACHE=str(folder / "cache"),
+    )
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination",
+               str(folder / "artifacts"), "--workers", "1"]  # fmt: skip
+    with (folder / "server").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, "MLflow")
+        return _live_through(f"http://127.0.0.1:{port}", folder, list(seeds))
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _live_through(server: str, folder: Path, seeds: list[int]) -> int:
+    laboratory = Laboratory(server, folder, seed=seeds[0])
+    bad, retrievals, kills, began = 0, 0, 0, time.monotonic()
+    for seed in seeds:
+        outcome = laboratory.run(Schedule.drawn(seed))
+        faults = outcome.faults()
+        kills += len(outcome.killed)
+        retrievals += (outcome.place / "log").read_text().count('"online"')
+        retrievals += (outcome.place / "log").read_text().count('"retrieve"')
+        bad += bool(faults)
+        for fault in faults:
+            print(f"seed {seed}: {fault}", flush=True)
+    laboratory.close()
+    print(
+        f"{len(seeds)} schedules, {retrievals} retrievals, {kills} kills, "
+        f"{sum(laboratory.line.counts.values()) - laboratory.line.counts['ok']} requests failed "
+        f"({laboratory.line.counts}); {bad} schedules with a fault; "
+        f"{time.monotonic() - began:.0f} s"
+    )
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
