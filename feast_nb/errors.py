@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+# Control characters, what turns the direction of a line round, and what else begins a new one.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str, lines: bool = False) -> str:
+    """Text whose control characters are shown as escapes; `lines`: line ends are what they are.
+
+    A name from a server may hold what moves a terminal's cursor, or hides what follows it.
+    """
+
+    def shown(found: re.Match[str]) -> str:
+        return "\n" if lines and found[0] == "\n" else repr(found[0])[1:-1]
+
+    return _UNSEEN.sub(shown, text)
 
 
 class FeastNbError(Exception):
-    """An error with a remedy. In a notebook it is one line; in a script an ordinary traceback."""
+    """An error with a remedy. In a notebook it is one line; in a script an ordinary traceback.
+
+    Its text holds no secret of an address or a command that it quotes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        from .masking import masked_text
+
+        super().__init__(visible(masked_text(message)))
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import frames
+from ..errors import ArtifactError
 from ..paths import private_folder
 from ..records.retrieval import Column, Result, Span
 from . import fingerprint
@@ -49,11 +50,52 @@ def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
     return True, None, changes(frame, path)
 
 
-def read_table(path: Path) -> Any:
-    """A Parquet file as an Arrow table, of the types it was written with."""
+def read_table(path: Path, rows: int | None, what: str) -> Any:
+    """A Parquet file (or a folder of some) as an Arrow table, of the types it was written with.
+
+    Raises `ArtifactError`, which names `what`, where it is no Parquet, has other than the `rows`
+    that were recorded, or more than this machine's memory can hold.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(path)
+    try:
+        _check(path, rows, what)
+        return pq.read_table(path)
+    except (pa.ArrowException, ValueError) as problem:
+        text = " ".join(str(problem).split())[:200]
+        raise ArtifactError(f"{what} is damaged, or no Parquet: {text}") from problem
+
+
+def read_frame(path: Path, rows: int | None, what: str) -> Any:
+    """The same as a pandas frame, with the index that it was written with."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        _check(path, rows, what)
+        return pd.read_parquet(path)
+    except (pa.ArrowException, ValueError) as problem:
+        text = " ".join(str(problem).split())[:200]
+        raise ArtifactError(f"{what} is damaged, or no Parquet: {text}") from problem
+
+
+def _check(path: Path, rows: int | None, what: str) -> None:
+    """Compare what the footers say with what was recorded, before anything is unpacked."""
+    import psutil
+    import pyarrow.parquet as pq
+
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    footers = [pq.ParquetFile(file).metadata for file in files]
+    found = sum(footer.num_rows for footer in footers)
+    if rows is not None and found != rows:
+        raise ArtifactError(f"{what} has {found:,} rows, and {rows:,} were recorded.")
+    groups = [f.row_group(n) for f in footers for n in range(f.num_row_groups)]
+    size, free = sum(g.total_byte_size for g in groups), psutil.virtual_memory().available
+    if size > free / 2:
+        raise ArtifactError(
+            f"{what} takes {size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are free."
+        )
 
 
 def changes(frame: Any, path: Path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ pages: `next_page_token` is there where there is more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -171,12 +172,15 @@ def _version(shown: str, named: str) -> dict[str, Any]:
     return {"model": name, "version": None if whole else version}
 
 
+_TOKEN = re.compile(r"-?[0-9]{1,18}:[\w-]{1,100}", re.ASCII)  # SQLite counts to 2^63
+
+
 def _after(token: str | None) -> tuple[int, str] | None:
     if token is None:
         return None
-    started, colon, id = token.partition(":")
-    if not (started.lstrip("-").isdigit() and colon and id):
+    if not _TOKEN.fullmatch(token):
         raise UsageError(f"{token[:40]} is no page_token; take next_page_token of the page before.")
+    started, _, id = token.partition(":")
     return int(started), id
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from . import spool_files
+
 NO_RUN = "no run was open when it was asked for"
 What = Literal["entity", "result"]
 
@@ -45,7 +47,7 @@ class FrameArchive:
         known = self._kept.get((what, run_id or "", digest))
         if known is not None:
             return known
-        path = self.spool / f"{id}-{what}.parquet"
+        path = spool_files.frame_path(self.spool, id, what)
         if run_id is None:
             path = self._folder / path.name
         written, trouble, changed = write(path)

@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 
-from ..errors import Warned
+from ..errors import Warned, visible
 from ..masking import masked_text
 
 
@@ -25,7 +25,7 @@ class Notices:
 
     def say(self, message: str) -> None:
         """Tell the user, where this was not said before."""
-        message = masked_text(message)
+        message = visible(masked_text(message))
         if message in self._said:
             return
         self._said.add(message)
@@ -38,7 +38,7 @@ class Notices:
 
     def tell(self, message: str) -> None:
         """As `say`, each time: it is about this one answer."""
-        self._said.discard(masked_text(message))
+        self._said.discard(visible(masked_text(message)))
         self.say(message)
 
     def take(self) -> list[str]:

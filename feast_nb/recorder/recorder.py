@@ -18,6 +18,7 @@ from ..integrations.mlflow.run_hooks import RunHooks
 from ..notebook.cells import Cells
 from ..patching import threads
 from ..paths import state_folder
+from . import spool_files
 from .delivery.outbox import LeftBehind, Outbox
 from .delivery.run_queue import Batch, RunQueue
 from .notices import Notices
@@ -246,7 +247,6 @@ class Recorder:
 
     def recover(self) -> None:
         """Take over what dead processes left: send their records, close the runs left open."""
-        _sweep(self.spool)
         for left in self.outbox.recover():
             from ..records.outbox import RunEnd, RunStart
 
@@ -265,6 +265,7 @@ class Recorder:
                 # The process died while it ended: MLflow may never have been told.
                 again = RunEnd(ended.status, late=True)
                 self.outbox.put(left.run_id, left.tracking_uri, again)
+        spool_files.sweep(self.spool, self.outbox.folder)
 
     def _close_left_open(self, left: LeftBehind, started: RunStart) -> None:
         from ..records.outbox import RunEnd
@@ -281,18 +282,3 @@ def _workspace() -> str | None:
     from ..integrations.mlflow import clients
 
     return clients.workspace()
-
-
-def _sweep(spool: Path) -> None:
-    """Remove entity frames that no run came to use, of processes that are gone."""
-    folders = list(spool.glob("loose-*"))
-    if not folders:  # as nearly always: nothing is imported for it
-        return
-    import shutil
-
-    import psutil
-
-    for folder in folders:
-        number = folder.name.removeprefix("loose-")
-        if not number.isdigit() or not psutil.pid_exists(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)

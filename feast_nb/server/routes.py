@@ -177,7 +177,7 @@ class QuestionHandler(_Route):
         text = self.get_query_argument(name, "")
         if not text:
             return None
-        if not text.isdigit() or len(text) > 6:
+        if not (text.isascii() and text.isdecimal()) or len(text) > 6:
             raise ValueError(f"{name}={text[:20]} is no number; give one from 0 on.")
         return int(text)
 

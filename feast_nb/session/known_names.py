@@ -50,7 +50,7 @@ class KnownNames:
                 _ = session.repository
                 if uri is not None:
                     self.models |= models.registered_names(uri)
-            except (FeastNbError, ImportError):
+            except Exception:  # a server that goes away: whoever needs the names is told
                 return
 
         threads.start(lambda: threads.do(read, lambda: None, lambda: False), "names")

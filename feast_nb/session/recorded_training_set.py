@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FeastNbError, FeatureError, ModelError
+from ..errors import ArtifactError, FeastNbError, FeatureError, ModelError
+from ..frames import parquet
 from ..integrations.feast import repository
 from ..integrations.feast.calls import REPEATABLE
 from ..integrations.mlflow import contract_store, http, model_lookup, retrieval_files, runs, writer
@@ -186,8 +187,6 @@ def check_repeatable(store: Any, retrieval: Retrieval) -> None:
 
 
 def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
-    import pandas as pd
-
     entity, uri = recorded.retrieval.entity, session.runs.uri
     where = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None
     elsewhere = (entity.reason or "").removeprefix("it is kept in ")
@@ -198,7 +197,9 @@ def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
         raise FeatureError(f"it cannot be rebuilt: its entity frame was not archived: {why}.")
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
         try:
-            return pd.read_parquet(writer.download(uri, where, Path(place)))
+            return parquet.read_frame(writer.download(uri, where, Path(place)), entity.rows, where)
+        except ArtifactError:
+            raise
         except (FeastNbError, OSError) as problem:
             said = runs.tags_of(uri, recorded.run_id).get("feast.entity_df_rows")
             size = f" ({said} rows)" if said else ""

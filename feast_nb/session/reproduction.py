@@ -180,7 +180,10 @@ def _differences(
         return replace(found, missing=missing, notes=(*found.notes, why))
     where = artifact if artifact.startswith("runs:/") else f"runs:/{recorded.run_id}/{artifact}"
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
-        kept = parquet.read_table(writer.download(session.runs.uri, where, Path(place)))
+        rows = retrieval.result.rows if retrieval.result else None
+        kept = parquet.read_table(
+            writer.download(session.runs.uri, where, Path(place)), rows, where
+        )
     old = kept.to_pandas()
     stamp = retrieval.entity.timestamp
     shown = [*retrieval.entity.join_keys, *([stamp.column] if stamp else [])]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...errors import visible
 from ...records.contract import Contract, ModelVersion
 from ...records.document import Document
 from ...records.retrieval import Retrieval, Retrievals
@@ -14,12 +14,10 @@ from .. import words
 from . import lineage, models
 from .table import table
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")  # a name may hold what a terminal obeys
-
 
 def render(record: Document) -> str:
     """A record as lines of text."""
-    return _CONTROL.sub("\ufffd", "\n".join(_RENDERERS[record.kind](record)))
+    return visible("\n".join(_RENDERERS[record.kind](record)), lines=True)
 
 
 def _training(it: TrainingSummary) -> list[str]:

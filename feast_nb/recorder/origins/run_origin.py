@@ -18,6 +18,7 @@ from ...paths import private_folder
 from ...records.outbox import CellsEntry, OriginEntry
 from ...records.retrieval import Cell
 from ...records.run import Origin, RunRef
+from .. import spool_files
 
 if TYPE_CHECKING:
     from ...notebook.cells import Cells
@@ -122,8 +123,7 @@ class RunOrigins:
         self._looking = threads.start(begun_anew, "origin")
 
     def _path(self, run_id: str) -> Path:
-        """A kernel's own file: several may write to one run."""
-        return self._spool / f"{run_id}-{os.getpid()}-{self._kernel}.ipynb"
+        return spool_files.cells_path(self._spool, run_id, self._kernel)
 
     def _write_cells(self, path: Path) -> None:
         cells = self._cells

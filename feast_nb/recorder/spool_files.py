@@ -1,0 +1,62 @@
+"""The folder in which frames and cells wait to be sent, each file named for its process."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+_OF_A_PROCESS = re.compile(r"-(\d+)(?:-[0-9a-f]{8})?\.(?:parquet|ipynb)$")
+
+
+def frame_path(folder: Path, id: str, what: str) -> Path:
+    """The file of a retrieval's entity frame or result."""
+    return folder / f"{id}-{what}-{os.getpid()}.parquet"
+
+
+def cells_path(folder: Path, run_id: str, kernel: str) -> Path:
+    """The file of a run's cells: each kernel that works on it has one."""
+    return folder / f"{run_id}-{os.getpid()}-{kernel}.ipynb"
+
+
+def sweep(folder: Path, outbox: Path) -> None:
+    """Remove what dead processes left that no record speaks of, and that no run came to use.
+
+    They died after they wrote a file, and before they wrote down that it is there.
+    """
+    left = list(folder.glob("loose-*")) + [
+        path for path in folder.glob("*-*.*") if _OF_A_PROCESS.search(path.name)
+    ]
+    if not left:  # as nearly always: nothing is imported for it
+        return
+    import shutil
+
+    import psutil
+
+    dead = [path for path in left if (of := _process(path)) and not psutil.pid_exists(of)]
+    # Twice: who takes a dead process's records over writes them down before its file goes.
+    spoken_of = _texts(outbox) + _texts(outbox) if dead else ""
+    for path in dead:
+        if path.name not in spoken_of:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _process(path: Path) -> int | None:
+    if path.name.startswith("loose-"):
+        number = path.name.removeprefix("loose-")
+        return int(number) if number.isdecimal() else None
+    found = _OF_A_PROCESS.search(path.name)
+    return int(found[1]) if found else None
+
+
+def _texts(outbox: Path) -> str:
+    found = []
+    for path in outbox.rglob("*.jsonl"):
+        try:
+            found.append(path.read_text(encoding="utf-8", errors="replace"))
+        except OSError:  # it was taken over as we looked
+            continue
+    return "".join(found)
