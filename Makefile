@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests start hundreds of processes: each would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo lab prepare test test-code test-unit test-integration test-schedules test-soak test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
+.PHONY: audit demo lab prepare test test-code test-unit test-integration test-schedules test-soak test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -111,6 +111,11 @@ types: $(VENV)/.test
 
 notebooks: $(VENV)/.test  ## run the tutorials and keep their outputs
 	$(BIN)/python notebooks/demo.py --refresh
+
+audit: $(VENV)/.test  ## what is known to be unsafe of the pinned packages: a report, it needs the network
+	$(INSTALL) pip-audit
+	-$(BIN)/python -m pip_audit --requirement requirements.lock --no-deps --disable-pip
+	-npm audit
 
 lock: $(VENV)/.test  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude feast-nb | grep -vE '^(-e|nvidia)' > requirements.lock

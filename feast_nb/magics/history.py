@@ -117,18 +117,25 @@ class HistoryMagics(Magics):
     @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date")
     @argument("--mine", action="store_true", help="only my own")
     @argument("--most", type=int, default=20, metavar="N", help="how many (20)")
+    @argument("--forget", metavar="RUN", help="erase the rows that a run keeps")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
     def feast_runs(self, options: Namespace) -> Any:
         """The newest runs, with their features, rows, metrics and models.
 
+        `--forget` removes a run's entity frames and results from MLflow and from this machine,
+        keeps their fingerprints, and says what it could not reach.
+
         Examples
         --------
         ::
 
             %feast_runs --service driver_activity --since 7d
+            %feast_runs --forget brave-fox-12
         """
+        if options.forget is not None:
+            return self._feast.session().forget(options.forget)
         if options.most < 1:
             raise UsageError(f"--most {options.most}: give 1 or more.")
         return self._feast.session().recent(

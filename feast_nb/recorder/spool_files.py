@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _OF_A_PROCESS = re.compile(r"-(\d+)(?:-[0-9a-f]{8})?\.(?:parquet|ipynb)$")
@@ -42,6 +43,14 @@ def sweep(folder: Path, outbox: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def erase(folder: Path, ids: Iterable[str]) -> list[str]:
+    """Remove the frames of retrievals that still wait here; their names."""
+    found = [path for id in ids for path in folder.rglob(f"*{id}-*.parquet")]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return [f"{path.name} (on this machine)" for path in found]
 
 
 def _process(path: Path) -> int | None:

@@ -247,6 +247,16 @@ class Operation(Record):
 
 
 @dataclass(frozen=True)
+class Erasure(Document):
+    """Which of a run's rows were erased, and what could not be reached and why."""
+
+    kind: ClassVar[str] = "erasure"
+    run_id: str
+    erased: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Operations(Document):
     """What was done to a project's registry and stores, newest first."""
 

@@ -41,7 +41,7 @@ class RecordedRetrieval:
 def recorded_of(session: Session, named: str, number: int | None) -> RecordedRetrieval:
     """What was recorded of a run's or model’s retrieval: the one named, else its only one."""
     uri = session.runs.uri
-    run_id, contract = _run_of(session, named)
+    run_id, contract = run_of(session, named)
     document = retrieval_files.retrievals_of(uri, run_id)
     kept = [r for r in document.retrievals if r.kind == "historical" and r.state == "ran"]
     if not kept:
@@ -72,7 +72,7 @@ def _rows(retrieval: Retrieval) -> str:
     return f"{retrieval.result.rows:,}" if retrieval.result else "?"
 
 
-def _run_of(session: Session, named: str) -> tuple[str, Contract | None]:
+def run_of(session: Session, named: str) -> tuple[str, Contract | None]:
     """The run that a run's name or id, or a model's name, means."""
     uri = session.runs.uri
     http.check_reachable(uri)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..questions.answers import RunsDrawn
     from ..questions.source import HistorySource
     from ..records.answers import (
+        Erasure,
         ModelDiff,
         ModelFeatures,
         Operations,
@@ -311,6 +312,12 @@ class Session:
             self.history, service=service, model=model, since=since, mine=mine, most=most,
             refresh=refresh,
         )  # fmt: skip
+
+    def forget(self, run: str) -> Erasure:
+        """Erase a run's rows; see `session.erasure.erase`."""
+        from .erasure import erase
+
+        return erase(self, run)
 
     recent = recent_runs  # its name in 0.1
 

@@ -194,3 +194,37 @@ def test_a_frame_that_is_none_or_swells_is_refused(trained: Any, tmp_path: Path,
             trained.reproduce(run_id)
         assert "\n" not in str(refused.value), name
     assert not (tmp_path / "PWNED").exists()
+
+
+# ---------------------------------------------------------------------- erased
+
+
+def test_a_runs_rows_are_erased_and_its_fingerprints_stay(trained: Any, client, notebook) -> None:
+    from ..conftest import artifacts
+
+    run_id = trained.runs.last.id
+    (before,) = retrieval_files.retrievals_of(trained.runs.uri, run_id).retrievals
+    assert before.entity.artifact == "entity_df.parquet"
+
+    erased = trained.forget(run_id)
+
+    assert "entity_df.parquet" in erased.erased
+    assert not [p for p in artifacts(client, run_id) if p.endswith(".parquet")]
+    (after,) = retrieval_files.retrievals_of(trained.runs.uri, run_id).retrievals
+    assert after.entity.fingerprint == before.entity.fingerprint
+    assert after.result.fingerprint == before.result.fingerprint
+    assert (after.entity.artifact, after.result.artifact) == (None, None)
+    assert {c.min for c in after.result.columns} == {None}
+    with pytest.raises(Exception, match="it was erased on"):
+        trained.reproduce(run_id)
+    assert "downloaded" in erased.beyond[-1]
+
+
+def test_the_rows_of_a_run_that_goes_on_are_not_erased(repo) -> None:
+    import feast_nb
+
+    session = feast_nb.open(repo)
+    opened = session.runs.start("open")
+    with pytest.raises(UsageError, match="is RUNNING; end it first"):
+        session.forget(opened.ref.id)
+    session.runs.end(opened)

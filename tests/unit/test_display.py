@@ -29,6 +29,7 @@ from feast_nb.records.answers import (
     Change,
     ColumnDifference,
     Difference,
+    Erasure,
     Feature,
     ModelDiff,
     ModelFeatures,
@@ -285,6 +286,7 @@ DOCUMENT_KINDS = [
 MINIMAL: dict[type[Document], Document] = {
     **{type(a): a for a in ANSWERS.values()},
     Contract: Contract("m-1", None, "p"),
+    Erasure: Erasure("r", ("entity_df.parquet",), ("what others have downloaded",)),
     ModelVersion: ModelVersion("m-1"),
     Origin: Origin("nb.ipynb", "1a2b", "main", True, cautions=("cell 3 was edited.",)),
     Repository: Repository("p", "/r"),

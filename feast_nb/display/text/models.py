@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...records.answers import Change, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
+from ...records.answers import (
+    Change,
+    Erasure,
+    ModelDiff,
+    ModelFeatures,
+    Reproduction,
+    Resolution,
+    Score,
+)
 from .. import words
 from .table import table
 
@@ -66,10 +74,17 @@ def _changes(changes: Iterable[Change]) -> list[str]:
     return lines
 
 
+def _erasure(it: Erasure) -> list[str]:
+    lines = [f"run {it.run_id}  {words.count(len(it.erased), 'file')} erased"]
+    lines += [f"  {name}" for name in it.erased]
+    return [*lines, *(f"  ! not reached: {what}" for what in it.beyond)]
+
+
 RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "resolution": _resolution,
     "features": _features,
     "model_diff": _diff,
     "reproduction": _reproduction,
     "score": _score,
+    "erasure": _erasure,
 }

@@ -7,6 +7,7 @@ one, a run continued later included, has `feast/retrievals/<writer>.json`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -45,6 +46,11 @@ def read(uri: str, run_id: str, place: str) -> Retrievals:
     """What one of the files of a run holds; raises `ArtifactError` where it is damaged."""
     text = writer.downloaded(uri, run_id, place)
     return Retrievals.read(text, f"{place} of run {run_id[:8]}")
+
+
+def rewrite(uri: str, run_id: str, place: str, kept: Retrievals) -> None:
+    """Write a file of a run that has ended anew."""
+    writer.write(uri, run_id, {}, {}, [(json.dumps(kept.to_dict(), indent=1), place)])
 
 
 def joined(run_id: str, parts: Iterable[Retrievals]) -> Retrievals:

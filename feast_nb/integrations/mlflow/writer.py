@@ -131,6 +131,18 @@ def downloaded(uri: str, run_id: str, artifact: str) -> str:
             ) from problem
 
 
+def delete(uri: str, run_id: str, artifact: str) -> None:
+    """Delete an artifact of a run; raises `TrackingError` where its store does not do that."""
+    check_reachable(uri)
+    try:
+        with silent():
+            client(uri)._tracking_client._get_artifact_repo(run_id).delete_artifacts(artifact)
+    except NotImplementedError as problem:
+        raise TrackingError("this store of artifacts deletes nothing.") from problem
+    except Exception as problem:  # whatever a store raises, of which MLflow has a dozen
+        raise TrackingError(f"its store refuses: {str(problem)[:200]}") from problem
+
+
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:
     """The text of an artifact, or None where the run has none of that name.
 
