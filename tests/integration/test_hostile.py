@@ -228,3 +228,17 @@ def test_the_rows_of_a_run_that_goes_on_are_not_erased(repo) -> None:
     with pytest.raises(UsageError, match="is RUNNING; end it first"):
         session.forget(opened.ref.id)
     session.runs.end(opened)
+
+
+def test_of_several_runs_of_one_name_none_is_taken_for_the_newest(notebook, repo, client) -> None:
+    """Least of all to erase its rows."""
+    notebook.run(f"store = %feast_store {repo}")
+    ids = set()
+    for _ in range(2):
+        ids.add(notebook.run("%feast_run twice").id)
+        notebook.run("%feast_run --end")
+
+    for line in ("%feast_runs --forget twice", "%feast_reproduce twice"):
+        said = notebook.fails(line)
+        assert said.startswith("ModelError: several runs are called twice: ")
+        assert all(id in said for id in ids)

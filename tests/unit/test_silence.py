@@ -102,3 +102,14 @@ def test_what_was_followed_is_put_back() -> None:
     patches.undo()
 
     assert file_utils.ArtifactProgressBar.set_pbar is ours
+
+
+def test_mlflows_link_to_a_run_holds_no_password(capsys) -> None:
+    from mlflow.tracking._tracking_service import client
+
+    client.sys.stdout.write("🏃 View run r at: http://me:hunter2@host:5000/#/experiments/1\n")
+    assert client.sys.argv is sys.argv
+
+    said = capsys.readouterr().out
+    assert "hunter2" not in said
+    assert "host:5000/#/experiments/1" in said

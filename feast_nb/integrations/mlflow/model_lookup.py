@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ...errors import ModelError, TrackingError, nearest
@@ -218,8 +219,14 @@ def inputs(uri: str, found: ModelRef) -> tuple[tuple[str, ...] | None, str, dict
     return (tuple(signed), "signature", signed) if signed else (None, "unknown", {})
 
 
+_SHOWN = 5  # runs of one name that a question names
+
+
 def run_named(uri: str, project: str, named: str) -> str | None:
-    """The id of a run: named by its id, or by its name in the project's experiment (the newest)."""
+    """The id of a run: named by its id, or by its name, where one of the project's has it.
+
+    Raises `ModelError`, with their ids, where several do: the newest need not be what is meant.
+    """
     from mlflow.exceptions import MlflowException
 
     api = client(uri)
@@ -234,9 +241,18 @@ def run_named(uri: str, project: str, named: str) -> str | None:
     if experiment is None or "'" in named:
         return None
     found = api.search_runs(
-        [experiment.experiment_id], f"attributes.run_name = '{named}'", max_results=1
+        [experiment.experiment_id], f"attributes.run_name = '{named}'", max_results=_SHOWN + 1
     )
+    if len(found) > 1:
+        listed = ", ".join(_begun(run.info) for run in found[:_SHOWN])
+        more = " and others" if len(found) > _SHOWN else ""
+        raise ModelError(f"several runs are called {named}: {listed}{more}; give the id of one.")
     return str(found[0].info.run_id) if found else None
+
+
+def _begun(info: Any) -> str:
+    began = datetime.fromtimestamp((info.start_time or 0) / 1000, UTC)
+    return f"{info.run_id} of {began:%Y-%m-%d %H:%M}"
 
 
 def address_of(found: ModelRef) -> str:

@@ -1,5 +1,7 @@
 """MLflow without its progress bars, hints and registry chatter, where a call is one of ours.
 
+And its links to runs without the password that a server's address may hold.
+
 Nothing of the process is changed for it, neither filters nor streams nor environment: other
 threads go on meanwhile. Each place in MLflow that speaks looks whether the call is one of ours.
 """
@@ -15,6 +17,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from ...masking import masked_text
 from ...patching.patches import Patches
 
 _LOGGERS = ("mlflow.models.model", "mlflow.types.utils")
@@ -50,6 +53,12 @@ def follow(patches: Patches) -> None:
         for name in _LOGGERS:
             patches.replace(logging.getLogger(name), "filter", _filtered)
 
+    def links(module: ModuleType) -> None:
+        """`View run … at:` with the server's address, which may hold a password."""
+        if hasattr(module, "sys"):
+            patches.replace(module, "sys", _Sys)
+
+    patches.on_import("mlflow.tracking._tracking_service.client", links)
     patches.on_import("mlflow.utils.file_utils", bars)
     patches.on_import("mlflow.tracking._model_registry.fluent", chatter)
     patches.on_import("mlflow.types.utils", hints)
@@ -86,6 +95,28 @@ def _filtered(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(record)
 
     return passes
+
+
+class _Sys:
+    """The `sys` that one module of MLflow sees: what it prints holds no secret."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._original, name)
+        return _Masked(found) if name in ("stdout", "stderr") else found
+
+
+class _Masked:
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> Any:
+        return self._stream.write(masked_text(text))
 
 
 class _Warnings:
