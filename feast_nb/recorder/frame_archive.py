@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +81,7 @@ class FrameArchive:
 
     @property
     def _folder(self) -> Path:
-        return self.spool / f"loose-{os.getpid()}"
+        return spool_files.loose_folder(self.spool)
 
     def _sent(
         self, what: What, run_id: str, digest: str, path: Path, copy: ArchivedCopy

@@ -19,8 +19,8 @@ from ..notebook.cells import Cells
 from ..patching import threads
 from ..paths import state_folder
 from . import spool_files
-from .delivery.outbox import LeftBehind, Outbox
-from .delivery.run_queue import Batch, RunQueue
+from .delivery.outbox import Outbox
+from .delivery.run_queue import Batch, LeftBehind, RunQueue
 from .notices import Notices
 from .open_runs import OpenRuns
 
@@ -206,6 +206,11 @@ class Recorder:
             self.recording.settle()
             self.flush()
 
+    def forget_rows(self, run_id: str) -> None:
+        """The rows of a run are erased: what was sent of it is not sent again."""
+        if self.uploader is not None:
+            self.uploader.forget(run_id)
+
     def catch_up(self) -> None:
         """In the user's thread, between two of its own steps: load what threads of ours lack."""
         self.outbox.connect()
@@ -259,13 +264,16 @@ class Recorder:
                     started, ended = (entry if mine else None), None
                 elif isinstance(entry, RunEnd):
                     started, ended = None, entry
-            if started is not None and left.run_id not in self.outbox.held_by_others():
+            if (started or ended) and left.run_id in self.outbox.held_by_others():
+                continue  # another process here goes on with it
+            if started is not None:
                 self._close_left_open(left, started)
             elif ended is not None:
                 # The process died while it ended: MLflow may never have been told.
                 again = RunEnd(ended.status, late=True)
                 self.outbox.put(left.run_id, left.tracking_uri, again)
-        spool_files.sweep(self.spool, self.outbox.folder)
+        if self.outbox.keeps_all:
+            spool_files.sweep(self.spool, self.outbox.folder)
 
     def _close_left_open(self, left: LeftBehind, started: RunStart) -> None:
         from ..records.outbox import RunEnd

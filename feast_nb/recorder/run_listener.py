@@ -107,7 +107,8 @@ class RunListener:
 
     def end_failed(self, run_id: str, tracking_uri: str, status: str) -> None:
         """MLflow could not tell its server that a run ended: it is told when it is back."""
-        if self._table.of_run(run_id) or self._notices.interactive:
+        known = self._table.of_run(run_id) or self._notices.interactive
+        if known and status in ("FINISHED", "FAILED", "KILLED"):  # else MLflow has no such status
             self._recording.put(RunRef(run_id, tracking_uri), RunEnd(status, late=True))
 
     def link_reads(self, run: RunRef) -> None:

@@ -27,24 +27,25 @@ def erase(session: Session, named: str) -> Erasure:
     run_id, _ = run_of(session, named)
     if runs.read(uri, run_id).status == "RUNNING":
         raise UsageError(f"run {run_id[:8]} is RUNNING; end it first.")
-    session.recorder.flush(run_id, final=True)
-    erased: list[str] = []
-    beyond: list[str] = []
-    ids: list[str] = []
-    for place in retrieval_files.places(uri, run_id):
-        kept = retrieval_files.read(uri, run_id, place)
-        found = [_places_of(r, run_id) for r in kept.retrievals]
-        erased += [path for mine, _ in found for path in mine]
-        beyond += [address for _, theirs in found for address in theirs]
-        ids += [r.id for r in kept.retrievals]
-        left = replace(kept, retrievals=tuple(_without_rows(r) for r in kept.retrievals))
+    if not session.recorder.flush(run_id, final=True):
+        raise TrackingError(f"records of run {run_id[:8]} wait to be sent: erase it after them.")
+    files = {p: retrieval_files.read(uri, run_id, p) for p in retrieval_files.places(uri, run_id)}
+    kept = [one for each in files.values() for one in each.retrievals]
+    found = [_places_of(one, run_id) for one in kept]
+    wanted = [path for mine, _ in found for path in mine]
+    beyond = [address for _, theirs in found for address in theirs]
+    if TRAINING_FRAME in writer.artifacts_of(uri, run_id):
+        wanted.append(TRAINING_FRAME)
+    gone, refused = _deleted(uri, run_id, list(dict.fromkeys(wanted)))
+    # The records last: what could not be deleted is still named, and found when it is tried again.
+    for place, each in files.items():
+        left = replace(each, retrievals=tuple(_without_rows(r, gone) for r in each.retrievals))
         with http.translate_errors():
             retrieval_files.rewrite(uri, run_id, place, left)
-    if TRAINING_FRAME in writer.artifacts_of(uri, run_id):
-        erased.append(TRAINING_FRAME)
-    gone, refused = _deleted(uri, run_id, list(dict.fromkeys(erased)))
     if gone:
         writer.write(uri, run_id, {"feast_nb.entity_archived": "false: erased"}, {})
+    session.recorder.forget_rows(run_id)
+    ids = [one.id for one in kept]
     here = spool_files.erase(session.recorder.spool, ids)
     beyond.append("input examples inside the run's models, and what others have downloaded")
     return Erasure(run_id, tuple(gone + here), tuple(refused + list(dict.fromkeys(beyond))))
@@ -63,14 +64,16 @@ def _places_of(one: Retrieval, run_id: str) -> tuple[list[str], list[str]]:
     return mine, theirs
 
 
-def _without_rows(one: Retrieval) -> Retrieval:
+def _without_rows(one: Retrieval, gone: Sequence[str]) -> Retrieval:
+    """A record without what is gone, and without the lowest and highest values."""
     reason = f"it was erased on {datetime.now(UTC).date().isoformat()}"
-    entity = replace(one.entity, artifact=None, reason=reason)
-    if one.entity.artifact is None and one.entity.reason:
-        entity = replace(entity, reason=one.entity.reason)
-    result = one.result and replace(
-        one.result, artifact=None, columns=_without_extremes(one.result.columns)
-    )
+    entity, result = one.entity, one.result
+    if entity.artifact in gone:
+        entity = replace(entity, artifact=None, reason=reason)
+    if result is not None:
+        artifact = None if result.artifact in gone else result.artifact
+        columns = _without_extremes(result.columns)
+        result = replace(result, artifact=artifact, columns=columns)
     return replace(one, entity=entity, result=result)
 
 

@@ -15,8 +15,6 @@ from ..recorder.recorder import Recorder
 from ..records.outbox import RunEnd, RunStart
 from ..records.run import RunRef, RunState, TrackedRun
 
-ENDINGS = ("FINISHED", "FAILED", "KILLED")
-
 
 @dataclass
 class OpenRun:
@@ -129,8 +127,8 @@ class SessionRuns:
 
     def end(self, opened: OpenRun, status: str = "FINISHED") -> TrackedRun:
         """End a run: its records go first, then its status; neither is lost if MLflow is away."""
-        if status not in ENDINGS:
-            raise UsageError(f"no status {status}; say one of {', '.join(ENDINGS)}.")
+        if status not in runs.ENDINGS:
+            raise UsageError(f"no status {status}; say one of {', '.join(runs.ENDINGS)}.")
         ended = opened.ref.id not in self._recorder.runs  # by the user's own `mlflow.end_run`
         self._recorder.run_listener.run_ends(opened.ref.id, status)
         self.last = opened.ref

@@ -219,6 +219,15 @@ def test_a_runs_rows_are_erased_and_its_fingerprints_stay(trained: Any, client, 
         trained.reproduce(run_id)
     assert "downloaded" in erased.beyond[-1]
 
+    import mlflow
+
+    mlflow.set_tracking_uri(trained.runs.uri)  # what is sent of the run later brings nothing back
+    mlflow.register_model(client.get_model_version("m", "1").source, "again")
+    assert trained.recorder.flush(final=True)
+    (later,) = retrieval_files.retrievals_of(trained.runs.uri, run_id).retrievals
+    assert later == after
+    assert client.get_model_version("again", "1").tags["feast_nb.contract"]
+
 
 def test_the_rows_of_a_run_that_goes_on_are_not_erased(repo) -> None:
     import feast_nb

@@ -104,6 +104,9 @@ def test_three_workers_at_once_lose_nothing(repo, client, run_id, tmp_path) -> N
     assert rows_of(client, run_id) == [1, 2, 3]
     whole = retrieval_files.retrievals_of(client.tracking_uri, run_id)
     assert [r.at for r in whole.retrievals] == sorted(str(r.at) for r in whole.retrievals)
+    tags = client.get_run(run_id).data.tags  # those of all three, whoever wrote them last
+    assert tags["feast.entity_count"] == "6"
+    assert "feast_nb.incomplete" not in tags
 
 
 def test_who_began_a_run_and_writes_after_a_worker_takes_nothing_away(

@@ -413,8 +413,9 @@ def test_close_leaves_the_file_while_something_is_pending(make, folder, server) 
     box = make()
     box.put("r", URI, entry(1))
 
+    name = box.path.name
     assert not box.close()
-    assert files(folder) == [box.path.name]
+    assert files(folder) == [name]
 
 
 def test_close_is_bounded(make, server) -> None:
@@ -1122,3 +1123,39 @@ def test_a_run_that_was_opened_again_is_still_open_for_who_finds_it(make, server
 
     (left,) = make().recover()
     assert [type(e) for e in left.entries] == [RunStart, RunStart]
+
+
+def test_what_comes_after_the_close_takes_nothing_with_it(make, server, folder) -> None:
+    """A slow delivery ends after `close` let go of the file: its mark goes elsewhere."""
+    server.away = True
+    box = make()
+    box.put("r", URI, entry(1))
+    box.put("r", URI, entry(2))
+    left = box.path
+    box.close(0.01)
+    box._file.write_mark(box._queues["r"])
+
+    assert [line["n"] for line in lines(left)] == [1, 2]
+
+
+def test_what_a_full_disk_will_not_take_over_stays_where_it_is(
+    make, server, folder, monkeypatch
+) -> None:
+    dead = left_behind(folder, "dead", line("r", 1))
+    server.away = True
+    box = make()
+
+    def full(*args: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_file.os, "write", full)
+        list(box.recover())
+    assert dead.exists()
+    assert not box.keeps_all
+    assert "No space left on device" in server.said[-1]
+
+    server.away = False
+    box.flush(final=True)
+    assert server.runs == {"r": [1]}
+    assert not dead.exists()

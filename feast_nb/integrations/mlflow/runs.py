@@ -16,6 +16,8 @@ from ...records.run import TrackedRun
 from .clients import client
 from .http import check_reachable, translate_errors
 
+ENDINGS = ("FINISHED", "FAILED", "KILLED")
+
 _used: list[str | None] = []  # the server before the first `use`, and the one of the last
 
 

@@ -17,11 +17,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ...patching import forks, threads
 from .outbox_file import OutboxFile, left_behind, open_elsewhere
-from .run_queue import Batch, RunQueue
+from .run_queue import Batch, LeftBehind, RunQueue
 
 if TYPE_CHECKING:
     from ...records.outbox import OutboxEntry
@@ -33,14 +33,6 @@ _RETRY = (1.0, 5.0, 15.0, 60.0)
 _POLL = 0.5  # seconds between two looks whether a thread of ours lacks a module
 
 _outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
-
-
-class LeftBehind(NamedTuple):
-    """A run in the file of a dead process, and the entries that MLflow may not have."""
-
-    run_id: str
-    tracking_uri: str
-    entries: tuple[OutboxEntry, ...]
 
 
 class Outbox:
@@ -225,9 +217,15 @@ class Outbox:
             # What is in it, before any of it is delivered and forgotten.
             left = [LeftBehind(q.run_id, q.tracking_uri, tuple(q.kept())) for q in found.queues]
             with self._changed:
-                for queue in found.queues:
-                    self._take_over(queue)
-            found.remove()
+                troubles = [self._take_over(queue) for queue in found.queues]
+            if any(troubles):  # it stays on disk, and ours by its lock
+                self._file.kept.append(found)
+                self._say(
+                    f"records of an earlier session cannot be taken over on disk "
+                    f"({next(filter(None, troubles))}); they stay in {found.path.name}."
+                )
+            else:
+                found.remove()
             if found.rejected:
                 self._say(
                     f"{len(found.rejected)} records of an earlier session cannot be read "
@@ -239,17 +237,26 @@ class Outbox:
         """The runs that other living processes on this machine have open."""
         return open_elsewhere(self.folder, but=self.path)
 
-    def _take_over(self, dead: RunQueue) -> None:
-        """Make a dead process's entries ours; a run that goes on here gets all of them anew."""
+    def _take_over(self, dead: RunQueue) -> str | None:
+        """Make a dead process's entries ours; a run that goes on here gets all of them anew.
+
+        Why they could not be written down here, where that is so.
+        """
         if dead.finished and not dead.pending:
-            return
+            return None
         mine = self._queues.setdefault(dead.run_id, dead)
         if mine is not dead:
             mine.take_over(dead)
-        self._written(mine)
+        trouble = self._written(mine)
         mine.due = time.monotonic()
         self._start(mine.tracking_uri)
         self._changed.notify_all()
+        return trouble
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether all that dead processes left is written down in this process's own file."""
+        return not self._file.kept
 
     def set_aside(self, run_id: str, entry: OutboxEntry, reason: str) -> None:
         """Keep an entry that cannot be delivered apart from the others, which go."""

@@ -31,6 +31,7 @@ class OutboxFile:
         self._file: int | None = None
         self._size = 0
         self._limit = _LARGE
+        self.kept: list[DeadProcessFile] = []  # what could not be written down here
 
     def _fresh(self) -> Path:
         return self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
@@ -72,14 +73,17 @@ class OutboxFile:
         """MLflow has everything of runs that have ended: nothing is left for a next session."""
         for queue in queues:
             queue.on_disk = False
+        while self.kept:
+            self.kept.pop().remove()
         if self._file is not None:
             self.path.unlink(missing_ok=True)
             self.close()
 
     def close(self) -> None:
-        """Let go of the file: it is for the next session."""
+        """Let go of the file: it is for the next session. What comes later goes to another."""
         if self._file is not None:
             os.close(self._file)
+            self.path = self._fresh()
         self._file, self._size = None, 0
 
     def let_go(self) -> None:
@@ -147,10 +151,10 @@ def _open_in(path: Path) -> set[str]:
             with suppress(ValueError, TypeError, KeyError):  # a line that is being written
                 line = json.loads(text)
                 kind, run = line["entry"]["kind"], str(line["run"])
-                if kind == "opened":
-                    found.add(run)
-                elif kind == "ended":
+                if kind == "ended":
                     found.discard(run)
+                else:  # a script says nothing when it opens one
+                    found.add(run)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ...records.outbox import OutboxEntry
@@ -149,3 +149,11 @@ class RunQueue:
         for entry in (*dead.kept(), *mine):
             self.add(entry)
         self.final, self.on_disk, self.adopted = final, False, True
+
+
+class LeftBehind(NamedTuple):
+    """A run in the file of a dead process, and the entries that MLflow may not have."""
+
+    run_id: str
+    tracking_uri: str
+    entries: tuple[OutboxEntry, ...]

@@ -67,10 +67,9 @@ class UploadState:
                 except TrackingError:
                     self.unread = True
         self.others = retrieval_files.joined(run_id, found)
-        if not self.tags:
-            theirs = retrieval_files.joined(run_id, (self.others, self.before))
-            ours = {*tags_of(theirs, RunDocument())[0], INCOMPLETE}
-            self.tags = {k: v for k, v in runs.tags_of(uri, run_id).items() if k in ours}
+        theirs = retrieval_files.joined(run_id, (self.others, self.before))
+        ours = {*tags_of(theirs, RunDocument())[0], *self.tags, INCOMPLETE}
+        self.tags = {k: v for k, v in runs.tags_of(uri, run_id).items() if k in ours}
 
 
 def _whole_or_none(uri: str, run_id: str, place: str) -> Retrievals:
@@ -113,6 +112,8 @@ class Uploader:
         moment = self._step(batch, state, due, done)
         there = _files(moment, new)
         self._write(moment, state, new, there)
+        if due and state.several:
+            self._agree(moment, state)
         if due:
             self._datasets(uri, run_id, state, moment.whole.retrievals)
             state.written = time.monotonic() if moment.whole.retrievals else 0.0
@@ -130,22 +131,22 @@ class Uploader:
         uri, run_id, writer = batch.tracking_uri, batch.run_id, batch.writer
         document = state.document
         mine = retrievals_in(run_id, document, writer)
-        fresh = not (document.resumed or batch.adopted)
+        fresh, own = not (document.resumed or batch.adopted), batch.adopted
         if due and (mine.retrievals or mine.writes):
             if state.place is None:
-                state.place, alone = retrieval_files.claimed(uri, run_id, writer, fresh)
-                state.others = _NONE  # its own file was among them
+                state.place, alone = retrieval_files.claimed(uri, run_id, writer)
+                state.others, own = _NONE, True  # its own file was among them
             else:
                 alone = retrieval_files.claims(uri, run_id) == [writer]
             state.several = not (alone and state.place == retrieval_files.FIRST)
         if due and (state.several or not fresh):
-            state.read(uri, run_id, own=batch.adopted)
+            state.read(uri, run_id, own)
         whole = retrieval_files.joined(run_id, (state.others, state.before, mine))
         mine = retrieval_files.joined(run_id, (state.before, mine))
         mine = replace(retrieval_files.without(mine, state.others), writer=writer)
         if state.place not in (None, retrieval_files.FIRST):
             mine = retrieval_files.renamed(mine)
-        return DeliveryStep(batch, document, whole, mine, state.place, due, done, state.several)
+        return DeliveryStep(batch, document, whole, mine, state.place, due, done)
 
     def _readable(self, batch: Batch) -> list[OutboxEntry]:
         """The new entries; what another process wrote and cannot be used is set aside first."""
@@ -170,9 +171,7 @@ class Uploader:
     ) -> None:
         """Tags and metrics in one request, files, and what is not true any more taken off."""
         uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
-        all_tags, metrics = tags_of(moment.whole, moment.document)
-        if moment.holds_something and (state.unread or not moment.done):
-            all_tags[INCOMPLETE] = "true"
+        all_tags, metrics = self._tags(moment, state)
         if new and _late(moment.batch, state):  # by which a history finds what it has read before
             metrics[WRITTEN_AT] = round(time.time(), 3)
         writer.write(
@@ -187,6 +186,32 @@ class Uploader:
             writer.untag(uri, run_id, stale)
         state.tags, state.metrics = all_tags, metrics
         state.told_end = moment.document.ended is not None
+
+    def _tags(
+        self, moment: DeliveryStep, state: UploadState
+    ) -> tuple[dict[str, str], dict[str, float]]:
+        all_tags, metrics = tags_of(moment.whole, moment.document)
+        if moment.holds_something and (state.unread or not moment.done):
+            all_tags[INCOMPLETE] = "true"
+        return all_tags, metrics
+
+    def _agree(self, moment: DeliveryStep, state: UploadState) -> None:
+        """Tags of all writers: whoever writes them looks once more what the others have by then."""
+        uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
+        for _ in range(3):
+            state.read(uri, run_id, own=False)
+            whole = retrieval_files.joined(run_id, (state.others, moment.mine))
+            all_tags, metrics = self._tags(replace(moment, whole=whole), state)
+            differs = {k: v for k, v in all_tags.items() if state.tags.get(k) != v}
+            if not differs:
+                return
+            writer.write(uri, run_id, differs, metrics)
+            state.tags, state.metrics = all_tags, metrics
+
+    def forget(self, run_id: str) -> None:
+        """What was sent of a run is not to be sent again: its rows are erased."""
+        for key in [key for key in self._states if key[0] == run_id]:
+            del self._states[key]
 
     def _datasets(
         self, uri: str, run_id: str, state: UploadState, retrievals: Sequence[Retrieval]
@@ -221,9 +246,9 @@ class Uploader:
         models.keep_contract(uri, contract.model_id, to_json(contract.to_dict()), named)
 
     def _version(self, batch: Batch, state: UploadState, entry: VersionEntry) -> None:
-        """Tag a version by its contract, which MLflow has where it was sent by another process."""
+        """Tag a version by its contract, which MLflow has where it was sent before."""
         known = state.document.contracts
-        if entry.model_id and entry.model_id not in known and batch.adopted:
+        if entry.model_id and entry.model_id not in known:
             place = f"feast/contracts/{entry.model_id}.json"
             text = writer.text_of(batch.tracking_uri, batch.run_id, place)
             if text:
@@ -238,6 +263,9 @@ class Uploader:
         """
         for entry in new:
             if isinstance(entry, RunEnd) and entry.late and state.document.ended is not None:
+                if entry.status not in runs.ENDINGS:
+                    self._set_aside(batch.run_id, entry, f"no status {entry.status}")
+                    continue
                 runs.terminate(batch.tracking_uri, batch.run_id, entry.status, only_running=True)
 
 
@@ -250,8 +278,11 @@ def _files(moment: DeliveryStep, new: Sequence[OutboxEntry]) -> list[tuple[Path,
     found = [(Path(e.path), e.artifact) for e in files]
     if moment.place == retrieval_files.FIRST:
         kept = [r.entity.artifact for r in moment.mine.retrievals if r.entity.artifact]
-        if TRAINING_FRAME not in kept:  # a run that another process began
-            found += [(path, TRAINING_FRAME) for path, artifact in found if [artifact] == kept[:1]]
+        first = [path for path, artifact in found if [artifact] == kept[:1]]
+        if first and TRAINING_FRAME not in kept:  # a run that another process began
+            batch = moment.batch
+            if TRAINING_FRAME not in writer.artifacts_of(batch.tracking_uri, batch.run_id):
+                found.append((first[0], TRAINING_FRAME))
     elif moment.place is not None:
         place = retrieval_files.frame_place(moment.document.retrievals.values())
         return [(path, place if a == TRAINING_FRAME else a) for path, a in found]
