@@ -151,10 +151,10 @@ def _open_in(path: Path) -> set[str]:
             with suppress(ValueError, TypeError, KeyError):  # a line that is being written
                 line = json.loads(text)
                 kind, run = line["entry"]["kind"], str(line["run"])
-                if kind == "ended":
-                    found.discard(run)
-                else:  # a script says nothing when it opens one
+                if kind == "opened":  # a forked child has its parent's, and does not hold it
                     found.add(run)
+                elif kind == "ended":
+                    found.discard(run)
     return found
 
 
