@@ -11,7 +11,8 @@ from pathlib import Path
 
 # Several machines may share a home folder: a process is one of this machine, or not ours to judge.
 _HERE = hashlib.blake2b(socket.gethostname().encode(), digest_size=3).hexdigest()
-_OF_A_PROCESS = re.compile(rf"-{_HERE}\.(\d+)(?:-[0-9a-f]{{8}})?(?:\.(?:parquet|ipynb))?$")
+# A draft of cells ends with the number of its process.
+_OF_A_PROCESS = re.compile(rf"-{_HERE}\.(\d+)(?:-[0-9a-f]{{8}})?(?:\.(?:parquet|ipynb|\d+))?$")
 
 
 def _mark() -> str:
