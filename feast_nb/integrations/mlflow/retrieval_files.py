@@ -107,16 +107,17 @@ def _progress(one: Retrieval) -> tuple[bool, int, bool]:
     return one.state != "submitted", one.count, one.result is not None
 
 
-def claimed(uri: str, run_id: str, by: str) -> tuple[str, bool]:
+def claimed(uri: str, run_id: str, by: str, fresh: bool = False) -> tuple[str, bool]:
     """The file that a writer of a run may write from here on, and whether it is the only one.
 
     Each writer says in a tag of its own that it writes, and then looks who else says so: of two
     that begin at once at least one sees the other, and only who sees nobody, and no first file
-    of somebody else's, takes the first file. Raises `GoneError` where the run is gone.
+    of somebody else's, takes the first file. A `fresh` run was begun by this writer: nothing is
+    listed, for which MLflow looks for Spark. Raises `GoneError` where the run is gone.
     """
     writer.write(uri, run_id, {CLAIM + by: "true"}, {})
     first = alone = claims(uri, run_id) == [by]
-    if FIRST in writer.artifacts_of(uri, run_id, "feast"):
+    if not (fresh and alone) and FIRST in writer.artifacts_of(uri, run_id, "feast"):
         try:
             first = read(uri, run_id, FIRST).writer == by
         except ArtifactError:

@@ -88,6 +88,7 @@ class DeliveryStep:
     place: str | None
     due: bool
     done: bool
+    several: bool = False
 
     @property
     def holds_something(self) -> bool:
@@ -128,7 +129,7 @@ def text_artifacts(
             texts.append((json.dumps(refs), "feast_features.json"))
     if moment.done and moment.holds_something:
         if cells := [path for path in document.cells if path.exists()]:
-            texts.append((_cells(uri, whole.run_id, cells), CELLS))
+            texts.append((_cells(uri, whole.run_id, cells, moment.several), CELLS))
         if document.origin is not None:
             texts.append((to_json(document.origin.to_dict()), "feast/notebook.json"))
     return texts
@@ -163,10 +164,10 @@ def retrieval_ids(contract: Contract) -> str:
     return tags.whole(contract.retrievals)[0]
 
 
-def _cells(uri: str, run_id: str, paths: Sequence[Path]) -> str:
+def _cells(uri: str, run_id: str, paths: Sequence[Path], several: bool) -> str:
     """The cells that ran; those of other kernels that worked on the run first."""
     texts = [path.read_text(encoding="utf-8") for path in paths]
-    before = writer.read_text(uri, run_id, CELLS)
+    before = writer.read_text(uri, run_id, CELLS) if several else None
     whole, *later = [json.loads(text) for text in (*([before] if before else []), *texts)]
     for notebook in later:
         whole = provenance.continued(whole, notebook)

@@ -134,7 +134,7 @@ class Uploader:
         fresh, own = not (document.resumed or batch.adopted), batch.adopted
         if due and (mine.retrievals or mine.writes):
             if state.place is None:
-                state.place, alone = retrieval_files.claimed(uri, run_id, writer)
+                state.place, alone = retrieval_files.claimed(uri, run_id, writer, fresh)
                 state.others, own = _NONE, True  # its own file was among them
             else:
                 alone = retrieval_files.claims(uri, run_id) == [writer]
@@ -146,7 +146,8 @@ class Uploader:
         mine = replace(retrieval_files.without(mine, state.others), writer=writer)
         if state.place not in (None, retrieval_files.FIRST):
             mine = retrieval_files.renamed(mine)
-        return DeliveryStep(batch, document, whole, mine, state.place, due, done)
+        several = state.several or not fresh
+        return DeliveryStep(batch, document, whole, mine, state.place, due, done, several)
 
     def _readable(self, batch: Batch) -> list[OutboxEntry]:
         """The new entries; what another process wrote and cannot be used is set aside first."""
