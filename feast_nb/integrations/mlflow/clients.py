@@ -68,11 +68,15 @@ def workspace() -> str | None:
 def in_workspace(name: str | None) -> Iterator[None]:
     """This thread's requests are made in a workspace meanwhile, whatever the environment says."""
     context = sys.modules.get("mlflow.utils.workspace_context")
-    if context is None or name == workspace():
+    known = getattr(context, "_WORKSPACE", None)  # its setters change the environment as well
+    if known is None or name == workspace():
         yield
         return
-    with context.ServerWorkspaceContext(name or "default"):  # the one that leaves the environment
+    token = known.set(name or "default")
+    try:
         yield
+    finally:
+        known.reset(token)
 
 
 def connect(uri: str) -> None:
