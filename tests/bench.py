@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .bench_history import drawing, painting, past, past_100k
 from .bench_panel import panel
-from .conftest import answers, free_port, wait_for
+from .conftest import answers, free_port, mlflow_in, wait_for
 
 ROUNDS = 9
 Line = tuple[str, float, float]  # what, its value, what it must not be above
@@ -81,7 +82,8 @@ def fingerprinting() -> list[Line]:
 def retrieving() -> list[Line]:
     """What recording costs a retrieval in a run, beside what Feast's own costs, over HTTP."""
     lines: list[Line] = []
-    with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as port:
+    with tempfile.TemporaryDirectory() as folder, mlflow_in(Path(folder)) as url:
+        port = int(str(urlsplit(url).port))
         slow = free_port()
         proxy = subprocess.Popen(
             [sys.executable, "-m", "tests.slow_proxy", str(slow), str(port), "0.02"]
@@ -358,23 +360,6 @@ def requests_of(call: Callable[[], object]) -> int:
     finally:
         requests.Session.send = original  # type: ignore[method-assign]
     return len(made)
-
-
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[int]:
-    """A real MLflow server on SQLite; its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-               "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination",
-               str(folder / "artifacts"), "--workers", "1"]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, "MLflow")
-        yield port
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
 
 
 def median(call: Callable[[], object], rounds: int = ROUNDS) -> float:

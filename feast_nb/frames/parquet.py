@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,25 +56,24 @@ def read_table(path: Path, rows: int | None, what: str) -> Any:
     Raises `ArtifactError`, which names `what`, where it is no Parquet, has other than the `rows`
     that were recorded, or more than this machine's memory can hold.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        _check(path, rows, what)
-        return pq.read_table(path)
-    except (pa.ArrowException, ValueError) as problem:
-        text = " ".join(str(problem).split())[:200]
-        raise ArtifactError(f"{what} is damaged, or no Parquet: {text}") from problem
+    return _checked(pq.read_table, path, rows, what)
 
 
 def read_frame(path: Path, rows: int | None, what: str) -> Any:
     """The same as a pandas frame, with the index that it was written with."""
     import pandas as pd
+
+    return _checked(pd.read_parquet, path, rows, what)
+
+
+def _checked(read: Callable[[Path], Any], path: Path, rows: int | None, what: str) -> Any:
     import pyarrow as pa
 
     try:
         _check(path, rows, what)
-        return pd.read_parquet(path)
+        return read(path)
     except (pa.ArrowException, ValueError) as problem:
         text = " ".join(str(problem).split())[:200]
         raise ArtifactError(f"{what} is damaged, or no Parquet: {text}") from problem

@@ -56,3 +56,4 @@ def _end_open(recorder: Recorder) -> None:
             runs.end(run.tracking_uri, run.id, "KILLED")
         except TrackingError:
             recorder.recording.put(run, RunEnd("KILLED", late=True))
+        recorder.run_listener.run_ended(run.id)

@@ -101,15 +101,23 @@ class RunListener:
             used = [r.cell for r in found] + [c.cell for c in self._table.contracts_of(run_id)]
             self._origins.ends(run, used)
             self._recording.put(run, RunEnd(status))
+            self._recording.outbox.hold(run_id)
         else:
             self._origins.forget(run)
         self._flush(run_id, final=True)
 
     def end_failed(self, run_id: str, tracking_uri: str, status: str) -> None:
         """MLflow could not tell its server that a run ended: it is told when it is back."""
+        from ..integrations.mlflow.runs import ENDINGS
+
         known = self._table.of_run(run_id) or self._notices.interactive
-        if known and status in ("FINISHED", "FAILED", "KILLED"):  # else MLflow has no such status
+        if known and status in ENDINGS:  # else MLflow has no such status
             self._recording.put(RunRef(run_id, tracking_uri), RunEnd(status, late=True))
+        self.run_ended(run_id)
+
+    def run_ended(self, run_id: str) -> None:
+        """MLflow has let go of a run: whoever finds our records has nothing to end."""
+        self._recording.outbox.release(run_id)
 
     def link_reads(self, run: RunRef) -> None:
         """A run uses everything that the running cell reads while it is open."""

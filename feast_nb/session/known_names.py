@@ -37,7 +37,7 @@ class KnownNames:
         """
         from ..errors import FeastNbError
         from ..integrations.feast import repository  # noqa: F401 (threads of ours load nothing)
-        from ..integrations.mlflow import clients, models
+        from ..integrations.mlflow import clients, http, models
 
         uri: str | None = None
         if session.recorder.runs:
@@ -49,8 +49,10 @@ class KnownNames:
             try:
                 _ = session.repository
                 if uri is not None:
-                    self.models |= models.registered_names(uri)
-            except Exception:  # a server that goes away: whoever needs the names is told
+                    with http.translate_errors():
+                        found = models.registered_names(uri)
+                    self.models |= found
+            except (FeastNbError, ImportError):
                 return
 
         threads.start(lambda: threads.do(read, lambda: None, lambda: False), "names")

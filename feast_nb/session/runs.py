@@ -143,7 +143,9 @@ class SessionRuns:
             self._recorder.notices.say(
                 f"the end of run {opened.record.name} is kept on disk: {problem}"
             )
+            self._recorder.run_listener.run_ended(opened.ref.id)
             return self.described(opened, status, away=str(problem))
+        self._recorder.run_listener.run_ended(opened.ref.id)
         return self.described(opened, None if ended else status)
 
     def state(self) -> RunState:

@@ -238,10 +238,10 @@ def test_2_12_the_duration_is_that_of_the_read(alone, load, drivers, monkeypatch
     """
     from feast.infra.offline_stores.ibis import IbisRetrievalJob
 
-    original, slowly = IbisRetrievalJob._to_arrow_internal, 3.0
+    original = IbisRetrievalJob._to_arrow_internal
 
     def slow(job, *args, **kwargs):
-        time.sleep(slowly)
+        time.sleep(0.5)
         return original(job, *args, **kwargs)
 
     monkeypatch.setattr(IbisRetrievalJob, "_to_arrow_internal", slow)
@@ -255,13 +255,13 @@ def test_2_12_the_duration_is_that_of_the_read(alone, load, drivers, monkeypatch
     run_id = read_slowly(alone)
     metrics = alone.mlflow.client.get_run(run_id).data.metrics
     assert set(metrics) == {"feast.job_submission_sec"}
-    assert metrics["feast.job_submission_sec"] < slowly, "Feast alone: without the read"
+    assert metrics["feast.job_submission_sec"] < 0.5, "Feast alone: without the read"
 
     store = load()
     run_id = read_slowly(store)
 
     (kept,) = retrievals_of(store, run_id)  # the one outside the run is none of its
-    assert slowly <= kept["seconds"]["run"]
-    assert kept["seconds"]["submit"] < slowly
+    assert 0.5 <= kept["seconds"]["run"] < 10
+    assert kept["seconds"]["submit"] < 0.5
     metrics = store.mlflow.client.get_run(run_id).data.metrics
-    assert metrics["feast.job_submission_sec"] < slowly
+    assert metrics["feast.job_submission_sec"] < 0.5

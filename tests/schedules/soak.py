@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from ..conftest import answers, free_port, wait_for
+from ..conftest import mlflow_in
 from .schedule import Laboratory, Schedule
 
 
@@ -30,18 +29,8 @@ def main() -> int:
         FEAST_NB_STATE=str(folder / "mine"),
         FEAST_NB_CACHE=str(folder / "cache"),
     )
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination",
-               str(folder / "artifacts"), "--workers", "1"]  # fmt: skip
-    with (folder / "server").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), 90, "MLflow")
-        return _live_through(f"http://127.0.0.1:{port}", folder, list(seeds))
-    finally:
-        server.terminate()
-        server.wait(60)
+    with mlflow_in(folder) as server:
+        return _live_through(server, folder, list(seeds))
 
 
 def _live_through(server: str, folder: Path, seeds: list[int]) -> int:

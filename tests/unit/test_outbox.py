@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from feast_nb.recorder.delivery import outbox, outbox_file
+from feast_nb.recorder.delivery import outbox, outbox_file, sender
 from feast_nb.recorder.delivery.outbox import Outbox
 from feast_nb.recorder.delivery.run_queue import Batch, RunQueue
 from feast_nb.records.outbox import FileEntry, OutboxEntry, RunEnd, RunStart, VersionEntry
@@ -316,7 +316,7 @@ def test_flush_does_not_wait_for_a_server_that_is_away(make, server) -> None:
 
 
 def test_a_delivery_that_fails_says_so_and_is_tried_again(make, server, monkeypatch) -> None:
-    monkeypatch.setattr(outbox, "_RETRY", (0.01,))
+    monkeypatch.setattr(sender, "_RETRY", (0.01,))
     server.away = True
     box = make()
     box.put("r", URI, entry(1))
@@ -332,7 +332,7 @@ def test_a_delivery_that_fails_says_so_and_is_tried_again(make, server, monkeypa
 
 
 def test_attempts_grow_rarer(make, server, monkeypatch) -> None:
-    monkeypatch.setattr(outbox, "_RETRY", (0.0, 60.0))
+    monkeypatch.setattr(sender, "_RETRY", (0.0, 60.0))
     server.away = True
     box = make()
     box.put("r", URI, entry(1))
@@ -611,10 +611,8 @@ def test_what_an_outbox_adopted_and_could_not_send_is_for_the_next_one(
 def die(box: Outbox) -> None:
     """End an outbox as a kill would: nothing is delivered, nothing put away, no lock held."""
     with box._changed:
-        box._closing = True
-        box._changed.notify_all()
-    for thread in box._threads.values():
-        thread.join(2)
+        box._sender.stop()
+    box._sender.join(2)
     box._file.close()
 
 
@@ -1007,7 +1005,7 @@ def test_in_the_end_the_server_has_what_was_put(
     steps, whole, small, tmp_path_factory, monkeypatch
 ) -> None:
     """`small`: the file is written anew each time it grows at all."""
-    monkeypatch.setattr(outbox, "_RETRY", (30.0,))
+    monkeypatch.setattr(sender, "_RETRY", (30.0,))
     monkeypatch.setattr(outbox_file, "_LARGE", 1 if small else 1_000_000)
     folder = tmp_path_factory.mktemp("model") / "outbox"
     has: dict[str, set[Any]] = {}
@@ -1159,3 +1157,43 @@ def test_what_a_full_disk_will_not_take_over_stays_where_it_is(
     box.flush(final=True)
     assert server.runs == {"r": [1]}
     assert not dead.exists()
+
+
+def test_a_run_that_mlflow_has_yet_to_end_is_found_by_the_next(make, server, folder) -> None:
+    """All of it was sent, its end too, and the process dies before MLflow itself ends it."""
+    server.whole = True
+    box = make()
+    box.put("r", URI, RunStart("a.ipynb", kernel=True))
+    box.put("r", URI, RunEnd("FINISHED"))
+    box.hold("r")
+    assert box.flush(final=True)
+    die(box)
+
+    (left,) = make().recover()
+    assert RunEnd("FINISHED") in left.entries
+
+
+def test_a_run_that_mlflow_has_ended_leaves_nothing(make, server, folder) -> None:
+    server.whole = True
+    box = make()
+    box.put("r", URI, RunStart("a.ipynb", kernel=True))
+    box.put("r", URI, RunEnd("FINISHED"))
+    box.hold("r")
+    assert box.flush(final=True)
+    box.release("r")
+
+    assert files(folder) == []
+
+
+def test_a_run_that_is_released_before_it_could_be_sent_waits(make, server, folder) -> None:
+    server.away = True
+    box = make()
+    box.put("r", URI, RunEnd("FINISHED"))
+    box.hold("r")
+    assert not box.flush(final=True)
+    box.release("r")
+    assert files(folder) != []
+
+    server.away, server.whole = False, True
+    assert box.flush(final=True)
+    assert files(folder) == []

@@ -23,13 +23,12 @@ _FOLDER = "feast/retrievals"
 CLAIM = "feast_nb.writer."
 
 
-def retrievals_of(uri: str, run_id: str, but: str | None = None) -> Retrievals:
+def retrievals_of(uri: str, run_id: str) -> Retrievals:
     """What MLflow has of a run's retrievals and writes, of all writers, in order of time.
 
-    `but` is a file that is not wanted. Raises `GoneError` where there is no such run any more.
+    Raises `GoneError` where there is no such run any more.
     """
-    wanted = [place for place in places(uri, run_id) if place != but]
-    return joined(run_id, [read(uri, run_id, place) for place in wanted])
+    return joined(run_id, [read(uri, run_id, place) for place in places(uri, run_id)])
 
 
 def places(uri: str, run_id: str) -> list[str]:
@@ -38,7 +37,7 @@ def places(uri: str, run_id: str) -> list[str]:
     found = [FIRST] if FIRST in there else []
     if there.get(_FOLDER):
         further = writer.artifacts_of(uri, run_id, _FOLDER)
-        found += sorted(path for path, folder in further.items() if path.endswith(".json"))
+        found += sorted(path for path in further if path.endswith(".json"))
     return found
 
 

@@ -45,6 +45,8 @@ class MlflowListener(Protocol):
 
     def end_failed(self, run_id: str, tracking_uri: str, status: str) -> None: ...
 
+    def run_ended(self, run_id: str) -> None: ...
+
     def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None: ...
 
     def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None: ...
@@ -144,6 +146,9 @@ class RunHooks:
                         with guarded("keeping the end of a run"):
                             self._listener.end_failed(run.info.run_id, _tracking_uri(), status)
                     raise
+            if run is not None:
+                with guarded("letting go of the records of a run that ended"):
+                    self._listener.run_ended(run.info.run_id)
             return ended
 
         return end_run

@@ -19,17 +19,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...patching import forks, threads
+from ...patching import forks
 from .outbox_file import OutboxFile, left_behind, open_elsewhere
 from .run_queue import Batch, LeftBehind, RunQueue
+from .sender import Deliver, Sender
 
 if TYPE_CHECKING:
     from ...records.outbox import OutboxEntry
 
-Deliver = Callable[[Batch], bool]
-
 _SETTLE = 0.2  # seconds in which further entries for a run join the same request
-_RETRY = (1.0, 5.0, 15.0, 60.0)
 _POLL = 0.5  # seconds between two looks whether a thread of ours lacks a module
 
 _outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
@@ -65,11 +63,10 @@ class Outbox:
     def _begin(self) -> None:
         self._queues: dict[str, RunQueue] = {}
         self._changed = threading.Condition()
-        self._busy: set[str] = set()
-        self._threads: dict[str, threading.Thread] = {}
-        self._connected: set[str] = set()
-        self._closing = False
         self._file = OutboxFile(self.folder)
+        self._sender = Sender(
+            self._queues, self._changed, self._deliver, self._sent, self._troubled, self._connect
+        )
 
     @property
     def path(self) -> Path:
@@ -126,28 +123,28 @@ class Outbox:
 
     def _hurry(self, queue: RunQueue) -> None:
         queue.due = queue.due or time.monotonic() + _SETTLE
-        self._start(queue.tracking_uri)
+        self._sender.start(queue.tracking_uri)
         self._changed.notify_all()
+
+    def hold(self, run_id: str) -> None:
+        """Keep a run on disk until `release`: MLflow has yet to end it, and we may die before."""
+        with self._changed:
+            if run_id in self._queues:
+                self._queues[run_id].held = True
+
+    def release(self, run_id: str) -> None:
+        """MLflow has ended a run, or was asked to: nothing more is kept for it than is unsent."""
+        with self._changed:
+            queue = self._queues.get(run_id)
+            if queue is not None and queue.held:
+                queue.release()
+                self._mark(queue)
 
     # ------------------------------------------------------------------ waiting
 
     def connect(self, *uris: str) -> None:
         """In a thread of the user's: load what delivering needs (to `uris`, too), and begin."""
-        if threads.is_ours():
-            return
-        threads.load_wanted()
-        with self._changed:
-            wanted = {q.tracking_uri for q in self._queues.values()} | set(uris)
-        for uri in wanted - self._connected:
-            try:
-                there = self._connect is None or self._connect(uri)
-            except Exception as problem:  # whatever a store raises: said, and tried again
-                self._refused(uri, problem)
-                continue
-            if there:
-                with self._changed:
-                    self._connected.add(uri)
-                    self._start(uri)
+        self._sender.connect(*uris)
 
     def flush(self, run_id: str | None = None, seconds: float = 10.0, final: bool = False) -> bool:
         """Wait until MLflow has everything (of one run), at most `seconds`; whether it has."""
@@ -155,16 +152,16 @@ class Outbox:
         with self._changed:
             queues = [q for q in self._queues.values() if run_id in (None, q.run_id)]
             queues = [q for q in queues if q.pending or q.due or (final and not q.finished)]
-            under_way = {q.run_id for q in queues if q.run_id in self._busy}
+            under_way = {q.run_id for q in queues if q.busy}
             for queue in queues:
                 queue.send_now(final)
         while True:
             self.connect()
             with self._changed:
                 for uri in {q.tracking_uri for q in queues}:
-                    self._start(uri)
+                    self._sender.start(uri)
                 self._changed.notify_all()
-                if all(self._settled(q) for q in queues):
+                if all(q.settled for q in queues):
                     return True
                 for queue in queues:  # one that began before does not tell how it is now
                     if queue.trouble and queue.run_id in under_way:
@@ -172,17 +169,9 @@ class Outbox:
                         queue.due, queue.trouble = time.monotonic(), None
                         self._changed.notify_all()
                 left = deadline - time.monotonic()
-                if left <= 0 or any(self._is_stuck(q) for q in queues):
+                if left <= 0 or any(self._sender.is_stuck(q) for q in queues):
                     return False
                 self._changed.wait(min(left, _POLL))
-
-    def _settled(self, queue: RunQueue) -> bool:
-        return not queue.pending and not queue.due and queue.run_id not in self._busy
-
-    def _is_stuck(self, queue: RunQueue) -> bool:
-        """Whether waiting is of no use: it failed, or nothing can be sent to its server yet."""
-        waits = self._connect is not None and queue.tracking_uri not in self._connected
-        return queue.trouble is not None or (waits and not self._settled(queue))
 
     def pending(self, run_id: str | None = None) -> int:
         """How many entries MLflow does not have yet."""
@@ -193,10 +182,8 @@ class Outbox:
         """Deliver what can be delivered in time and stop; the rest stays on disk for the next."""
         done = self.flush(seconds=seconds, final=True)
         with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        for thread in list(self._threads.values()):
-            thread.join(1.0 if done else 0.1)
+            self._sender.stop()
+        self._sender.join(1.0 if done else 0.1)
         with self._changed:
             if done and all(q.finished or not q.entries for q in self._queues.values()):
                 self._file.remove(self._queues.values())
@@ -249,7 +236,7 @@ class Outbox:
             mine.take_over(dead)
         trouble = self._written(mine)
         mine.due = time.monotonic()
-        self._start(mine.tracking_uri)
+        self._sender.start(mine.tracking_uri)
         self._changed.notify_all()
         return trouble
 
@@ -269,75 +256,20 @@ class Outbox:
             f"{self.folder / 'rejected'}."
         )
 
-    # ------------------------------------------------------------------ the threads
+    # ------------------------------------------------------------------ what was sent
 
-    def _start(self, uri: str) -> None:
-        """Each server has a thread of its own: one that does not answer holds up no other."""
-        if self._connect is not None and uri not in self._connected:
-            return
-        if uri not in self._threads or not self._threads[uri].is_alive():
-            self._closing = False
-            self._threads[uri] = threads.start(lambda: self._work(uri), "outbox")
+    def _sent(self, queue: RunQueue, batch: Batch, whole: bool) -> None:
+        queue.deliver(batch, whole)
+        self._mark(queue)
 
-    def _work(self, uri: str) -> None:
-        while (batch := self._next(uri)) is not None:
-            queue = self._queues[batch.run_id]
-            try:
-                whole = threads.do(
-                    lambda batch=batch: self._deliver(batch),  # type: ignore[misc]
-                    self._wake,
-                    lambda: self._closing,
-                )
-            except threads.Stopped:
-                self._busy.discard(batch.run_id)
-                return
-            except Exception as problem:  # the thread's door: said by `troubled`, tried again
-                self._failed(queue, problem)
-            else:
-                self._done(queue, batch, whole)
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-    def _next(self, uri: str) -> Batch | None:
-        """Wait for a run of a server that is due; None when the outbox closes."""
-        with self._changed:
-            while not self._closing:
-                mine = (q for q in self._queues.values() if q.due and q.tracking_uri == uri)
-                waiting = sorted(mine, key=lambda q: q.due)
-                now = time.monotonic()
-                if waiting and waiting[0].due <= now:
-                    waiting[0].due = 0.0
-                    self._busy.add(waiting[0].run_id)
-                    return waiting[0].batch()
-                self._changed.wait(waiting[0].due - now if waiting else None)
-            return None
-
-    def _done(self, queue: RunQueue, batch: Batch, whole: bool) -> None:
-        with self._changed:
-            self._busy.discard(queue.run_id)
-            queue.deliver(batch, whole)
-            with suppress(OSError):  # a full disk: without the mark it goes once more
-                self._file.write_mark(queue)
-            if all(q.finished for q in self._queues.values()):
-                self._file.remove(self._queues.values())
-            else:
-                self._file.compact(self._queues.values())
-            self._changed.notify_all()
-
-    def _refused(self, uri: str, problem: Exception) -> None:
-        for queue in [q for q in self._queues.values() if q.due and q.tracking_uri == uri]:
-            self._failed(queue, problem)
-
-    def _failed(self, queue: RunQueue, problem: BaseException) -> None:
-        with self._changed:
-            self._busy.discard(queue.run_id)
-            queue.due = time.monotonic() + _RETRY[min(queue.failures, len(_RETRY) - 1)]
-            queue.failures += 1
-            queue.trouble = problem
-            self._changed.notify_all()
-        self._troubled(queue)
+    def _mark(self, queue: RunQueue) -> None:
+        """Write down how far MLflow has come; what it has for good is not kept on disk."""
+        with suppress(OSError):  # a full disk: without the mark it goes once more
+            self._file.write_mark(queue)
+        if all(q.finished for q in self._queues.values()):
+            self._file.remove(self._queues.values())
+        else:
+            self._file.compact(self._queues.values())
 
 
 def _after_fork() -> None:

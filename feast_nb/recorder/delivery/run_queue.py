@@ -56,7 +56,10 @@ class RunQueue:
     final: bool = False
     adopted: bool = False
     finished: bool = False
+    held: bool = False  # its end was sent, and MLflow has yet to end it
+    sent: bool = False  # MLflow has all of it
     on_disk: bool = False
+    busy: bool = False  # being sent
     due: float = 0.0
     failures: int = 0
     trouble: BaseException | None = None
@@ -72,7 +75,7 @@ class RunQueue:
         if before > self.delivered:
             entry = entry.after(earlier)
         self.entries[entry.key] = (self.last, entry)
-        self.final = self.finished = self.whole = False
+        self.final = self.finished = self.whole = self.sent = False
 
     def numbered(self) -> list[tuple[int, OutboxEntry]]:
         return sorted(self.entries.values(), key=lambda pair: pair[0])
@@ -113,10 +116,25 @@ class RunQueue:
             self.failures, self.trouble = 0, None
             return
         self.delivered, self.failures, self.trouble = batch.upto, 0, None
-        self.finished = batch.final and self.last == batch.upto
+        self.sent = batch.final and self.last == batch.upto
+        if self.held:
+            return
+        self.finished = self.sent
         self.whole = whole and self.last == batch.upto
         if whole:
             self.forget(batch.upto)
+
+    def release(self) -> None:
+        """MLflow has ended the run: what was kept for who finds it open goes."""
+        self.held = False
+        if self.sent:
+            self.finished = self.whole = True
+            self.forget(self.last)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of it is to be sent."""
+        return not (self.pending or self.due or self.busy)
 
     def forget(self, upto: int) -> None:
         """Let go of what MLflow has for good, but for what tells that the run is still open."""

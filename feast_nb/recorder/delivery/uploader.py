@@ -171,30 +171,33 @@ class Uploader:
         files: Sequence[tuple[Path, str]],
     ) -> None:
         """Tags and metrics in one request, files, and what is not true any more taken off."""
+        texts = text_artifacts(moment.batch.tracking_uri, moment, new)
+        late = bool(new) and _late(moment.batch, state)
+        self._tag(moment, state, [*files, *texts], late)
+        state.told_end = moment.document.ended is not None
+
+    def _tag(
+        self,
+        moment: DeliveryStep,
+        state: UploadState,
+        files: Sequence[tuple[Path | str, str]] = (),
+        late: bool = False,
+    ) -> bool:
+        """Write the tags and metrics that differ, with some files; whether any tag did."""
         uri, run_id = moment.batch.tracking_uri, moment.batch.run_id
-        all_tags, metrics = self._tags(moment, state)
-        if new and _late(moment.batch, state):  # by which a history finds what it has read before
+        all_tags, metrics = tags_of(moment.whole, moment.document)
+        if moment.holds_something and (state.unread or not moment.done):
+            all_tags[INCOMPLETE] = "true"
+        if late:  # by which a history finds what it has read before
             metrics[WRITTEN_AT] = round(time.time(), 3)
-        writer.write(
-            uri,
-            run_id,
-            {k: v for k, v in all_tags.items() if state.tags.get(k) != v},
-            {k: v for k, v in metrics.items() if state.metrics.get(k) != v},
-            [*files, *text_artifacts(uri, moment, new)],
-        )
+        new = {k: v for k, v in all_tags.items() if state.tags.get(k) != v}
+        counted = {k: v for k, v in metrics.items() if state.metrics.get(k) != v}
+        writer.write(uri, run_id, new, counted, files)  # it says where the server is away, too
         stale = {k: v for k, v in state.tags.items() if k not in all_tags}
         if stale:  # a service that was true of the first retrieval, say, and is not of both
             writer.untag(uri, run_id, stale)
         state.tags, state.metrics = all_tags, metrics
-        state.told_end = moment.document.ended is not None
-
-    def _tags(
-        self, moment: DeliveryStep, state: UploadState
-    ) -> tuple[dict[str, str], dict[str, float]]:
-        all_tags, metrics = tags_of(moment.whole, moment.document)
-        if moment.holds_something and (state.unread or not moment.done):
-            all_tags[INCOMPLETE] = "true"
-        return all_tags, metrics
+        return bool(new or stale)
 
     def _agree(self, moment: DeliveryStep, state: UploadState) -> None:
         """Tags of all writers: whoever writes them looks once more what the others have by then."""
@@ -202,12 +205,8 @@ class Uploader:
         for _ in range(3):
             state.read(uri, run_id, own=False)
             whole = retrieval_files.joined(run_id, (state.others, moment.mine))
-            all_tags, metrics = self._tags(replace(moment, whole=whole), state)
-            differs = {k: v for k, v in all_tags.items() if state.tags.get(k) != v}
-            if not differs:
+            if not self._tag(replace(moment, whole=whole), state):
                 return
-            writer.write(uri, run_id, differs, metrics)
-            state.tags, state.metrics = all_tags, metrics
 
     def forget(self, run_id: str) -> None:
         """What was sent of a run is not to be sent again: its rows are erased."""
