@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from ..errors import visible
 from ..records.document import Document
 from ..records.lineage import Lineage, Node
 from . import pictures, words
@@ -37,9 +38,17 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_seen,
     )
     environment.globals |= {"bar": bar, "image": pictures.image, "sources": sources}
     return environment
+
+
+def _seen(value: Any) -> Any:
+    """A text with its control characters and direction marks shown; markup of ours as it is."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return visible(value, lines=True)
+    return value
 
 
 def bar(share: float | None) -> Any:

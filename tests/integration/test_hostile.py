@@ -74,8 +74,9 @@ def test_names_in_an_output_and_in_an_error_move_nothing(notebook, repo) -> None
     from feast_nb import display
 
     run = TrackedRun("1" * 32, ESCAPES, "e\x1b[31m", warnings=(ESCAPES,))
-    text = display.bundle(RunState((run,)))["text/plain"]
-    assert visible(text, lines=True) == text
+    shown = display.bundle(RunState((run,)))
+    for text in (shown["text/plain"], shown["text/html"]):  # a direction mark turns HTML round too
+        assert visible(text, lines=True) == text
 
     notebook.run(f"store = %feast_store {repo}")
     said = notebook.fails(f"%feast_features {ESCAPES.replace(chr(0), '').replace(chr(13), '')}")
