@@ -106,8 +106,8 @@ class OpenRuns:
         innermost = [r for r in self._open.values() if r.id not in outer]
         if len(innermost) > 1:
             self._say(
-                f"{len(innermost)} runs are open, and a call in a thread of its own belongs to "
-                "none of them for sure: it is not recorded. Open the run in that thread."
+                "Several runs are open, and a call in a thread of its own belongs to none of them "
+                "for sure: it is not recorded. Open the run in that thread."
             )
         return innermost[0] if len(innermost) == 1 else None
 

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from feast_nb import recorder
 from feast_nb.integrations.mlflow import clients, retrieval_files, writer
 from feast_nb.records.retrieval import Retrieval, Retrievals
 
@@ -234,3 +236,50 @@ def test_what_a_forked_child_left_goes_on_in_the_file_that_it_had(
     run(WORKER, str(repo), run_id, "2", cwd=tmp_path)
 
     assert rows_of(client, run_id) == [1, 2]
+
+
+def test_two_hundred_threads_lose_nothing(repo, client) -> None:
+    """Those of twenty with a run of their own are in it, those of the others in the open one."""
+    import mlflow
+
+    import feast_nb
+
+    session = feast_nb.open(repo)
+    mlflow.set_tracking_uri(session.runs.uri)
+    door = threading.Semaphore(5)  # MLflow has fifteen connections to a database
+    made: dict[int, str] = {}
+
+    def look_up(number: int) -> None:
+        for rows in (number + 1, number + 201):
+            session.store.get_online_features(["hourly:trips"], [{"driver_id": 1}] * rows)
+
+    def work(number: int) -> None:
+        with door:
+            made[number] = mlflow.start_run().info.run_id
+        look_up(number)
+        with door:
+            mlflow.end_run()
+
+    at_once(work, range(20))
+    with mlflow.start_run() as opened:
+        at_once(look_up, range(200))
+    assert recorder.current().flush(seconds=120)
+
+    for number, of_run in made.items():
+        assert rows_of(client, of_run) == [number + 1, number + 201]
+    assert rows_of(client, opened.info.run_id) == list(range(1, 401))
+
+
+def at_once(work: Callable[[int], None], numbers: Sequence[int]) -> None:
+    """Each number in a thread of its own, all begun together."""
+    gate = threading.Barrier(len(numbers))
+
+    def begin(number: int) -> None:
+        gate.wait(60)
+        work(number)
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
