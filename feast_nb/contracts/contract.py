@@ -8,7 +8,14 @@ from typing import Any
 
 from ..errors import UsageError
 from ..records.contract import Contract, Input
-from ..records.retrieval import Cell, Column, LinkedBy, Retrieval, ViewDefinition
+from ..records.retrieval import (
+    Cell,
+    Column,
+    LinkedBy,
+    Retrieval,
+    ViewDefinition,
+    column_names,
+)
 
 
 def build(
@@ -99,8 +106,7 @@ def in_order(contract: Contract, columns: Sequence[str]) -> Contract:
         raise UsageError(f"--columns names {len(columns)}, and the model takes {taken}.")
     known = {i.name: i for i in contract.inputs}
     for ref in contract.refs:
-        view, _, feature = ref.partition(":")
-        for name in (feature, f"{view.partition('@')[0]}__{feature}"):
+        for name in (*column_names(ref, False), *column_names(ref, True)):
             known.setdefault(name, Input(name, ref, basis="feature"))
     found = tuple(known.get(name, Input(name)) for name in columns)
     return replace(contract, inputs=found, order="given")

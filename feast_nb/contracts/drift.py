@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..records.answers import Change, Grade
 from ..records.contract import Contract
-from ..records.retrieval import NO_ENTITY, ViewDefinition
+from ..records.retrieval import NO_ENTITY, ViewDefinition, split_version
 from .contract import type_named
 
 GRADES: dict[str, Grade] = {
@@ -22,9 +23,11 @@ GRADES: dict[str, Grade] = {
     "ttl": "needs retraining",
     "query": "needs retraining",
     "code": "needs retraining",
+    "policy": "needs retraining",
     "added": "safe",
     "reordered": "safe",
     "location": "safe",
+    "unavailable": "breaks serving",
 }
 
 
@@ -36,6 +39,7 @@ def compare(
 ) -> tuple[Change, ...]:
     """What differs between a contract and today's `views` (by name), in the contract's order.
 
+    Of a view of which the contract pins a version, `views` holds that version (`stats@v1`).
     `parts` holds what today's hashes stand for, `service` today's references of the contract's
     service (None where there is none any more). Only the features that the model uses count.
     """
@@ -43,12 +47,45 @@ def compare(
     used = _used(contract)
     found: list[Change] = []
     taken = {view.view for view in contract.views}
-    others = {name: view for name, view in views.items() if name not in taken}
+    others = {name: view for name, view in views.items() if split_version(name)[0] not in taken}
+    labels = _labels(contract, used)
+    asked = {ref.partition(":")[0] for ref in contract.features or contract.refs}
     for was in contract.views:
+        now = views.get(was.address)
         if was.name in used:
-            found += _of_view(was, used[was.name], views.get(was.view), others, known)
+            if now is not None and now.unavailable and was.name in asked:  # not one behind it
+                found.append(_unavailable(was, now))
+            found += _of_view(was, used[was.name], now, others, known)
+        elif was.name in labels:
+            changes = _of_view(was, labels[was.name], now, others, known)
+            found += (c for c in map(_never_served, changes) if c.kind != "added")
     found += _of_service(contract, service)
     return tuple(found)
+
+
+def _labels(contract: Contract, used: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Label view → its columns that were retrieved: what the model was trained to say."""
+    of_labels = {view.name for view in contract.views if view.kind == "label"} - set(used)
+    found: dict[str, list[str]] = {}
+    for view, _, label in (ref.partition(":") for ref in contract.refs):
+        if view in of_labels:
+            found.setdefault(view, []).append(label)
+    return found
+
+
+def _never_served(change: Change) -> Change:
+    """A change of labels: other labels want another training, and serving goes on."""
+    breaks = change.grade == "breaks serving"
+    return replace(change, grade="needs retraining") if breaks else change
+
+
+def versions_named(contract: Contract) -> tuple[str, ...]:
+    """The views of which a contract pins a version: `stats@v1`."""
+    return tuple(v.address for v in contract.views if v.address != v.view)
+
+
+def _unavailable(was: ViewDefinition, now: ViewDefinition) -> Change:
+    return Change("unavailable", was.address, GRADES["unavailable"], new=now.unavailable)
 
 
 def _used(contract: Contract) -> dict[str, list[str]]:
@@ -94,15 +131,20 @@ def _of_view(
         if other:
             yield Change("renamed", was.view, GRADES["renamed"], old=was.view, new=other)
         else:
-            yield Change("removed", was.view, GRADES["removed"])
+            yield Change("removed", was.address, GRADES["removed"])
         return
     before, after = _schema(was, known), _schema(now, known)
+    if not was.is_of_its_version:  # how that version was defined then is not known
+        yield from _of_features(was.name, used, after or {}, after or {})
+        return
     if before is None or after is None:
         if was.hashes.get("schema") != now.hashes.get("schema"):
-            yield Change("retyped", was.view, GRADES["retyped"], "schema")
+            yield Change("retyped", was.address, GRADES["retyped"], "schema")
     else:
         yield from _of_features(was.name, used, before, after)
-    for part in ("entities", "ttl", "code", "query", "location"):
+    for part in ("entities", "ttl", "code", "policy", "query", "location"):
+        if was.kind != now.kind == "label" and part in ("query", "location"):
+            continue  # 0.1 recorded no source of a label view
         one, other = was.hashes.get(part), now.hashes.get(part)
         if one is not None and other is not None and one != other:
             if part == "entities" and _of_user(known.get(one)) == _of_user(known.get(other)):
@@ -112,7 +154,7 @@ def _of_view(
             said = describe(part, old), describe(part, new)
             if part == "entities" and said[0] == said[1] and old and new:
                 said = describe("typed", old), describe("typed", new)
-            yield Change(kind, was.view, GRADES[part], part, *said)
+            yield Change(kind, was.address, GRADES[part], part, *said)
 
 
 def _of_user(entities: Any) -> Any:
@@ -199,6 +241,8 @@ def describe(part: str, value: Any) -> str | None:
         return "\n".join(p for p in value if p)
     if part == "entities":
         return ", ".join(str(column[0]) for column in value[1]) or "none"
+    if part == "policy":
+        return _compact(value)
     if part == "typed":
         return ", ".join(f"{name} ({type_named(number)})" for name, number in value[1])
     if part == "location":

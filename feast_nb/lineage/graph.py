@@ -97,7 +97,8 @@ class _Drawing:
             return self.add(Node(id, "view", name, "gone from the registry", gone=True, layer=2))
         details = {"features": ", ".join(view.features), "owner": view.owner,
                    "description": view.description}  # fmt: skip
-        sub = {"batch": "", "stream": "stream", "on_demand": "on-demand"}[view.kind]
+        sub = {"batch": "", "on_demand": "on-demand"}.get(view.kind, view.kind)
+        sub = ", ".join(part for part in (sub, view.unavailable) if part)
         self.add(Node(id, "view", name, sub, layer=2, details=_told(details)))
         for source in view.sources:
             kind = self._catalog.sources.get(source, "")

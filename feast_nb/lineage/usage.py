@@ -73,7 +73,9 @@ class _Requests:
         models: Iterable[RegisteredModel],
         shown: Sequence[int],
     ) -> None:
-        self.offered = {f"{v.name}:{f}" for v in catalog.views.values() for f in v.features}
+        self.offered = {
+            f"{v.name}:{f}" for v in catalog.views.values() for f in (*v.features, *v.earlier)
+        }
         # Of a feature or view: its lists, each with the on-demand view that computes from it.
         self.features: dict[str, dict[int, str | None]] = {}
         self.views: dict[str, dict[int, str | None]] = {}

@@ -241,8 +241,11 @@ class DriftChecker:
         self._catalog = catalog
         self._kept = kept
         self._gone: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._views = registry.defined(opened)
+        known = registry.definitions_of(opened)
+        pinned = {v for c in kept.values() if c is not None for v in drift.versions_named(c)}
+        self._views = known.records(pinned)
         self._parts = definition_hashes.parts_of(self._views.values())
+        self._services = {n: registry.refs_of_service(s) for n, s in known.services.items()}
 
     def of(self, model: RegisteredModel) -> tuple[str, tuple[str, ...]]:
         """The gravest change, and all in words."""
@@ -254,12 +257,7 @@ class DriftChecker:
                 )
             said = self._gone[model.refs]
             return ("breaks serving" if said else "unknown"), said
-        service = self._catalog.services.get(contract.service or "")
-        refs = None
-        if service is not None:
-            names = {view: name for name, view in service.renamed.items()}
-            split = [ref.partition(":") for ref in service.refs]
-            refs = [f"{names.get(view, view)}:{feature}" for view, _, feature in split]
+        refs = self._services.get(contract.service or "")
         changes = drift.compare(contract, self._views, self._parts, refs)
         if not changes:
             return "same", ()
@@ -268,7 +266,8 @@ class DriftChecker:
     def _offers(self, ref: str) -> bool:
         view, _, feature = ref.partition(":")
         name = self._catalog.names.get(view, view)
-        return name in self._catalog.views and feature in self._catalog.views[name].features
+        known = self._catalog.views.get(name)
+        return known is not None and feature in (*known.features, *known.earlier)
 
 
 def follow_requests() -> None:

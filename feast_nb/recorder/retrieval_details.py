@@ -37,7 +37,7 @@ def look_up(call: Call, asked: ResolvedRequest) -> Callable[[Retrieval], Retriev
         by_source = {
             v.batch_source.name: v
             for v in (*asked.views.values(), *asked.behind.values())
-            if getattr(v, "batch_source", None)
+            if v.batch_source is not None
         }
         repo = call.store.repo_path
         found = (sources.looked_into(s, by_source[s.name], repo) for s in retrieval.sources)

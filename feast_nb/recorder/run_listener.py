@@ -16,6 +16,7 @@ from ..integrations.feast.store import sqlite_file
 from ..records.outbox import RunEnd, RunStart, VersionEntry
 from ..records.retrieval import LinkedBy, Retrieval
 from ..records.run import RunRef
+from .origins.contract_check import invented_changes
 from .origins.logged_models import LoggedModel, ModelBeforeContract
 from .origins.model_origins import ModelOrigin
 
@@ -287,9 +288,17 @@ class RunListener:
             self._early.setdefault(model_id, []).append(version)
 
     def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
-        run_id = self._table.contracts[model_id].run_id
+        built = self._table.contracts[model_id]
         entry = VersionEntry(version.name, str(version.version), model_id)
-        self._recording.put(RunRef(str(run_id), tracking_uri), entry)
+        self._recording.put(RunRef(str(built.run_id), tracking_uri), entry)
+        known = self._table.retrievals
+        mine = [known[id] for id in built.retrievals if id in known]
+        if invented := invented_changes(built, mine, self._stores()):
+            self._notices.say(
+                f"{version.name}/{version.version} would be called changed, and no definition has "
+                f"changed since its training: {invented[0]}. That is a fault of feast_nb's; "
+                "please report it."
+            )
 
     def artifact_root(self, tracking_uri: str) -> Path | None:
         """Artifacts lie beside the SQLite tracking store of a repository, wherever one stands."""

@@ -10,7 +10,8 @@ from .contract import Contract
 from .document import Document, Record
 
 _PARTS = {"ttl": "TTL", "query": "source's query", "code": "code", "entities": "join key",
-          "location": "source's place", "schema": "schema", "view": "view"}  # fmt: skip
+          "location": "source's place", "schema": "schema", "view": "view",
+          "policy": "label policy"}  # fmt: skip
 
 Grade = Literal["breaks serving", "needs retraining", "safe"]
 
@@ -22,7 +23,9 @@ class Change(Record):
     `what` is a reference or a view's name; `old` and `new` are shown as they are.
     """
 
-    kind: Literal["removed", "renamed", "retyped", "redefined", "added", "reordered", "moved"]
+    kind: Literal[
+        "removed", "renamed", "retyped", "redefined", "added", "reordered", "moved", "unavailable"
+    ]
     what: str
     grade: Grade
     part: str | None = None
@@ -34,6 +37,8 @@ class Change(Record):
         """The change in one line; of long texts the first line that differs."""
         if self.kind == "renamed":
             return f"{self.old} is gone; {self.new} is defined the same (renamed?)"
+        if self.kind == "unavailable":
+            return f"{self.what} is {self.new}"
         if self.kind == "retyped" and self.old:
             return f"{self.what} was {self.old}, is {self.new}"
         if self.kind in ("redefined", "moved"):

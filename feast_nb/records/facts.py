@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
+from .retrieval import ViewKind
+
 # A lookup reads the online store and names no model; an inherited retrieval is its parent's.
 Kind = Literal["training", "prediction", "lookup", "inherited", "operation", "other"]
 
@@ -116,11 +118,12 @@ class RegistryView:
 
     `dtypes` are those of its features, `ttl` is in seconds (None: values never age);
     `materialized` is the end of what the online store was filled with last, in milliseconds since
-    1970.
+    1970. `unavailable` is why Feast does not serve it now; `earlier` are features that only
+    versions before this one have.
     """
 
     name: str
-    kind: Literal["batch", "stream", "on_demand"]
+    kind: ViewKind
     features: tuple[str, ...]
     sources: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
@@ -132,6 +135,8 @@ class RegistryView:
     tags: Mapping[str, str] = field(default_factory=dict)
     online: bool = False
     materialized: int | None = None
+    unavailable: str | None = None
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

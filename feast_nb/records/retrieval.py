@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -17,21 +18,60 @@ TRAINING_FRAME = "entity_df.parquet"  # the artifact in which Feast's tools look
 LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
 
 
+ViewKind = Literal["batch", "stream", "on_demand", "label"]
+_PINNED = re.compile(r"@v(?:ersion)?(\d+)$", re.IGNORECASE)
+
+
+def split_version(name: str) -> tuple[str, int | None]:
+    """A view's name in a reference as (name, version); `latest` is no version (Feast's rule)."""
+    if found := _PINNED.search(name):
+        return name[: found.start()], int(found.group(1))
+    return name.partition("@")[0], None
+
+
+def column_names(ref: str, full_feature_names: bool) -> tuple[str, ...]:
+    """What a store may call a reference's values in its result, the usual name first.
+
+    With full names one of a pinned version is `stats__trips` in DuckDB's answers, and
+    `stats@v1__trips` in dask's and those of online stores (Feast 0.67).
+    """
+    name, _, feature = ref.partition(":")
+    if not full_feature_names:
+        return (feature,)
+    view, version = split_version(name)
+    plain = f"{view}__{feature}"
+    return (plain,) if version is None else (plain, f"{view}@v{version}__{feature}")
+
+
 @dataclass(frozen=True)
 class ViewDefinition(Record):
     """A feature view as it was defined when it was read.
 
     `name` is the one used in references (a service may rename a view), `view` the registry's.
     `hashes` holds one short hash for each of schema, entities, ttl, code, query and location;
-    `reads` are the references that an on-demand view computes from.
+    `reads` are the references that an on-demand view computes from. `unavailable` is why Feast
+    does not serve it now (`disabled`, say).
     """
 
     name: str
     view: str
-    kind: Literal["batch", "stream", "on_demand"] = "batch"
+    kind: ViewKind = "batch"
     version: str | None = None
     hashes: dict[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+    unavailable: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Its registered name, with the version where references pin one: `stats@v1`."""
+        pinned = split_version(self.name)[1]
+        return self.view if pinned is None else f"{self.view}@v{pinned}"
+
+    @property
+    def is_of_its_version(self) -> bool:
+        """Whether the hashes are those of a pinned version: 0.1 recorded the newest one's."""
+        pinned = split_version(self.name)[1]
+        return pinned is None or self.version == str(pinned)
 
 
 def entity_place(id: str) -> str:
@@ -202,8 +242,9 @@ class Retrieval(Record):
 
     def column_of(self, ref: str) -> str:
         """The name that a reference's values have in the result, short or full."""
-        view, _, feature = ref.partition(":")
-        return f"{view.partition('@')[0]}__{feature}" if self.full_feature_names else feature
+        names = column_names(ref, self.full_feature_names)
+        given = {c.name for c in self.result.columns} if self.result and len(names) > 1 else ()
+        return next((name for name in names if name in given), names[0])
 
     def columns(self) -> dict[str, str]:
         """Result column → reference, in the order asked."""

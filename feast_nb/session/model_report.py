@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..contracts import drift
-from ..integrations.feast import repository
+from ..errors import FeatureError
+from ..integrations.feast import registry
 from ..integrations.mlflow import model_lookup, retrieval_files
 from ..integrations.mlflow import runs as mlflow_runs
 from ..records.answers import Difference, Feature, ModelDiff, ModelFeatures
@@ -30,13 +31,13 @@ def features(session: Session, model: str) -> ModelFeatures:
     session.store.refresh_registry()
     service = resolution.service_of(session, contract.service)
     changes = resolution.changes(session, contract, service)
-    views = {v.name: v for v in repository.all_views(session.store)}
+    known = registry.definitions_of(session.store)
     inputs = contract.inputs or tuple(
         Input(ref.partition(":")[2], ref, basis="feature") for ref in contract.refs
     )
     return ModelFeatures(
         model=found.shown,
-        features=tuple(_feature(n, i, views) for n, i in enumerate(inputs, 1) if i.ref),
+        features=tuple(_feature(n, i, known) for n, i in enumerate(inputs, 1) if i.ref),
         others=tuple(f"{i.name} ({_basis(i)})" for i in inputs if not i.ref),
         order=contract.order,
         service=contract.service,
@@ -50,24 +51,27 @@ def _basis(one: Input) -> str:
     )
 
 
-def _feature(number: int, one: Input, views: dict[str, Any]) -> Feature:
+def _feature(number: int, one: Input, known: registry.Definitions) -> Feature:
     name, _, feature = str(one.ref).partition(":")
-    view = views.get(name.partition("@")[0])
+    try:
+        view = known.view(name)
+    except FeatureError:
+        view = None
     declared = [f for f in view.features if f.name == feature] if view is not None else []
-    source = getattr(view, "batch_source", None)
-    ttl = getattr(view, "ttl", None)
+    source = view.batch_proto if view is not None else None
     return Feature(
         input=number,
         ref=str(one.ref),
         column=one.name,
         dtype=one.dtype,
-        declared=one.declared or (str(declared[0].dtype) if declared else None),
+        declared=one.declared
+        or (registry.dtype_named(declared[0].value_type) if declared else None),
         source=source.name if source is not None else None,
-        owner=getattr(view, "owner", None) or None,
+        owner=(view.spec.owner if view is not None else None) or None,
         description=(declared[0].description if declared else "")
-        or getattr(view, "description", None)
+        or (view.spec.description if view is not None else None)
         or None,
-        ttl=drift.seconds(ttl.total_seconds()) if ttl is not None else None,
+        ttl=drift.seconds(view.ttl) if view is not None and view.is_timed else None,
         nulls=one.nulls,
         min=one.min,
         max=one.max,
@@ -80,7 +84,13 @@ def diff(session: Session, one: str, other: str) -> ModelDiff:
     found = [model_lookup.find(uri, name) for name in (one, other)]
     contracts = [resolution.contract_of(session, f)[0] for f in found]
     first, second = contracts
-    views = {v.view: v for v in second.views}
+    theirs = {v.view: v for v in second.views} | {v.address: v for v in second.views}
+    # Where the other model took another version of a view, that is what is to be compared.
+    views = {
+        was.address: theirs.get(was.address, theirs[was.view])
+        for was in first.views
+        if was.view in theirs
+    }
     changes = drift.compare(first, views, second.definitions) if first.views and views else ()
     runs = [mlflow_runs.read(uri, f.run_id) if f.run_id else None for f in found]
     notes = [f"{f.shown}: {u}" for f, c in zip(found, contracts, strict=True) for u in c.unknown]

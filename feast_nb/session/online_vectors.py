@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import inputs
 from ..errors import FeatureError, TrackingError
-from ..integrations.feast import definitions, online
+from ..integrations.feast import online, registry
 from . import resolution, scoring
 
 if TYPE_CHECKING:
@@ -58,11 +58,16 @@ def vector(
         raise FeatureError(f"{kind} is no list of dictionaries; a frame has to_dict('records').")
     if not rows:
         return inputs.matrix(contract, {i.name: [] for i in contract.inputs})
-    found = session.store.get_online_features(
-        features=plan.asked.features,
-        entity_rows=_keys_of(plan, rows),
-        full_feature_names=contract.full_feature_names,
-    ).to_dict()
+    keys = _keys_of(plan, rows)
+    found: dict[str, list[Any]] = {}
+    for part in [[key] for key in keys] if plan.asked.one_by_one else [keys]:
+        came = session.store.get_online_features(
+            features=plan.asked.features,
+            entity_rows=part,
+            full_feature_names=contract.full_feature_names,
+        ).to_dict()
+        for name, values in online.in_its_words(contract, came).items():
+            found.setdefault(name, []).extend(values)
     for name in plan.asked.others:
         found[name] = [row[name] for row in rows]
     return inputs.matrix(contract, found)
@@ -92,7 +97,7 @@ def _keys_of(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 def _plan(session: Session, model: str, allow_drift: bool, columns: tuple[str, ...]) -> ServingPlan:
     key = model, allow_drift, columns
     plan = session.serving_plans.get(key)
-    state = definitions.state_of(session.store.registry)
+    state = registry.state_of(session.store.registry)
     if plan is not None and plan.until > time.monotonic() and plan.state == state:
         return plan
     try:
@@ -104,6 +109,7 @@ def _plan(session: Session, model: str, allow_drift: bool, columns: tuple[str, .
         return plan
     contract = scoring.usable(resolved, columns)
     asked = online.ask(session.store, contract, resolved.features, watch=False)
-    state = definitions.state_of(session.store.registry)
+    online.check_online(asked)
+    state = registry.state_of(session.store.registry)
     session.serving_plans[key] = ServingPlan(asked, state, time.monotonic() + _FRESH)
     return session.serving_plans[key]

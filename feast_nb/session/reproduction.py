@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ..contracts import drift
 from ..errors import FeatureError
 from ..frames import comparison, fingerprint, parquet
-from ..integrations.feast import definition_hashes, definitions, dropped_rows, repository, sources
+from ..integrations.feast import (
+    definition_hashes,
+    definitions,
+    dropped_rows,
+    registry,
+    repository,
+    sources,
+)
+from ..integrations.feast.views import View
 from ..integrations.mlflow import writer
 from ..records.answers import Reproduction
 from ..records.contract import Contract
@@ -37,9 +45,10 @@ def reproduce(
     resolution.check_project(session, named, retrieval.project)
     asked = asked_again(session, recorded)
     features = _features(session, retrieval)
+    views = definitions.views_of(registry.definitions_of(session.store), features, retrieval.refs)
+    _check_available(views)
     with session.recorder.runs.apart():  # an open run does not train on it: a later cell may
         frame = retrieve(session, retrieval, features, asked)
-    views = definitions.views_of(session.store, features, retrieval.refs)
     found = Reproduction(
         run_id=recorded.run_id,
         retrieval=retrieval.id or None,
@@ -54,6 +63,13 @@ def reproduce(
     if found.verdict in ("identical", "reordered"):  # a file written anew, with the same in it
         return found
     return replace(found, because=(*found.because, *_sources_changed(session, retrieval)))
+
+
+def _check_available(views: Mapping[str, View]) -> None:
+    try:
+        definitions.check_available(views.values())
+    except FeatureError as problem:
+        raise FeatureError(f"it cannot be rebuilt now: {problem}") from None
 
 
 def _features(session: Session, retrieval: Retrieval) -> Any:
@@ -85,24 +101,21 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
 
 def _redefined(session: Session, retrieval: Retrieval, known: Mapping[str, Any]) -> tuple[str, ...]:
     """Which definition is not what it was then; `known` is what its hashes stood for."""
-    views = repository.all_views(session.store)
-    keys = definitions.keys_of_entities(session.store)
-    records = definition_hashes.view_records({v.name: v for v in views}, keys)
-    parts = definition_hashes.parts_of(records)
     then = Contract("", None, retrieval.project, refs=retrieval.refs,
                     views=(*retrieval.behind, *retrieval.views),
                     definitions=dict(known))  # fmt: skip
-    changes = drift.compare(then, {r.name: r for r in records}, parts)
+    records = registry.definitions_of(session.store).records(drift.versions_named(then))
+    changes = drift.compare(then, records, definition_hashes.parts_of(records.values()))
     return tuple(c.said for c in changes if c.kind not in ("added", "reordered"))
 
 
 def _sources_changed(session: Session, retrieval: Retrieval) -> tuple[str, ...]:
     """Which source holds something else than it held then."""
-    by_name = {v.name: v for v in repository.all_views(session.store)}
+    by_name = registry.definitions_of(session.store).views
     read = (*retrieval.views, *retrieval.behind)
     mine = [by_name[v.view] for v in read if v.view in by_name]
     now = {s.name: s for s in sources.identify(mine, session.store.repo_path)}
-    by_source = {v.batch_source.name: v for v in mine if getattr(v, "batch_source", None)}
+    by_source = {v.batch_source.name: v for v in mine if v.batch_source is not None}
     said: list[str] = []
     for was in retrieval.sources:
         if was.name in now:
@@ -124,7 +137,7 @@ def _source_changed(was: Source, now: Source) -> list[str]:
 
 
 def _lost(
-    session: Session, retrieval: Retrieval, views: Collection[Any], asked: Any, frame: Any
+    session: Session, retrieval: Retrieval, views: Collection[View], asked: Any, frame: Any
 ) -> tuple[str, ...]:
     """Rows that the offline store of today did not give, and why."""
     import pandas as pd
@@ -132,7 +145,9 @@ def _lost(
     if not isinstance(asked, pd.DataFrame) or len(asked) == len(frame):
         return ()
     stamp = retrieval.entity.timestamp or Span("event_timestamp")
-    keys = retrieval.entity.join_keys or definitions.join_keys_of(session.store, views)
+    keys = retrieval.entity.join_keys or definitions.join_keys_of(
+        registry.definitions_of(session.store), views
+    )
     lost = dropped_rows.explain(asked, frame, keys, stamp.column, views)
     return tuple(f"{_rows_that(loss.rows)}: {loss.why}." for loss in lost)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import drift
 from ..errors import Drift, FeatureError, ModelError
-from ..integrations.feast import definition_hashes, definitions, repository
+from ..integrations.feast import definition_hashes, definitions, registry, repository
 from ..integrations.mlflow import contract_store, model_lookup
 from ..records.answers import Change, Resolution
 from ..records.contract import Contract, Input
+from ..records.retrieval import column_names
 
 if TYPE_CHECKING:
     from .session import Session
@@ -37,15 +38,19 @@ def resolved(session: Session, found: model_lookup.ModelRef, allow_drift: bool) 
     _refuse(found.shown, since, allow_drift)
     refs = tuple(dict.fromkeys(contract.features or contract.refs))
     whole = service is not None and set(definitions.service_refs(service)) >= set(refs)
+    features = service if whole and renames(service) else list(refs)
+    known = registry.definitions_of(session.store)
+    views = definitions.views_of(known, features, refs)
+    clash = definitions.key_clash(known, views.values())
     return Resolution(
         model=found.shown,
         refs=refs,
         service=contract.service if whole else None,
         basis=basis,
         drift=since,
-        notes=notes,
+        notes=(*notes, *([clash] if clash else [])),
         contract=contract,
-        features=service if whole and renames(service) else list(refs),
+        features=features,
     )
 
 
@@ -98,7 +103,7 @@ def _derived(
     names, order, signed = model_lookup.inputs(session.runs.uri, found)
     unknown = ["the definitions it was trained on are unknown: changes since cannot be seen."]
     columns = {r.partition(":")[2]: r for r in refs}
-    long = {f"{r.partition(':')[0].partition('@')[0]}__{r.partition(':')[2]}": r for r in refs}
+    long = {name: r for r in refs for name in column_names(r, True)}
     columns = {**long, **columns}
     if names is None:
         unknown.append("the order of its inputs is unknown: it was fitted on a bare array.")
@@ -143,17 +148,16 @@ def changes(session: Session, contract: Contract, service: Any) -> tuple[Change,
 
     `service` is the contract's own as it is now, None where there is none any more.
     """
-    views = repository.all_views(session.store)
-    keys = definitions.keys_of_entities(session.store)
-    records = definition_hashes.view_records({v.name: v for v in views}, keys)
+    known = registry.definitions_of(session.store)
     refs = definitions.service_refs(service) if service is not None else None
-    parts = definition_hashes.parts_of(records)
     if not contract.views:  # logged without us: all that can be seen is what is gone
-        there = {v.name: [f.name for f in v.features] for v in views}
+        there = {name: [f.name for f in view.features] for name, view in known.views.items()}
         for part in service.feature_view_projections if service is not None else ():
             there.setdefault(part.name_to_use(), there.get(part.name, []))
         return drift.gone(contract, there)
-    found = drift.compare(contract, {r.name: r for r in records}, parts, refs)
+    records = known.records(drift.versions_named(contract))
+    parts = definition_hashes.parts_of(records.values())
+    found = drift.compare(contract, records, parts, refs)
     return (*found, *_of_renaming(session, contract, service))
 
 
@@ -175,9 +179,8 @@ def _of_renaming(session: Session, contract: Contract, service: Any) -> Iterator
         if now.get(view.name) != view.view:
             yield Change("redefined", f"{view.name} in {named}", "breaks serving", "view",
                          view.view, now.get(view.name))  # fmt: skip
-    keys = definitions.join_keys_of(
-        session.store, definitions.views_of(session.store, service, refs).values()
-    )
+    known = registry.definitions_of(session.store)
+    keys = definitions.join_keys_of(known, definitions.views_of(known, service, refs).values())
     if contract.join_keys and not set(keys) <= set(contract.join_keys):
         yield Change("redefined", named, "breaks serving", "entities",
                      ", ".join(contract.join_keys), ", ".join(keys))  # fmt: skip
@@ -189,6 +192,12 @@ def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
     said = "; ".join(c.said for c in told)
     if gravest == "breaks serving":
         told += [c for c in changes if c.grade == "needs retraining"]
+        if all(c.kind == "unavailable" for c in changes if c.grade == gravest):
+            raise Drift(
+                f"{model} cannot be served now: {said}. Enable or materialize it; the model is "
+                "as it was.",
+                told,
+            )
         raise Drift(f"{model} cannot be served: {said}. Put it back, or retrain.", told)
     if gravest == "needs retraining" and not allow_drift:
         raise Drift(

@@ -57,6 +57,8 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
     asked = online_store.ask(
         session.store, contract, resolved.features, watch=options.as_of is None
     )
+    if options.as_of is None:
+        online_store.check_online(asked)
     online_store.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, options)
     _check_keys(entities, asked.entities)
@@ -168,15 +170,16 @@ def _fetched(
     if options.as_of is not None:
         return online_store.historical(session.store, asked, entities, options.as_of)
     fed = online_store.FetchedFeatures({i.name: [] for i in asked.contract.inputs})
-    for start in _steps(len(entities), options):
-        part = entities.iloc[start : start + options.batch]
+    size = 1 if asked.one_by_one else options.batch
+    for start in _steps(len(entities), size, options):
+        part = entities.iloc[start : start + size]
         rows = {name: part[name].tolist() for name in (*asked.keys, *asked.others)}
         fed.add(online_store.online(session.store, asked, rows), start)
     return fed
 
 
-def _steps(rows: int, options: ScoringOptions) -> Any:
-    steps = range(0, rows, options.batch)
+def _steps(rows: int, size: int, options: ScoringOptions) -> Any:
+    steps = range(0, rows, size)
     if not options.progress or len(steps) < 2:
         return steps
     from tqdm.auto import tqdm

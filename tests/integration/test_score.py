@@ -733,7 +733,8 @@ def looked_at(trips: list[tuple[int, Any, int]], ages: list[tuple[int, Any, int]
     fed = online.FetchedFeatures(
         {"trips": came["trips"], "age": came["age"], "weight": [1.0] * len(trips)}
     )
-    online._look({"trips": 3 * 86400.0, "age": 0.0}, proto, came, fed)
+    names = list(proto.metadata.feature_names.val)
+    online._look({"trips": 3 * 86400.0, "age": 0.0}, names, proto, came, fed)
     return fed
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
+from feast import Entity, FeatureView, Field, FileSource
+from feast.types import Int64
 
 from feast_nb.integrations.feast import dropped_rows
 from feast_nb.integrations.feast.dropped_rows import explain
+from feast_nb.integrations.feast.views import View
 from feast_nb.records.retrieval import DroppedRows
 
 STALE, FUTURE = "older than the TTL", "only values later than asked for"
@@ -37,9 +39,20 @@ def rows(*pairs: tuple[Any, str], key: str = "driver_id") -> pd.DataFrame:
 def view(path: Path, frame: pd.DataFrame, *, ttl: int = 3, key: str = "driver_id") -> Any:
     """A feature view over a Parquet file of keys and times."""
     frame.rename(columns={"event_timestamp": "at"}).to_parquet(path)
-    source = SimpleNamespace(path=str(path), timestamp_field="at", field_mapping={})
-    column = SimpleNamespace(name=key)
-    return SimpleNamespace(batch_source=source, entity_columns=[column], ttl=timedelta(days=ttl))
+    return view_of(FileSource(path=str(path), timestamp_field="at"), ttl=ttl, key=key)
+
+
+def view_of(source: Any, *, ttl: int = 3, key: str = "driver_id") -> View:
+    """A feature view over a source, or over none."""
+    entity = Entity(name="driver", join_keys=[key])
+    made = FeatureView(
+        name="hourly",
+        entities=[entity],
+        ttl=timedelta(days=ttl),
+        schema=[Field(name=key, dtype=Int64)],
+        source=source,
+    )
+    return View("hourly", "batch", made.to_proto())
 
 
 def told(asked: pd.DataFrame, given: Any, views: list[Any] | None = None, **more: Any) -> set[Any]:
@@ -168,21 +181,20 @@ def test_a_result_without_the_keys_says_so() -> None:
 
 @pytest.mark.parametrize("path", ["/gone.parquet", "s3://bucket/x", ""])
 def test_a_source_out_of_reach_is_passed_over(path: str) -> None:
-    source = SimpleNamespace(path=path, timestamp_field="at", field_mapping={})
-    out_of_reach = SimpleNamespace(
-        batch_source=source, entity_columns=[SimpleNamespace(name="driver_id")], ttl=None
-    )
+    out_of_reach = view_of(FileSource(path=path, timestamp_field="at"), ttl=0)
 
     assert told(rows((1, "10")), rows(), [out_of_reach]) == {(1, UNKNOWN)}
 
 
 def test_a_view_without_a_source_is_passed_over() -> None:
-    assert told(rows((1, "10")), rows(), [SimpleNamespace()]) == {(1, UNKNOWN)}
+    assert told(rows((1, "10")), rows(), [view_of(None)]) == {(1, UNKNOWN)}
 
 
 def test_a_source_whose_columns_have_other_names_is_read_by_its_mapping(tmp_path: Path) -> None:
-    source = view(tmp_path / "s", rows((1, "01"), key="driver_no"))
-    source.batch_source.field_mapping = {"driver_no": "driver_id"}
+    path = tmp_path / "s"
+    view(path, rows((1, "01"), key="driver_no"))
+    mapping = {"driver_no": "driver_id"}
+    source = view_of(FileSource(path=str(path), timestamp_field="at", field_mapping=mapping))
 
     assert told(rows((1, "10")), rows(), [source]) == {(1, STALE)}
 

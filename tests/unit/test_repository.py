@@ -12,7 +12,14 @@ import pyarrow as pa
 import pytest
 
 from feast_nb.errors import FeatureError
-from feast_nb.integrations.feast import definition_hashes, definitions, repository, sources
+from feast_nb.integrations.feast import (
+    definition_hashes,
+    definitions,
+    registry,
+    repository,
+    sources,
+)
+from feast_nb.integrations.feast.views import View
 
 from ..conftest import define, make_repository
 
@@ -245,7 +252,9 @@ def test_a_services_references_are_in_its_order(store) -> None:
 
 
 def service_of(store: Any, features: Any) -> Any:
-    return definitions.service_of(store, features, definitions.refs_of(store, features))
+    return definitions.service_of(
+        registry.definitions_of(store), features, definitions.refs_of(store, features)
+    )
 
 
 def test_a_service_that_was_given_is_the_one(store) -> None:
@@ -277,7 +286,7 @@ def test_a_list_that_two_services_hold_is_neithers_and_names_both(store) -> None
 def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
     service = store.get_feature_service("renamed")
     refs = definitions.refs_of(store, service)
-    views = definitions.views_of(store, service, refs)
+    views = definitions.views_of(registry.definitions_of(store), service, refs)
     (record,) = definition_hashes.view_records(views)
 
     assert refs == ("recent:trips",)
@@ -288,18 +297,26 @@ def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
 def test_views_are_in_first_seen_order_and_each_once(store) -> None:
     refs = ("profile:age", "hourly:trips", "profile:age")
 
-    assert list(definitions.views_of(store, list(refs), refs)) == ["profile", "hourly"]
+    assert list(definitions.views_of(registry.definitions_of(store), list(refs), refs)) == [
+        "profile",
+        "hourly",
+    ]
 
 
 def test_an_on_demand_view_says_so(store) -> None:
     refs = ("doubled:twice",)
-    (record,) = definition_hashes.view_records(definitions.views_of(store, list(refs), refs))
+    (record,) = definition_hashes.view_records(
+        definitions.views_of(registry.definitions_of(store), list(refs), refs)
+    )
 
     assert record.kind == "on_demand"
 
 
 def keys(store: Any, *refs: str) -> tuple[str, ...]:
-    return definitions.join_keys_of(store, definitions.views_of(store, list(refs), refs).values())
+    return definitions.join_keys_of(
+        registry.definitions_of(store),
+        definitions.views_of(registry.definitions_of(store), list(refs), refs).values(),
+    )
 
 
 def test_join_keys_are_those_of_the_views(store) -> None:
@@ -312,13 +329,19 @@ def test_an_on_demand_view_needs_the_keys_of_what_it_reads(store) -> None:
 
 def test_a_projection_with_another_key_needs_that_key(store) -> None:
     service = store.get_feature_service("renamed")
-    views = definitions.views_of(store, service, definitions.refs_of(store, service))
+    views = definitions.views_of(
+        registry.definitions_of(store), service, definitions.refs_of(store, service)
+    )
 
-    assert definitions.join_keys_of(store, views.values()) == ("best_driver",)
+    assert definitions.join_keys_of(registry.definitions_of(store), views.values()) == (
+        "best_driver",
+    )
 
 
 def test_request_fields_are_what_the_caller_gives(store) -> None:
-    views = definitions.views_of(store, ["doubled:twice"], ["doubled:twice", "hourly:trips"])
+    views = definitions.views_of(
+        registry.definitions_of(store), ["doubled:twice"], ["doubled:twice", "hourly:trips"]
+    )
 
     assert definitions.request_fields_of(views.values()) == ("amount",)
 
@@ -326,7 +349,9 @@ def test_request_fields_are_what_the_caller_gives(store) -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_types_are_those_that_feast_declares(store, full: bool) -> None:
     refs = ("hourly:trips", "hourly:conv_rate", "doubled:twice")
-    found = definitions.types_of(definitions.views_of(store, list(refs), refs), refs, full)
+    found = definitions.types_of(
+        definitions.views_of(registry.definitions_of(store), list(refs), refs), refs, full
+    )
     start = "hourly__" if full else ""
 
     assert found[f"{start}trips"] == pa.int64()
@@ -335,7 +360,7 @@ def test_types_are_those_that_feast_declares(store, full: bool) -> None:
 
 
 def test_a_file_source_is_identified_by_size_and_time(store) -> None:
-    views = definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
+    views = definitions.views_of(registry.definitions_of(store), ["hourly:trips"], ["hourly:trips"])
     (source,) = sources.identify(views.values(), Path(store.repo_path))
     file = Path(store.repo_path) / "stats.parquet"
 
@@ -344,8 +369,14 @@ def test_a_file_source_is_identified_by_size_and_time(store) -> None:
     assert source.modified.endswith("+00:00")
 
 
+def read_back(view: Any) -> View:
+    """A view as it is read from its proto."""
+    kind = "on_demand" if type(view).__name__ == "OnDemandFeatureView" else "batch"
+    return View(view.name, kind, view.to_proto())
+
+
 def test_a_source_that_is_gone_has_a_path_and_no_size() -> None:
-    (source,) = sources.identify([view(source={"path": "/gone.parquet"})], None)
+    (source,) = sources.identify([read_back(view(source={"path": "/gone.parquet"}))], None)
 
     assert (source.path, source.size, source.modified) == ("/gone.parquet", None, None)
 
@@ -353,11 +384,11 @@ def test_a_source_that_is_gone_has_a_path_and_no_size() -> None:
 def test_a_relative_source_lies_beside_the_repository(tmp_path: Path) -> None:
     (tmp_path / "stats.parquet").write_bytes(b"1234")
 
-    assert sources.identify([view()], tmp_path)[0].size == 4
+    assert sources.identify([read_back(view())], tmp_path)[0].size == 4
 
 
 def test_a_view_without_a_source_has_none() -> None:
-    assert sources.identify([on_demand()], None) == ()
+    assert sources.identify([read_back(on_demand())], None) == ()
 
 
 def test_what_a_repository_holds(store) -> None:
@@ -396,7 +427,7 @@ def test_a_reference_that_names_nothing_is_told_with_the_nearest(store, ref, sai
 
 
 def test_references_that_name_something_pass(store) -> None:
-    repository.check_refs(store, ["hourly:trips", "doubled:twice", "profile@v1:age"])
+    repository.check_refs(store, ["hourly:trips", "doubled:twice", "profile@latest:age"])
 
 
 @pytest.mark.parametrize("make", [view, on_demand], ids=["batch", "on demand"])
@@ -411,7 +442,7 @@ def test_reading_a_definition_runs_none_of_its_code(make: Callable[[], Any], mon
 
 def test_what_a_hash_stands_for_can_be_shown_without_secrets(store) -> None:
     records = definition_hashes.view_records(
-        definitions.views_of(store, ["hourly:trips"], ["hourly:trips"])
+        definitions.views_of(registry.definitions_of(store), ["hourly:trips"], ["hourly:trips"])
     )
     parts = definition_hashes.parts_of(records)
     (hourly,) = records

@@ -2,7 +2,8 @@
 
 Definitions are compared by these, so that a moved file is no changed feature: `schema`,
 `entities`, `ttl`, `code`, `query` (what the source selects) and `location` (where the source
-lies). They are read from Feast's protos, whose on-demand code is never run here.
+lies), and of a label view its `policy`. They are read from Feast's protos, whose on-demand code
+is never run here.
 """
 
 from __future__ import annotations
@@ -10,45 +11,42 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ...masking import masked, masked_text, public_uri
 from ...records.retrieval import NO_ENTITY, ViewDefinition
+from .views import View, keyed
 
 
 def view_records(
-    views: Mapping[str, Any], keys: Mapping[str, str] | None = None
+    views: Mapping[str, View], keys: Mapping[str, str] | None = None
 ) -> tuple[ViewDefinition, ...]:
-    """Feast's views as records, each under the name that the references use.
+    """Views as records, each under the name that the references use.
 
     `keys` are the entities' join keys, by which Feast asks the online store.
     """
     return tuple(_view_record(name, view, keys or {}) for name, view in views.items())
 
 
-def _view_record(name: str, view: Any, keys: Mapping[str, str]) -> ViewDefinition:
-    proto = view.to_proto()
-    kind: Literal["batch", "stream", "on_demand"] = "batch"
-    if type(view).__name__ == "OnDemandFeatureView":
-        kind = "on_demand"
-    elif type(view).__name__ == "StreamFeatureView":
-        kind = "stream"
-    number = getattr(proto.meta, "current_version_number", 0)
-    reads = tuple(
-        f"{projection.name_to_use()}:{feature.name}"
-        for projection in getattr(view, "source_feature_view_projections", {}).values()
-        for feature in projection.features
+def _view_record(name: str, view: View, keys: Mapping[str, str]) -> ViewDefinition:
+    number = view.current_version
+    return ViewDefinition(
+        name=name,
+        view=view.view,
+        kind=view.kind,
+        version=str(number) if number or view.version is not None else None,
+        hashes=hash_view(view.spec, keys),
+        reads=tuple(ref for read in view.reads for ref in read.refs),
+        unavailable=view.unavailable,
     )
-    hashes = hash_view(proto.spec, keys)
-    return ViewDefinition(name, view.name, kind, str(number) if number else None, hashes, reads)
 
 
 def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str]:
     """One hash for each part of a view's definition, from its proto's `spec`."""
     present = {f.name for f in spec.DESCRIPTOR.fields}
     where, query = [], []
-    for field in ("batch_source", "stream_source"):
+    for field in ("batch_source", "source", "stream_source"):
         if field in present and spec.HasField(field):
             location, selection = _source_parts(getattr(spec, field))
             where.append(location)
@@ -72,16 +70,19 @@ def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str
         "query": query,
         "location": where,
     }
+    if "conflict_policy" in present:
+        parts["policy"] = _label_policy(spec)
     return {name: _hash(value) for name, value in parts.items()}
 
 
-def keyed(
-    entities: Sequence[str], columns: Sequence[Any], keys: Mapping[str, str]
-) -> list[tuple[str, Any]]:
-    """A view's entity columns with the join keys that its entities have now."""
-    if len(entities) != len(columns):
-        return [(c.name, c) for c in columns]
-    return [(keys.get(e, c.name), c) for e, c in zip(entities, columns, strict=True)]
+def _label_policy(spec: Any) -> dict[str, Any]:
+    """Which of several labels of one row is the one."""
+    names = spec.DESCRIPTOR.fields_by_name["conflict_policy"].enum_type.values_by_number
+    return {
+        "conflict": names[spec.conflict_policy].name,
+        "labeler": spec.labeler_field,
+        "history": bool(spec.retain_history),
+    }
 
 
 def _code(spec: Any, present: set[str]) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ...records.retrieval import NO_ENTITY, ViewDefinition
+from ...errors import FeatureError
+from ...records.retrieval import ViewDefinition, column_names, split_version
 from . import definition_hashes
+from .registry import Definitions, definitions_of, refs_of_service, registry_hash, state_of
+from .views import View
 
 
 class ResolvedRequest(NamedTuple):
@@ -18,8 +20,8 @@ class ResolvedRequest(NamedTuple):
     service: str | None
     basis: Literal["given", "exact", "none"]
     fitting: tuple[str, ...]
-    views: dict[str, Any]
-    behind: dict[str, Any]
+    views: dict[str, View]
+    behind: dict[str, View]
     records: tuple[ViewDefinition, ...]
     behind_records: tuple[ViewDefinition, ...]
     join_keys: tuple[str, ...]
@@ -45,33 +47,20 @@ def resolve_request(store: Any, features: Any) -> ResolvedRequest:
 
 
 def _looked_up(store: Any, features: Any) -> ResolvedRequest:
+    known = definitions_of(store)
     refs = refs_of(store, features)
-    views = views_of(store, features, refs)
-    behind, keys = views_behind(store, views), keys_of_entities(store)
+    views = views_of(known, features, refs)
+    behind = views_behind(known, views)
     return ResolvedRequest(
         refs,
-        *service_of(store, features, refs),
+        *service_of(known, features, refs),
         views,
         behind,
-        definition_hashes.view_records(views, keys),
-        definition_hashes.view_records(behind, keys),
-        join_keys_of(store, views.values()),
+        definition_hashes.view_records(views, known.join_keys),
+        definition_hashes.view_records(behind, known.join_keys),
+        join_keys_of(known, views.values()),
         registry_hash(store),
     )
-
-
-def state_of(registry: Any) -> Any:
-    """What changes whenever Feast's own copy of the registry does; None where it keeps none.
-
-    A file registry gives each writing a version of its own, and is read anew by every historical
-    retrieval.
-    """
-    proto = getattr(registry, "cached_registry_proto", None)
-    if proto is None:
-        return None
-    if proto.version_id:
-        return proto.version_id, proto.last_updated.ToNanoseconds()
-    return id(proto), getattr(registry, "cached_registry_proto_created", None)
 
 
 def _key_of(features: Any) -> Any:
@@ -83,21 +72,6 @@ def _key_of(features: Any) -> Any:
         for p in projections
     )
     return features.name, parts
-
-
-def registry_hash(store: Any) -> str | None:
-    """A hash of every definition in the store's copy of the registry, whenever it was applied."""
-    proto = getattr(store.registry, "cached_registry_proto", None)
-    if proto is None:
-        return None
-    specs = sorted(
-        f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
-        for field, items in proto.ListFields()
-        if field.message_type is not None and "spec" in field.message_type.fields_by_name
-        for item in items
-        if getattr(item.spec, "project", store.project) == store.project
-    )
-    return hashlib.blake2b(b"\0".join(specs), digest_size=8).hexdigest()
 
 
 def service_now(
@@ -116,7 +90,7 @@ def service_now(
     if written is None or before != written:
         proto = registry._registry_store.get_registry_proto()
         specs = [s.spec for s in proto.feature_services if s.spec.project == store.project]
-        services = {spec.name: _refs_of_spec(spec) for spec in specs}
+        services = {spec.name: refs_of_service(spec) for spec in specs}
         _now[store] = (written, services)
     return _exactly(services, refs)
 
@@ -132,15 +106,6 @@ def _written(registry: Any) -> tuple[int, int] | None:
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_size) if found else None
-
-
-def _refs_of_spec(spec: Any) -> tuple[str, ...]:
-    return tuple(
-        f"{p.feature_view_name_alias or p.feature_view_name}"
-        f"{f'@v{p.version_tag}' if p.HasField('version_tag') else ''}:{column.name}"
-        for p in spec.features
-        for column in p.feature_columns
-    )
 
 
 def _exactly(
@@ -160,7 +125,7 @@ def refs_of(store: Any, features: Any) -> tuple[str, ...]:
 
 
 def service_of(
-    store: Any, features: Any, refs: Sequence[str]
+    known: Definitions, features: Any, refs: Sequence[str]
 ) -> tuple[str | None, Literal["given", "exact", "none"], tuple[str, ...]]:
     """The service that a retrieval truly used, how that is known, and all that would fit.
 
@@ -171,8 +136,7 @@ def service_of(
 
     if isinstance(features, FeatureService):
         return features.name, "given", (features.name,)
-    services = store.registry.list_feature_services(store.project, allow_cache=True)
-    return _exactly({s.name: service_refs(s) for s in services}, refs)
+    return _exactly({n: refs_of_service(s) for n, s in known.services.items()}, refs)
 
 
 def service_refs(service: Any) -> tuple[str, ...]:
@@ -182,93 +146,114 @@ def service_refs(service: Any) -> tuple[str, ...]:
     )
 
 
-def views_of(store: Any, features: Any, refs: Sequence[str]) -> dict[str, Any]:
-    """Feast's own view for each view name in `refs`, in first-seen order.
+def views_of(known: Definitions, features: Any, refs: Sequence[str]) -> dict[str, View]:
+    """The view for each view name in `refs`, in first-seen order.
 
-    A service may rename a view (`with_name`) and its join keys; the name is the one in the
-    references.
+    A service may rename a view (`with_name`) and its join keys, and pin a version of it; the name
+    is the one in the references.
     """
     projections = {
         p.name_to_use(): p for p in getattr(features, "feature_view_projections", None) or ()
     }
-    found: dict[str, Any] = {}
+    found: dict[str, View] = {}
     for ref in refs:
         name = ref.partition(":")[0]
         if name not in found:
-            projection = projections.get(name)
-            plain = projection.name if projection else name.partition("@")[0]
-            view = store.registry.get_any_feature_view(plain, store.project, allow_cache=True)
-            if projection is not None and projection.join_key_map:
-                view = view.with_join_key_map(projection.join_key_map)
-            found[name] = view
+            found[name] = _view_of(known, name, projections.get(name))
     return found
 
 
-def views_behind(store: Any, views: Mapping[str, Any]) -> dict[str, Any]:
+def _view_of(known: Definitions, name: str, projection: Any) -> View:
+    if projection is None:
+        return known.view(name)
+    version = projection.version_tag
+    registered = projection.name if version is None else f"{projection.name}@v{version}"
+    return known.view(registered, name, projection.join_key_map)
+
+
+def views_behind(known: Definitions, views: Mapping[str, View]) -> dict[str, View]:
     """The views that on-demand views compute from, beside those that were asked for."""
-    found: dict[str, Any] = {}
+    found: dict[str, View] = {}
     for view in views.values():
-        for projection in getattr(view, "source_feature_view_projections", {}).values():
-            name = projection.name_to_use()
-            if name not in views and name not in found:
-                source = store.registry.get_any_feature_view(
-                    projection.name, store.project, allow_cache=True
-                )
-                found |= {name: source, **views_behind(store, {name: source})}
+        for read in view.reads if not view.is_timed else ():
+            if read.name not in views and read.name not in found:
+                source = known.view(_registered(read.name, read.view), read.name)
+                found |= {read.name: source, **views_behind(known, {read.name: source})}
     return found
 
 
-def keys_of_entities(store: Any) -> dict[str, str]:
-    """Entity → join key as it is registered: a view keeps the one that it was applied with."""
-    found = store.registry.list_entities(store.project, allow_cache=True)
-    return {entity.name: entity.join_key for entity in found}
+def _registered(name: str, view: str) -> str:
+    """The registered name of a view that is read by another, with the version that is pinned."""
+    version = split_version(name)[1]
+    return view if version is None else f"{view}@v{version}"
 
 
-def join_keys_of(store: Any, views: Iterable[Any]) -> tuple[str, ...]:
+def join_keys_of(known: Definitions, views: Iterable[View]) -> tuple[str, ...]:
     """The entity keys that a retrieval needs, on-demand views' inputs included."""
     keys: dict[str, None] = {}
-    registered = keys_of_entities(store)
     for view in views:
-        for projection in getattr(view, "source_feature_view_projections", {}).values():
-            source = store.registry.get_any_feature_view(
-                projection.name, store.project, allow_cache=True
-            )
-            keys.update(dict.fromkeys(join_keys_of(store, [source])))
-        mapping = getattr(view.projection, "join_key_map", {})
-        columns = list(getattr(view, "entity_columns", ()))
-        for name, column in definition_hashes.keyed(
-            list(getattr(view, "entities", ())), columns, registered
-        ):
-            if not column.name.startswith(NO_ENTITY):
-                keys[mapping.get(name, name)] = None
+        for read in view.reads if not view.is_timed else ():
+            source = known.view(_registered(read.name, read.view))
+            keys.update(dict.fromkeys(join_keys_of(known, [source])))
+        keys.update(dict.fromkeys(view.join_keys(known.join_keys)))
     return tuple(keys)
 
 
-def request_fields_of(views: Iterable[Any]) -> tuple[str, ...]:
+def request_fields_of(views: Iterable[View]) -> tuple[str, ...]:
     """The columns that on-demand views take from the caller."""
-    fields: dict[str, None] = {}
+    return tuple(dict.fromkeys(name for view in views for name in view.request_fields))
+
+
+def key_clash(known: Definitions, views: Iterable[View]) -> str | None:
+    """Why Feast cannot serve some views online: a join key is request data as well (#6790).
+
+    Feast sorts each column that a caller gives into one of the two; historical retrieval is not
+    touched by it.
+    """
+    views = list(views)
+    keys = set(join_keys_of(known, views))
     for view in views:
-        if hasattr(view, "get_request_data_schema"):
-            fields.update(dict.fromkeys(view.get_request_data_schema()))
-    return tuple(fields)
+        both = [name for name in view.request_fields if name in keys]
+        if both:
+            return (
+                f"{both[0]} is a join key, and request data of {view.view} too: Feast cannot "
+                "serve that online; give the request field another name."
+            )
+    return None
+
+
+def check_available(views: Iterable[View]) -> None:
+    """Raise `FeatureError` for the first view that Feast does not serve now."""
+    for view in views:
+        if view.unavailable == "disabled":
+            raise FeatureError(
+                f"view {view.view} is disabled; enable it with "
+                f"store.enable_feature_view({view.view!r})."
+            )
+        if view.unavailable:
+            raise FeatureError(
+                f"view {view.view} is {view.unavailable}, in which Feast serves nothing of it; "
+                "materialize it, or wait until that has ended."
+            )
 
 
 def types_of(
-    views: Mapping[str, Any], refs: Sequence[str], full_feature_names: bool
+    views: Mapping[str, View], refs: Sequence[str], full_feature_names: bool
 ) -> dict[str, Any]:
     """Result column → the Arrow type that Feast declares for it, lists left as they come."""
     from feast.type_map import feast_value_type_to_pa
+    from feast.value_type import ValueType
 
-    types = {}
+    types: dict[str, Any] = {}
     for ref in refs:
         name, _, feature = ref.partition(":")
         for declared in views[name].features:
             if declared.name == feature:
-                column = f"{name.partition('@')[0]}__{feature}" if full_feature_names else feature
                 try:
-                    types[column] = feast_value_type_to_pa(declared.dtype.to_value_type())
-                except (KeyError, TypeError, AttributeError):
+                    arrow = feast_value_type_to_pa(ValueType(declared.value_type))
+                except (KeyError, TypeError, AttributeError, ValueError):
                     continue  # a type without one Arrow twin (a struct, an image): as it comes
+                types |= dict.fromkeys(column_names(ref, full_feature_names), arrow)
     return types
 
 
@@ -277,12 +262,11 @@ def unasked(asked: ResolvedRequest, full_feature_names: bool) -> dict[str, str]:
     wanted = set(asked.refs)
     found = {}
     for view in asked.views.values():
-        for projection in getattr(view, "source_feature_view_projections", {}).values():
-            name = projection.name_to_use()
-            for feature in projection.features:
-                if f"{name}:{feature.name}" not in wanted:
-                    plain = f"{name}__{feature.name}" if full_feature_names else feature.name
-                    found[plain] = f"{name}:{feature.name}"
+        for read in view.reads if not view.is_timed else ():
+            for feature in read.features:
+                if f"{read.name}:{feature}" not in wanted:
+                    plain = f"{read.name}__{feature}" if full_feature_names else feature
+                    found[plain] = f"{read.name}:{feature}"
     return found
 
 
@@ -290,6 +274,14 @@ def views_written(store: Any, call: str, name: str) -> tuple[str, ...]:
     """The views that a write reaches: the one named, or all that a push source feeds."""
     if call != "push":
         return (name,)
-    views = store.registry.list_all_feature_views(store.project, allow_cache=True)
-    fed = [v.name for v in views if getattr(getattr(v, "stream_source", None), "name", "") == name]
+    views = definitions_of(store).views.values()
+    fed = [v.view for v in views if v.is_timed and _pushed_by(v) == name]
     return tuple(sorted(fed))
+
+
+def _pushed_by(view: View) -> str:
+    spec = view.spec
+    for field in ("stream_source", "source"):
+        if field in spec.DESCRIPTOR.fields_by_name and spec.HasField(field):
+            return str(getattr(spec, field).name)
+    return ""

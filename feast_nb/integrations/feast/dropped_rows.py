@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ...records.retrieval import DroppedRows
+from .views import View
 
 _ASKED, _AT = "feast_nb asked", "feast_nb at"  # columns of ours, which no key is called
 _MOST = 20_000  # rows that are looked up in the sources; above, they are only counted
 
 
 def explain(
-    entity: Any, result: Any, keys: Sequence[str], timestamp: str, views: Iterable[Any]
+    entity: Any, result: Any, keys: Sequence[str], timestamp: str, views: Iterable[View]
 ) -> tuple[DroppedRows, ...]:
     """Why `result` (pandas or Arrow) has not the rows of `entity` (pandas).
 
@@ -59,7 +60,7 @@ def _rows(frame: Any, by: Sequence[str], timestamp: str) -> Any:
 
 
 def _kinds_of_gone(
-    gone: Any, by: Sequence[str], timestamp: str, views: Iterable[Any]
+    gone: Any, by: Sequence[str], timestamp: str, views: Iterable[View]
 ) -> list[DroppedRows]:
     """Sort rows that are gone by what their sources hold for them, as far as these can be read."""
     rows = gone.rename(_ASKED).reset_index()
@@ -69,7 +70,7 @@ def _kinds_of_gone(
         if null.any():
             kinds[f"{name} is null"] = int(rows.loc[null, _ASKED].sum())
         rows = rows[~null]
-    batch = [v for v in views if getattr(v, "batch_source", None) is not None]
+    batch = [v for v in views if v.batch_source is not None]
     if len(rows) > _MOST:
         kinds["too many to look each of them up"] = int(rows[_ASKED].sum())
         rows = rows[:0]
@@ -95,7 +96,7 @@ def _said(reasons: Iterable[str | None]) -> str:
     return "why is not known"
 
 
-def _why_gone(rows: Any, view: Any, timestamp: str) -> Any:
+def _why_gone(rows: Any, view: View, timestamp: str) -> Any:
     """For each row why a view gave it nothing; None where the source cannot be read."""
     source = _source_rows(view, rows)
     if source is None:
@@ -103,7 +104,7 @@ def _why_gone(rows: Any, view: Any, timestamp: str) -> Any:
     return rows.apply(_why, axis=1, args=(source, view, timestamp))
 
 
-def _source_rows(view: Any, rows: Any) -> Any:
+def _source_rows(view: View, rows: Any) -> Any:
     """Keys and timestamps of a Parquet source, for the keys of `rows`; None if out of reach."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -111,7 +112,7 @@ def _source_rows(view: Any, rows: Any) -> Any:
 
     source = view.batch_source
     path = getattr(source, "path", "")
-    keys = [c.name for c in view.entity_columns if c.name in rows.columns]
+    keys = [c.name for c in view.spec.entity_columns if c.name in rows.columns]
     if not keys or not path or "://" in path or not Path(path).exists():
         return None
     # The source's own names: Feast renames columns by the source's mapping when it reads.
@@ -129,7 +130,7 @@ def _source_rows(view: Any, rows: Any) -> Any:
     return table.to_pandas()
 
 
-def _why(row: Any, source: Any, view: Any, timestamp: str) -> str | None:
+def _why(row: Any, source: Any, view: View, timestamp: str) -> str | None:
     import pandas as pd
 
     keys = [c for c in source.columns if c != _AT]
@@ -142,6 +143,6 @@ def _why(row: Any, source: Any, view: Any, timestamp: str) -> str | None:
     before = moments[moments <= row[timestamp]]
     if before.empty:
         return _FUTURE
-    if view.ttl and view.ttl.total_seconds() and before.max() < row[timestamp] - view.ttl:
+    if view.ttl and before.max() < row[timestamp] - pd.Timedelta(seconds=view.ttl):
         return _STALE
     return None

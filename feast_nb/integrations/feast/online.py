@@ -8,7 +8,9 @@ from typing import Any
 
 from ...errors import FeatureError, nearest
 from ...records.contract import Contract
+from ...records.retrieval import column_names
 from .calls import REPEATABLE
+from .views import View
 
 # Feast's `FieldStatus`; a store that says PRESENT for an entity it does not know (Redis) gives it
 # a null of 1970.
@@ -41,7 +43,9 @@ class FeatureRequest:
 
     `keys` are the columns that a caller must give (join keys, of them `entities`, and request
     data), `others` the inputs that are no features. `watched` holds the TTL in seconds of each
-    column whose values tell whether an entity is known and how old it is.
+    column whose values tell whether an entity is known and how old it is. `one_by_one`: an
+    on-demand view among them computes one row at a time (`singleton`), and Feast gives one value
+    for any number of rows. `clash` is why Feast cannot serve it online at all.
     """
 
     contract: Contract
@@ -50,6 +54,8 @@ class FeatureRequest:
     entities: tuple[str, ...]
     others: tuple[str, ...]
     watched: dict[str, float]
+    one_by_one: bool = False
+    clash: str | None = None
 
 
 def ask(store: Any, contract: Contract, features: Any, watch: bool = True) -> FeatureRequest:
@@ -57,44 +63,45 @@ def ask(store: Any, contract: Contract, features: Any, watch: bool = True) -> Fe
 
     To `watch` features of on-demand views, what these compute from is fetched beside them.
     """
-    from . import definitions
+    from . import definitions, registry
 
     # Of a service Feast fetches all, for which it wants all of its keys.
-    views = definitions.views_of(store, features, definitions.refs_of(store, features))
-    entities = definitions.join_keys_of(store, views.values())
+    known = registry.definitions_of(store)
+    views = definitions.views_of(known, features, definitions.refs_of(store, features))
+    entities = definitions.join_keys_of(known, views.values())
     requested = definitions.request_fields_of(views.values())
     watched = {}
     for one in contract.inputs:
         view = views.get((one.ref or "").partition(":")[0])
-        if hasattr(view, "ttl"):
-            watched[one.name] = _ttl(view)
+        if view is not None and view.is_timed:
+            watched[one.name] = view.ttl
     if watch and isinstance(features, list):
-        behind = _behind(store, contract, views)
+        behind = _behind(contract, definitions.views_behind(known, views))
         features = [*features, *(ref for ref, _ in behind.values() if ref not in features)]
         watched |= {column: ttl for column, (_, ttl) in behind.items()}
     others = tuple(i.name for i in contract.inputs if not i.ref and i.name not in entities)
     keys = tuple(dict.fromkeys((*entities, *requested)))
-    return FeatureRequest(contract, features, keys, entities, others, watched)
+    single = any(view.is_singleton for view in views.values())
+    clash = definitions.key_clash(known, views.values())
+    return FeatureRequest(contract, features, keys, entities, others, watched, single, clash)
 
 
-def _ttl(view: Any) -> float:
-    return float(view.ttl.total_seconds()) if view.ttl else 0.0
+def check_online(asked: FeatureRequest) -> None:
+    """Raise `FeatureError` for what Feast cannot serve online."""
+    if asked.clash:
+        raise FeatureError(asked.clash)
 
 
-def _behind(
-    store: Any, contract: Contract, views: Mapping[str, Any]
-) -> dict[str, tuple[str, float]]:
+def _behind(contract: Contract, behind: Mapping[str, View]) -> dict[str, tuple[str, float]]:
     """Column → (reference, TTL) of what on-demand views compute from, where no name is taken."""
-    from . import definitions
-
     taken = {i.name for i in contract.inputs}
     found: dict[str, tuple[str, float]] = {}
-    for name, view in definitions.views_behind(store, views).items():
-        for feature in view.features if hasattr(view, "ttl") else ():
+    for name, view in behind.items():
+        for feature in view.features if view.is_timed else ():
             column = f"{name}__{feature.name}" if contract.full_feature_names else feature.name
             if column not in taken:
                 taken.add(column)
-                found[column] = f"{name}:{feature.name}", _ttl(view)
+                found[column] = f"{name}:{feature.name}", view.ttl
                 break  # one feature tells of its view
     return found
 
@@ -116,7 +123,7 @@ def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> 
         entity_rows={k: rows[k] for k in asked.keys},
         full_feature_names=contract.full_feature_names,
     )
-    came, proto = response.to_dict(), response.proto
+    came, proto = in_its_words(contract, response.to_dict()), response.proto
     columns = {}
     for one in contract.inputs:
         if one.ref is None:
@@ -126,12 +133,32 @@ def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> 
             raise FeatureError(f"the online store gave no {one.name} ({one.ref}).")
         columns[one.name] = came[one.name]
     fed = FetchedFeatures(columns)
-    _look(asked.watched, proto, came, fed)
+    own = _own_names(contract)
+    names = [own.get(name, name) for name in proto.metadata.feature_names.val]
+    _look(asked.watched, names, proto, came, fed)
     return fed
+
+
+def in_its_words(contract: Contract, came: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer by the names that the training frame had; stores differ for pinned versions."""
+    own = _own_names(contract)
+    return {own.get(name, name): values for name, values in came.items()}
+
+
+def _own_names(contract: Contract) -> dict[str, str]:
+    """What a store may call a feature of a pinned version → what the model calls it."""
+    mine = {one.name for one in contract.inputs}
+    own: dict[str, str] = {}
+    for one in contract.inputs:
+        for name in column_names(one.ref, contract.full_feature_names) if one.ref else ():
+            if name not in mine:
+                own.setdefault(name, one.name)
+    return own
 
 
 def _look(
     watched: Mapping[str, float],
+    names: Sequence[str],
     proto: Any,
     came: Mapping[str, Sequence[Any]],
     fed: FetchedFeatures,
@@ -142,7 +169,7 @@ def _look(
     now = time.time()
     known: set[int] = set()
     rows: set[int] = set()
-    for name, result in zip(proto.metadata.feature_names.val, proto.results, strict=True):
+    for name, result in zip(names, proto.results, strict=True):
         ttl = watched.get(name)
         if ttl is None:
             continue
@@ -200,6 +227,7 @@ def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> 
         full_feature_names=contract.full_feature_names,
         **arguments,
     ).to_df()
+    frame = frame.rename(columns=_own_names(contract))
     came = frame.drop_duplicates(_ROW).set_index(_ROW).reindex(range(len(asked)))
     columns = {}
     for one in contract.inputs:

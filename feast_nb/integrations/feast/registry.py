@@ -1,89 +1,223 @@
-"""The registry's objects and what each is made of, from its protos: stored code is never run."""
+"""The one reader of a registry: what it defines, by name and version, from its protos.
+
+Stored code is never run. `definitions_of` keeps what it read for as long as Feast's own copy of
+the registry stays as it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-from typing import Any, Literal
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
 
+from ...errors import FeatureError, nearest
 from ...records.facts import Registry, RegistryService, RegistryView
-from ...records.retrieval import NO_ENTITY, ViewDefinition
+from ...records.retrieval import NO_ENTITY, ViewDefinition, split_version
 from . import definition_hashes
+from .views import KINDS, View, name_in_refs, sources_of
+
+
+class Definitions:
+    """What the registry of one project defines, as it stood when it was read.
+
+    `store` is asked only for a version that the registry keeps apart from its proto (SQL).
+    """
+
+    def __init__(self, proto: Any, store: Any) -> None:
+        self.project: str = store.project
+        self._store = store
+        self._proto = proto
+
+    @cached_property
+    def views(self) -> Mapping[str, View]:
+        """Every view as it is now, by name."""
+        return {
+            message.spec.name: View(message.spec.name, kind, message)
+            for field, kind in KINDS.items()
+            for message in getattr(self._proto, field)
+            if message.spec.project in ("", self.project)
+        }
+
+    @cached_property
+    def join_keys(self) -> Mapping[str, str]:
+        """Entity → join key as it is registered: a view keeps the one that it was applied with."""
+        mine = (e.spec for e in self._proto.entities if e.spec.project in ("", self.project))
+        return {spec.name: spec.join_key for spec in mine}
+
+    @cached_property
+    def services(self) -> Mapping[str, Any]:
+        """The protos of the feature services, by name."""
+        mine = (s.spec for s in self._proto.feature_services)
+        return {spec.name: spec for spec in mine if spec.project in ("", self.project)}
+
+    @property
+    def sources(self) -> Iterator[Any]:
+        """The protos of the data sources that were applied by themselves."""
+        return (s for s in self._proto.data_sources if s.project in ("", self.project))
+
+    @cached_property
+    def _versions(self) -> Mapping[tuple[str, int], Any]:
+        """The earlier versions that the proto itself holds."""
+        kept = getattr(self._proto, "feature_view_version_history", None)
+        return {
+            (record.feature_view_name, record.version_number): record
+            for record in (kept.records if kept is not None else ())
+            if record.project_id == self.project
+        }
+
+    def versions_of(self, view: str) -> tuple[int, ...]:
+        """The numbers of the versions of a view that the proto itself holds."""
+        return tuple(sorted(number for name, number in self._versions if name == view))
+
+    def view(
+        self, name: str, as_: str | None = None, keys: Mapping[str, str] | None = None
+    ) -> View:
+        """A view by its name in a reference: `stats`, or `stats@v1` for a version of it.
+
+        `as_` is what a service calls it, `keys` what it makes of its join keys. Raises
+        `FeatureError`, with the nearest name, where there is none.
+        """
+        plain, version = split_version(name)
+        if version is None:
+            if plain not in self.views:
+                raise FeatureError(f"no feature view {plain}; {nearest(plain, self.views)}")
+            found = self.views[plain]
+            return View(as_ or name, found.kind, found.message, None, keys or {})
+        kind, message = self._pinned(plain, version)
+        return View(as_ or name, kind, message, version, keys or {})
+
+    def _pinned(self, plain: str, version: int) -> tuple[Any, Any]:
+        record = self._versions.get((plain, version))
+        if record is not None:
+            field = f"{record.feature_view_type}s"
+            message = getattr(type(self._proto)(), field).add()
+            message.ParseFromString(record.feature_view_proto)
+            return KINDS[field], message
+        return self._pinned_apart(plain, version)
+
+    def _pinned_apart(self, plain: str, version: int) -> tuple[Any, Any]:
+        """A version that the registry is asked for: one of SQL keeps them in a table of its own."""
+        from feast.errors import FeatureViewVersionNotFound
+
+        try:
+            found = self._store.registry.get_feature_view_by_version(
+                plain, self.project, version, allow_cache=True
+            )
+        except (FeatureViewVersionNotFound, NotImplementedError):
+            if version == 0 and plain in self.views and not self.versions_of(plain):
+                now = self.views[plain]  # versions are not counted here: the first is the only one
+                return now.kind, now.message
+            known = ", ".join(f"v{n}" for n in self.versions_of(plain))
+            has = f"it has {known}." if known else "no version of it is kept."
+            raise FeatureError(f"view {plain} has no version v{version}; {has}") from None
+        message = found.to_proto()
+        by_type = {type(getattr(type(self._proto)(), f).add()): k for f, k in KINDS.items()}
+        return by_type[type(message)], message
+
+    def records(self, names: Iterable[str] = ()) -> dict[str, ViewDefinition]:
+        """Each view as it is defined now, and the pinned ones among `names` that are still kept."""
+        wanted = dict(self.views)
+        for name in names:
+            if split_version(name)[1] is not None:
+                try:
+                    wanted[name] = self.view(name)
+                except FeatureError:
+                    continue  # it is gone: so says who compares
+        records = definition_hashes.view_records(wanted, self.join_keys)
+        return {record.name: record for record in records}
+
+
+# ------------------------------------------------------------------ read once for each state
+
+_read: WeakKeyDictionary[Any, tuple[Any, Definitions]] = WeakKeyDictionary()
+
+
+def definitions_of(store: Any) -> Definitions:
+    """What a store's registry defines, by Feast's own copy of it."""
+    state = state_of(store.registry)
+    before = _read.get(store)
+    if before is not None and state is not None and before[0] == state:
+        return before[1]
+    proto = getattr(store.registry, "cached_registry_proto", None)
+    found = Definitions(proto if proto is not None else store.registry.proto(), store)
+    _read[store] = (state, found)
+    return found
+
+
+def state_of(registry: Any) -> Any:
+    """What changes whenever Feast's own copy of the registry does; None where it keeps none.
+
+    A file registry gives each writing a version of its own, and is read anew by every historical
+    retrieval.
+    """
+    proto = getattr(registry, "cached_registry_proto", None)
+    if proto is None:
+        return None
+    if proto.version_id:
+        return proto.version_id, proto.last_updated.ToNanoseconds()
+    return id(proto), getattr(registry, "cached_registry_proto_created", None)
+
+
+def registry_hash(store: Any) -> str | None:
+    """A hash of every definition in the store's copy of the registry, whenever it was applied."""
+    proto = getattr(store.registry, "cached_registry_proto", None)
+    if proto is None:
+        return None
+    specs = sorted(
+        f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
+        for field, items in proto.ListFields()
+        if field.message_type is not None and "spec" in field.message_type.fields_by_name
+        for item in items
+        if getattr(item.spec, "project", store.project) == store.project
+    )
+    return hashlib.blake2b(b"\0".join(specs), digest_size=8).hexdigest()
+
+
+# ------------------------------------------------------------------ as facts, for the read path
 
 
 def read(store: Any) -> Registry:
     """What the registry of a store holds of its project today."""
-    proto = store.registry.proto()
-    project = store.project
-    entities = {
-        e.spec.name: e.spec.join_key
-        for e in proto.entities
-        if e.spec.project in ("", project) and e.spec.name != NO_ENTITY
-    }
-    views = {v.spec.name: _view(v) for v in _views(proto, project)}
-    services = {
-        s.spec.name: _service(s.spec)
-        for s in proto.feature_services
-        if s.spec.project in ("", project)
-    }
-    sources = {_name(s): _kind(s) for s in proto.data_sources if s.project in ("", project)}
-    for view in _views(proto, project):
-        sources |= {_name(s): _kind(s) for s in _sources(view.spec) if _name(s) not in sources}
-    return Registry(project, sources, entities, views, services)
+    known = Definitions(store.registry.proto(), store)
+    entities = {name: key for name, key in known.join_keys.items() if name != NO_ENTITY}
+    views = {name: _view(view, known) for name, view in known.views.items()}
+    services = {name: _service(spec) for name, spec in known.services.items()}
+    sources = {_name(s): _kind(s) for s in known.sources}
+    for view in known.views.values():
+        sources |= {_name(s): _kind(s) for s in _all_sources(view) if _name(s) not in sources}
+    return Registry(known.project, sources, entities, views, services)
 
 
-def defined(store: Any) -> dict[str, ViewDefinition]:
-    """Each view as it is defined today, to be compared with what a model was trained on."""
-    proto = store.registry.proto()
-    keys = {e.spec.name: e.spec.join_key for e in proto.entities}
-    return {
-        view.spec.name: ViewDefinition(
-            name=view.spec.name,
-            view=view.spec.name,
-            kind=_kind_of(view.spec),
-            hashes=definition_hashes.hash_view(view.spec, keys),
-            reads=tuple(_reads(view.spec)),
-        )
-        for view in _views(proto, store.project)
-    }
-
-
-def _views(proto: Any, project: str) -> Iterator[Any]:
-    for kind in ("feature_views", "stream_feature_views", "on_demand_feature_views"):
-        for view in getattr(proto, kind):
-            if view.spec.project in ("", project):
-                yield view
-
-
-def _kind_of(spec: Any) -> Literal["batch", "stream", "on_demand"]:
-    if spec.DESCRIPTOR.name.startswith("OnDemand"):
-        return "on_demand"
-    return "stream" if spec.DESCRIPTOR.name.startswith("Stream") else "batch"
-
-
-def _view(view: Any) -> RegistryView:
-    spec, meta = view.spec, view.meta
+def _view(view: View, known: Definitions) -> RegistryView:
+    spec, meta = view.spec, view.message.meta
     filled = [i.end_time.ToMilliseconds() for i in getattr(meta, "materialization_intervals", ())]
-    timed = "ttl" in spec.DESCRIPTOR.fields_by_name
+    now = {f.name for f in view.features}
+    earlier = (known.view(f"{spec.name}@v{n}") for n in known.versions_of(spec.name))
     return RegistryView(
         name=spec.name,
-        kind=_kind_of(spec),
+        kind=view.kind,
         features=tuple(f.name for f in spec.features),
-        sources=tuple(dict.fromkeys(_name(s) for s in _sources(spec))),
+        sources=tuple(dict.fromkeys(_name(s) for s in _all_sources(view))),
         entities=tuple(e for e in spec.entities if e != NO_ENTITY),
-        reads=tuple(_reads(spec)),
+        reads=tuple(f"{r.view}:{f}" for r in view.reads for f in r.features),
         description=spec.description,
         owner=spec.owner,
-        dtypes=tuple(_dtype(f.value_type) for f in spec.features),
-        ttl=(spec.ttl.ToMilliseconds() / 1000 or None) if timed else None,
+        dtypes=tuple(dtype_named(f.value_type) for f in spec.features),
+        ttl=view.ttl or None,
         tags=dict(spec.tags),
         online=bool(getattr(spec, "online", False)),
         materialized=max(filled, default=None),
+        unavailable=view.unavailable,
+        earlier=tuple(
+            dict.fromkeys(f.name for v in earlier for f in v.features if f.name not in now)
+        ),
     )
 
 
 @cache
-def _dtype(number: int) -> str:
+def dtype_named(number: int) -> str:
     """Feast's name of a type: `Float64`."""
     from feast.types import from_value_type
     from feast.value_type import ValueType
@@ -94,36 +228,17 @@ def _dtype(number: int) -> str:
         return "unknown"
 
 
-def _sources(spec: Any) -> Iterator[Any]:
-    """The data sources of a view; of an on-demand view those of requests."""
-    if spec.DESCRIPTOR.name.startswith("OnDemand"):
-        for name in sorted(spec.sources):
-            if spec.sources[name].HasField("request_data_source"):
-                yield spec.sources[name].request_data_source
-        return
-    for field in ("batch_source", "stream_source"):
-        if spec.HasField(field):
-            source = getattr(spec, field)
-            yield source
-            # A stream or push source is fed from a batch source of its own.
-            if source.HasField("batch_source"):
-                yield source.batch_source
+def _all_sources(view: View) -> Iterator[Any]:
+    """The data sources of a view, and those that feed a stream or a push source of it."""
+    for source in sources_of(view.spec):
+        yield source
+        if source.HasField("batch_source"):
+            yield source.batch_source
 
 
-def _reads(spec: Any) -> Iterator[str]:
-    """The references that a view computes from."""
-    if not spec.DESCRIPTOR.name.startswith("OnDemand"):
-        for other in getattr(spec, "source_views", ()):
-            yield from (f"{other.name}:{f.name}" for f in other.features)
-        return
-    for name in sorted(spec.sources):
-        source = spec.sources[name]
-        whole = source.feature_view.spec if source.HasField("feature_view") else None
-        if whole is not None:
-            yield from (f"{whole.name}:{f.name}" for f in whole.features)
-        projection = source.feature_view_projection
-        for column in projection.feature_columns:
-            yield f"{projection.feature_view_name}:{column.name}"
+def refs_of_service(spec: Any) -> tuple[str, ...]:
+    """A service's references, in its order, from its proto's `spec`."""
+    return tuple(f"{name_in_refs(p)}:{c.name}" for p in spec.features for c in p.feature_columns)
 
 
 def _service(spec: Any) -> RegistryService:

@@ -10,9 +10,9 @@ from typing import Any
 
 from ...errors import FeatureError, nearest
 from ...masking import public_uri
-from ...records.retrieval import NO_ENTITY
+from ...records.retrieval import NO_ENTITY, split_version
 from ...records.run import Repository
-from .definitions import service_refs
+from .registry import definitions_of, refs_of_service
 from .store import settings_of
 
 
@@ -20,6 +20,7 @@ def describe(store: Any, yaml: Path) -> Repository:
     """What a feature repository holds."""
     config = store.config
     settings = getattr(config, "mlflow", None)
+    known = definitions_of(store)
     tracking = settings.get_tracking_uri() if settings else None
     block = {k: getattr(settings, k) for k in _SHOWN} if settings else {"enabled": False}
     return Repository(
@@ -31,9 +32,9 @@ def describe(store: Any, yaml: Path) -> Repository:
         tracking_uri=public_uri(tracking),
         ui_url=public_uri(settings.get_ui_url()) if settings else None,
         mlflow=block,
-        entities=tuple(sorted(e.name for e in store.list_entities() if e.name != NO_ENTITY)),
-        views={v.name: tuple(f.name for f in v.features) for v in all_views(store)},
-        services={s.name: service_refs(s) for s in sorted(_services(store), key=lambda s: s.name)},
+        entities=tuple(sorted(name for name in known.join_keys if name != NO_ENTITY)),
+        views={n: tuple(f.name for f in v.features) for n, v in sorted(known.views.items())},
+        services={n: refs_of_service(s) for n, s in sorted(known.services.items())},
         warnings=_repository_warnings(store),
     )
 
@@ -46,19 +47,6 @@ _SHOWN = (
     "log_operations",
     "ops_experiment_suffix",
 )
-
-
-def all_views(store: Any) -> list[Any]:
-    """Batch, stream and on-demand views of the project, by name."""
-    registry = store.registry
-    return sorted(
-        registry.list_all_feature_views(store.project, allow_cache=True), key=lambda v: v.name
-    )
-
-
-def _services(store: Any) -> list[Any]:
-    found: list[Any] = store.registry.list_feature_services(store.project, allow_cache=True)
-    return found
 
 
 def _repository_warnings(store: Any) -> tuple[str, ...]:
@@ -111,7 +99,7 @@ def service_named(store: Any, name: str) -> Any:
     try:
         return store.get_feature_service(name)
     except FeatureServiceNotFoundException:
-        known = [s.name for s in _services(store)]
+        known = definitions_of(store).services
         hint = nearest(name, known) or "this repository has none."
         raise FeatureError(f"no feature service {name}; {hint}") from None
 
@@ -130,17 +118,19 @@ def check_collisions(refs: Sequence[str]) -> None:
 
 def check_refs(store: Any, refs: Sequence[str]) -> None:
     """Raise `FeatureError` for the first reference that names nothing, with the nearest one."""
-    known = {v.name: [f.name for f in v.features] for v in all_views(store)}
+    known = definitions_of(store)
     for ref in refs:
-        view, colon, feature = ref.partition(":")
-        view = view.partition("@")[0]
+        name, colon, feature = ref.partition(":")
         if not colon:
             raise FeatureError(f"{ref} is no reference; write view:feature.")
-        if view not in known:
-            raise FeatureError(f"no feature view {view} for {ref}; {nearest(view, known)}")
-        if feature not in known[view]:
-            hint = nearest(feature, known[view])
-            raise FeatureError(f"view {view} has no feature {feature}; {hint}")
+        plain = split_version(name)[0]
+        if plain not in known.views:
+            raise FeatureError(f"no feature view {plain} for {ref}; {nearest(plain, known.views)}")
+        features = [f.name for f in known.view(name).features]
+        if feature not in features:
+            raise FeatureError(
+                f"view {name} has no feature {feature}; {nearest(feature, features)}"
+            )
 
 
 def saved_rows(store: Any, name: str) -> Any:

@@ -11,18 +11,18 @@ from typing import Any
 
 from ...masking import public_uri
 from ...records.retrieval import Source
+from .views import View
 
 
-def identify(views: Iterable[Any], repo: Path | None) -> tuple[Source, ...]:
+def identify(views: Iterable[View], repo: Path | None) -> tuple[Source, ...]:
     """Each view's batch source now: for local files and folders their size and time of change.
 
     On-demand views have none of their own. It asks the file system, and nobody else.
     """
     found = {}
     for view in views:
-        source = getattr(view, "batch_source", None)
-        if source is not None:
-            found[source.name] = _seen(source, repo)
+        if view.batch_source is not None:
+            found[view.batch_source.name] = _seen(view.batch_source, repo)
     return tuple(found.values())
 
 
@@ -55,7 +55,7 @@ def _local(path: str, repo: Path | None) -> Path | None:
     return Path(path) if Path(path).is_absolute() or repo is None else repo / path
 
 
-def looked_into(record: Source, view: Any, repo: Path | None) -> Source:
+def looked_into(record: Source, view: View, repo: Path | None) -> Source:
     """The same source with what takes longer: a folder's files, an object's ETag, Parquet's rows.
 
     Rows and newest event come from the footer of a single file; other sources stay as they are.

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from ...errors import FeastNbError, ModelError, TrackingError
 from ...frames import entity_frames
-from ...integrations.feast import definitions, repository
+from ...integrations.feast import definitions, registry, repository
 from ...integrations.mlflow import http
 from ...notebook import dataflow
 from ...recorder.open_runs import RunOptions
@@ -181,8 +181,12 @@ class Training:
             repository.check_refs(store, options.features)
             if not options.full_feature_names:
                 repository.check_collisions(options.features)
+        known = registry.definitions_of(store)
         refs = definitions.refs_of(store, features)
-        views = definitions.views_of(store, features, refs).values()
+        views = definitions.views_of(known, features, refs).values()
+        definitions.check_available(views)
+        if clash := definitions.key_clash(known, views):
+            self._session.recorder.notices.tell(clash)
         self._date_range = {
             name: entity_frames.moment(text)
             for name, text in (("start_date", options.start), ("end_date", options.end))
@@ -190,7 +194,7 @@ class Training:
         }
         if options.entity_df is not None:
             keys, wanted = (
-                definitions.join_keys_of(store, views),
+                definitions.join_keys_of(known, views),
                 definitions.request_fields_of(views),
             )
             entity_frames.check(

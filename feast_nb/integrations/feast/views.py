@@ -1,0 +1,182 @@
+"""A feature view as its registry defines it, of whichever kind: read from its proto, never run.
+
+Feast's own objects are shared within a process, and Feast changes them in place (it empties the
+entities of a view that has none); their protos stay what was applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ...records.retrieval import NO_ENTITY, ViewKind
+
+# The registry's lists of views, each with what its views are called here. A test compares them
+# with Feast's own proto, so that a kind which a newer Feast has is not passed over.
+KINDS: Mapping[str, ViewKind] = {
+    "feature_views": "batch",
+    "stream_feature_views": "stream",
+    "on_demand_feature_views": "on_demand",
+    "label_views": "label",
+}
+
+
+@dataclass(frozen=True)
+class ReadView:
+    """What an on-demand view takes from another: `name` is the one that it reads it by."""
+
+    name: str
+    view: str
+    features: tuple[str, ...]
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}:{feature}" for feature in self.features)
+
+
+@dataclass(frozen=True)
+class View:
+    """A view under the `name` by which references call it, at a `version` where one is pinned.
+
+    `message` is its proto (`spec` and `meta`); `join_key_map` is what a service makes of its join
+    keys (registered → asked for).
+    """
+
+    name: str
+    kind: ViewKind
+    message: Any
+    version: int | None = None
+    join_key_map: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> Any:
+        return self.message.spec
+
+    @property
+    def view(self) -> str:
+        """Its name in the registry."""
+        return str(self.spec.name)
+
+    @property
+    def features(self) -> Sequence[Any]:
+        """The protos of its features, in order: `name`, `value_type`, `description`."""
+        found: Sequence[Any] = self.spec.features
+        return found
+
+    @property
+    def current_version(self) -> int:
+        """The number of the version that it is; 0 for the first, and where none are counted."""
+        if self.version is not None:
+            return self.version
+        return int(getattr(self.message.meta, "current_version_number", 0))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its values have moments of their own: an on-demand view's have none."""
+        return "ttl" in self.spec.DESCRIPTOR.fields_by_name
+
+    @property
+    def ttl(self) -> float:
+        """Seconds; 0 where its values never expire."""
+        return float(self.spec.ttl.ToMilliseconds() / 1000) if self.is_timed else 0.0
+
+    @cached_property
+    def batch_source(self) -> Any:
+        """Where its history lies, as Feast's `DataSource`; None for an on-demand view."""
+        from feast.data_source import DataSource
+
+        proto = self.batch_proto
+        return DataSource.from_proto(proto) if proto is not None else None
+
+    @property
+    def batch_proto(self) -> Any:
+        """The proto of its batch source; of one that is pushed or streamed to, that behind it."""
+        for source in sources_of(self.spec):
+            if source.HasField("batch_source"):
+                return source.batch_source
+            return source if self.is_timed else None
+        return None
+
+    @property
+    def reads(self) -> tuple[ReadView, ...]:
+        """The views that it computes from."""
+        return tuple(_reads(self.spec))
+
+    @property
+    def request_fields(self) -> tuple[str, ...]:
+        """The columns that it takes from the caller."""
+        if self.is_timed:
+            return ()
+        asked = (s.request_data_options.schema for s in sources_of(self.spec))
+        return tuple(dict.fromkeys(f.name for schema in asked for f in schema))
+
+    @property
+    def is_singleton(self) -> bool:
+        """Whether its code takes one row at a time."""
+        return bool(getattr(self.spec, "singleton", False))
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why Feast does not serve it now: it is disabled, or in a state before it can."""
+        if getattr(self.spec, "disabled", False):
+            return "disabled"
+        states = self.message.meta.DESCRIPTOR.fields_by_name.get("state")
+        if states is None:
+            return None
+        name = str(states.enum_type.values_by_number[self.message.meta.state].name)
+        served = name.endswith(("UNSPECIFIED", "AVAILABLE_ONLINE"))
+        return None if served else f"in state {name}"
+
+    def join_keys(self, registered: Mapping[str, str]) -> tuple[str, ...]:
+        """Its own join keys as a caller gives them; `registered` maps entities to join keys."""
+        columns = keyed(self.spec.entities, self.spec.entity_columns, registered)
+        own = [name for name, column in columns if not column.name.startswith(NO_ENTITY)]
+        return tuple(self.join_key_map.get(name, name) for name in own)
+
+
+def keyed(
+    entities: Sequence[str], columns: Sequence[Any], keys: Mapping[str, str]
+) -> list[tuple[str, Any]]:
+    """A view's entity columns with the join keys that its entities have now."""
+    if len(entities) != len(columns):
+        return [(c.name, c) for c in columns]
+    return [(keys.get(e, c.name), c) for e, c in zip(entities, columns, strict=True)]
+
+
+def sources_of(spec: Any) -> Iterator[Any]:
+    """The data sources of a view, the batch source first; of an on-demand view its requests'."""
+    fields = spec.DESCRIPTOR.fields_by_name
+    if "sources" in fields:
+        for name in sorted(spec.sources):
+            if spec.sources[name].HasField("request_data_source"):
+                yield spec.sources[name].request_data_source
+        return
+    for name in ("batch_source", "source", "stream_source"):
+        if name in fields and spec.HasField(name):
+            yield getattr(spec, name)
+
+
+def _reads(spec: Any) -> Iterator[ReadView]:
+    fields = spec.DESCRIPTOR.fields_by_name
+    if "sources" not in fields:
+        for other in getattr(spec, "source_views", ()):
+            yield ReadView(other.name, other.name, tuple(f.name for f in other.features))
+        return
+    for name in sorted(spec.sources):
+        source = spec.sources[name]
+        if source.HasField("feature_view"):
+            whole = source.feature_view.spec
+            yield ReadView(whole.name, whole.name, tuple(f.name for f in whole.features))
+        if source.HasField("feature_view_projection"):
+            read = source.feature_view_projection
+            columns = tuple(f.name for f in read.feature_columns)
+            yield ReadView(name_in_refs(read), read.feature_view_name, columns)
+
+
+def name_in_refs(projection: Any) -> str:
+    """The name that references use for a view in a service, or in an on-demand view's sources."""
+    base = projection.feature_view_name_alias or projection.feature_view_name
+    pinned = projection.HasField("version_tag")
+    return f"{base}@v{projection.version_tag}" if pinned else str(base)
