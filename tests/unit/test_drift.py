@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -354,3 +355,76 @@ def test_a_type_of_a_later_feast_has_a_name_too(number: Any) -> None:
 
     assert found.new
     assert found.new != found.old
+
+
+# ---------------------------------------------------------------------- versions and labels
+
+
+def pinned(version: str | None, **parts: Any) -> Registry:
+    """A registry that knows `hourly@v0`; its record says of which version it is."""
+    found = Registry().add("hourly@v0", HOURLY, "hourly", **parts)
+    found.views["hourly@v0"] = replace(found.views["hourly@v0"], version=version)
+    return found
+
+
+def test_a_pinned_version_is_compared_with_itself() -> None:
+    was = contract(pinned("0"), "hourly@v0:trips")
+    now = pinned("0").add("hourly", {"rate": FLOAT}, ttl=DAY)
+
+    assert drift.versions_named(was) == ("hourly@v0",)
+    assert drift.compare(was, now.views, now.parts) == ()
+    del now.views["hourly@v0"]
+    (gone,) = drift.compare(was, now.views, now.parts)
+    assert (gone.said, gone.grade) == ("hourly@v0 is removed", "breaks serving")
+
+
+@pytest.mark.parametrize("version", [None, "1"])
+def test_what_0_1_recorded_of_a_pinned_version_is_another_ones_definition(version) -> None:
+    """It kept the newest version's; only whether the features are there can be said."""
+    was = contract(pinned(version, ttl=DAY, code=CODE), "hourly@v0:trips")
+    now = pinned("0")
+
+    assert [c for c in drift.compare(was, now.views, now.parts) if c.grade != "safe"] == []
+    fewer = Registry().add("hourly@v0", {"rate": FLOAT}, "hourly")
+    assert [c.said for c in drift.compare(was, fewer.views, fewer.parts)] == [
+        "hourly@v0:trips is removed"
+    ]
+
+
+def labelled(kind: Any = "label", **parts: Any) -> Registry:
+    found = then().add("labels", {"quality": FLOAT}, policy={"conflict": "LAST"}, **parts)
+    found.views["labels"] = replace(found.views["labels"], kind=kind)
+    return found
+
+
+REFS = ("hourly:trips", "labels:quality")
+ONE_INPUT = {"inputs": (Input("trips", "hourly:trips", basis="feature"),), "refs": REFS}
+
+
+def test_labels_that_a_model_was_trained_on_are_watched_and_never_break_serving() -> None:
+    was = contract(labelled(), *REFS, **ONE_INPUT)
+    other = then().add("labels", {"quality": FLOAT}, policy={"conflict": "VOTE"})
+    other.views["labels"] = replace(other.views["labels"], kind="label")
+
+    (change,) = drift.compare(was, other.views, other.parts)
+    assert change.grade == "needs retraining"
+    assert change.said == 'the label policy of labels was conflict "LAST", is conflict "VOTE"'
+    (gone,) = drift.compare(was, then().views, then().parts)
+    assert (gone.said, gone.grade) == ("labels is removed", "needs retraining")
+
+
+def test_0_1_knew_no_source_of_a_label_view() -> None:
+    was = contract(labelled("batch", query=[], location=[]), *REFS)
+    now = labelled()
+
+    assert drift.compare(was, now.views, now.parts) == ()
+
+
+def test_a_view_that_is_disabled_is_no_reason_to_train_again() -> None:
+    now = then()
+    now.views["hourly"] = replace(now.views["hourly"], unavailable="disabled")
+
+    (change,) = since(now)
+    assert (change.kind, change.grade, change.said) == (
+        "unavailable", "breaks serving", "hourly is disabled",
+    )  # fmt: skip
