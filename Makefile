@@ -75,8 +75,9 @@ test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode
 	@$(INSTALL) "pyspark==4.3.0" boto3
 	$(PYTEST) tests/spark
 
-test-stack: $(VENV)/.test  ## sources in an object store, on a server that speaks S3
-	@$(INSTALL) "moto[server,s3]" s3fs
+test-stack: $(VENV)/.test  ## S3 (moto) and Redis; needs the system's package redis-server
+	@command -v redis-server >/dev/null || { echo "install the system's package redis-server"; exit 1; }
+	@$(INSTALL) "moto[server,s3]" s3fs "feast[redis]"
 	$(PYTEST) tests/stack
 
 test-matrix: $(VENV)/.test  ## unit and forty smoke tests with other versions: VERSIONS=lowest VENV=.venv-lowest

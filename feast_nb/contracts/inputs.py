@@ -54,6 +54,8 @@ def _kind(one: Input) -> str:
         return "int"
     if name in ("string", "large_string"):
         return "string"
+    if name.startswith(("list<", "large_list<", "fixed_size_list<")):
+        return "list"
     return "timestamp" if name.startswith("timestamp") else name
 
 
@@ -109,6 +111,8 @@ def _fits(kind: str, value: Any) -> bool:
         return isinstance(value, (bool, np.bool_))
     if kind == "string":
         return isinstance(value, str)
+    if kind == "list":
+        return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
     return kind != "timestamp" or isinstance(value, (date, np.datetime64))
 
 
@@ -136,7 +140,40 @@ def _typed(one: Input, values: Sequence[Any]) -> Any:
         return pd.Series(found, dtype="object" if gaps else "bool")
     if kind == "timestamp":
         return pd.to_datetime(pd.Series(found, dtype="object"), utc="tz" in name)
+    if kind == "list":
+        return pd.Series(_arrays(name, found), dtype="object")
     return pd.Series(found, dtype="object" if kind == "string" else None)
+
+
+def _arrays(name: str, values: Sequence[Any]) -> list[Any]:
+    """Lists as pandas has them from Arrow: arrays of the element's type; of a set in order."""
+    return [None if value is None else _array(name, value) for value in values]
+
+
+def _array(name: str, value: Any) -> Any:
+    import numpy as np
+
+    element = name[name.index(": ") + 2 : -1].removesuffix(" not null") if ": " in name else ""
+    inner = sorted(value) if isinstance(value, (set, frozenset)) else list(value)
+    if "list<" in element[:20]:
+        return _objects(_arrays(element, inner))
+    if element.startswith("timestamp"):  # Arrow gives pandas these without their zone, in UTC
+        plain = [getattr(v, "replace", lambda v=v, **_: v)(tzinfo=None) for v in inner]
+        return np.array(plain, dtype="datetime64[us]")
+    kind = _FLOATS.get(element, element)
+    if None not in inner and kind.startswith(("float", "int", "uint", "bool")):
+        return np.array(inner, dtype=kind)
+    return _objects(inner)
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    """A flat array of whatever things, lists included."""
+    import numpy as np
+
+    found = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        found[place] = value
+    return found
 
 
 def _retyped(one: Input, value: Any) -> FeatureError:
@@ -144,6 +181,11 @@ def _retyped(one: Input, value: Any) -> FeatureError:
         f"{one.name} was {one.dtype} in training, and {value!r} ({type(value).__name__}) came; "
         "the model would take it for something else."
     )
+
+
+def _values(one: Input, values: Sequence[Any]) -> list[Any]:
+    found = _checked(one, values)
+    return _arrays(_name(one), found) if _kind(one) == "list" else found
 
 
 def training_skew(
@@ -205,7 +247,7 @@ def matrix(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> Any:
     for one in contract.inputs:
         if one.name not in columns:
             raise FeatureError(f"{one.name}, an input of the model, did not come.")
-    parts = [_checked(one, columns[one.name]) for one in contract.inputs]
+    parts = [_values(one, columns[one.name]) for one in contract.inputs]
     numeric = all(_kind(one) in ("float", "int", "bool") for one in contract.inputs)
     single = all(_FLOATS.get(one.dtype or "") == "float32" for one in contract.inputs)
     dtype: Any = ("float32" if single else "float64") if numeric else object
@@ -213,5 +255,5 @@ def matrix(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> Any:
         return np.array(parts, dtype=dtype).T
     found = np.empty((len(parts[0]) if parts else 0, len(parts)), dtype=object)
     for place, values in enumerate(parts):
-        found[:, place] = values
+        found[:, place] = _objects(values)
     return found

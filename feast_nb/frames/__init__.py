@@ -21,3 +21,9 @@ def is_of_pandas(value: Any, name: str) -> bool:
 def has_categories(frame: Any) -> bool:
     """Whether a pandas frame has a column of categories."""
     return is_pandas(frame) and any(str(kind) == "category" for kind in frame.dtypes)
+
+
+def has_zones(frame: Any) -> bool:
+    """Whether a pandas frame has a column of moments with a time zone."""
+    zones = (getattr(kind, "tz", None) for kind in frame.dtypes) if is_pandas(frame) else ()
+    return any(zone is not None for zone in zones)

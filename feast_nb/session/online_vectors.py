@@ -65,7 +65,7 @@ def vector(
             features=plan.asked.features,
             entity_rows=part,
             full_feature_names=contract.full_feature_names,
-        ).to_dict()
+        )
         for name, values in online.in_its_words(contract, came).items():
             found.setdefault(name, []).extend(values)
     for name in plan.asked.others:

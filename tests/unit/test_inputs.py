@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,6 @@ def test_no_rows_are_a_frame_of_no_rows_with_the_models_columns() -> None:
         ("bool", [True, False], "bool"),
         ("string", ["a", "b"], "object"),
         ("large_string", ["a", "b"], "object"),
-        ("list<item: float>", [[1.0, 2.0], [3.0]], "object"),
     ],
 )
 def test_a_column_has_the_type_it_had_in_training(dtype, values, expected) -> None:
@@ -87,6 +86,45 @@ def test_a_column_has_the_type_it_had_in_training(dtype, values, expected) -> No
 
     assert str(found.dtype) == expected
     assert found.tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "inner"),
+    [
+        ("list<item: float>", [1.0, 2.0], "float32"),
+        ("list<item: int64 not null>", [1, 2], "int64"),
+        ("large_list<element: bool>", [True, False], "bool"),
+        ("list<item: string>", ["a", "b"], "object"),
+        ("list<item: double>", [1.0, None], "object"),
+        ("list<item: list<item: float>>", [[1.0, 2.0], [3.0, 4.0]], "object"),
+        ("list<item: struct<x: int64>>", [{"x": 1}], "object"),
+        ("list<l: timestamp[us, tz=UTC]>", [datetime(2024, 1, 1, tzinfo=UTC)], "datetime64[us]"),
+    ],
+)
+def test_a_list_is_an_array_of_what_training_had(dtype: str, value: Any, inner: str) -> None:
+    found = fed(dtype, [value, None, value]).tolist()
+
+    assert found[1] is None
+    assert str(found[0].dtype) == inner
+    assert len(found[0]) == len(found[2]) == len(value)
+
+
+def test_a_set_comes_in_order() -> None:
+    assert fed("list<item: int64>", [{3, 1, 2}])[0].tolist() == [1, 2, 3]
+
+
+def test_a_text_is_no_list() -> None:
+    with pytest.raises(FeatureError, match=r"was list<item: string> in training, and 'ab' \(str\)"):
+        fed("list<item: string>", ["ab"])
+
+
+def test_lists_of_one_length_are_a_column_of_the_matrix() -> None:
+    """numpy would spread them over columns."""
+    of_lists = contract(Input("x", "v:x", "list<item: float>"))
+    found = feeding.matrix(of_lists, {"x": [[1.0, 2.0], [3.0, 4.0]]})
+
+    assert found.shape == (2, 1)
+    assert found[1, 0].tolist() == [3.0, 4.0]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,7 +124,7 @@ def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> 
         entity_rows={k: rows[k] for k in asked.keys},
         full_feature_names=contract.full_feature_names,
     )
-    came, proto = in_its_words(contract, response.to_dict()), response.proto
+    came, proto = in_its_words(contract, response), response.proto
     columns = {}
     for one in contract.inputs:
         if one.ref is None:
@@ -139,10 +140,35 @@ def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> 
     return fed
 
 
-def in_its_words(contract: Contract, came: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer by the names that the training frame had; stores differ for pinned versions."""
+def in_its_words(contract: Contract, response: Any) -> dict[str, list[Any]]:
+    """An online answer by the names, and with the texts, that the training frame had.
+
+    Stores differ in the names of pinned versions. Offline, Json, Uuid and Decimal features are
+    texts, which Feast parses online: the model gets them as they are stored.
+    """
     own = _own_names(contract)
-    return {own.get(name, name): values for name, values in came.items()}
+    came = {own.get(name, name): values for name, values in response.to_dict().items()}
+    texts = {i.name for i in contract.inputs if _TEXTS.fullmatch(i.dtype or "")}
+    proto = response.proto
+    for sent, result in zip(proto.metadata.feature_names.val, proto.results, strict=True):
+        name = own.get(sent, sent)
+        if name in texts:
+            came[name] = [_as_stored(v, p) for v, p in zip(came[name], result.values, strict=True)]
+    return came
+
+
+_TEXTS = re.compile(r"(large_)?(string|list<\w+: (large_)?string>)")
+
+
+def _as_stored(value: Any, proto: Any) -> Any:
+    """A value as the store keeps it, where that is text or a list of texts."""
+    if value is None or isinstance(value, str):
+        return value
+    stored = getattr(proto, str(proto.WhichOneof("val")))
+    if isinstance(stored, str):
+        return stored
+    inner = list(getattr(stored, "val", ()))
+    return inner if inner and all(isinstance(v, str) for v in inner) else value
 
 
 def _own_names(contract: Contract) -> dict[str, str]:

@@ -38,9 +38,11 @@ def log(
         if example is not None:
             if flavor in OF_TENSORS:  # their signatures have no names to lose
                 example = np.asarray(example, dtype="float32")
-            arguments["signature"], trouble = _signature(model, example)
-            if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
-                arguments["input_example"] = example[:5]
+            signature, trouble = _signature(model, example)
+            if signature is not None:
+                arguments["signature"] = signature
+                if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
+                    arguments["input_example"] = example[:5]
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
     if trouble is not None:
@@ -54,20 +56,51 @@ def _signature(model: Any, example: Any) -> tuple[Any, str | None]:
     """The signature from an example and what the model says to it, and what went wrong if so.
 
     Rows with gaps are left out where the model refuses them: it may have been fitted without.
+    None where MLflow would refuse the very values that the model was trained on.
     """
-    from mlflow.models import infer_signature
-
     whole = example.dropna() if hasattr(example, "dropna") else example
-    trouble = None
+    answer, trouble = None, None
     for rows in (example, whole):
         try:
-            return infer_signature(example, _answer(model, rows) if len(rows) else None), None
+            answer, trouble = _answer(model, rows) if len(rows) else None, None
+            break
         except Exception as problem:  # the user's model: a signature of inputs alone says as much
             trouble = (
                 f"{type(model).__name__} could not predict from the training frame's columns "
                 f"({type(problem).__name__}); its signature has inputs only."
             )
-    return infer_signature(example, None), trouble
+    return _accepted(example, answer, trouble)
+
+
+def _accepted(example: Any, answer: Any, trouble: str | None) -> tuple[Any, str | None]:
+    """A signature that takes its own example; MLflow infers some that do not (zoned moments)."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import infer_signature, validate_schema
+
+    try:
+        signature = infer_signature(example, answer)
+        validate_schema(example[:100], signature.inputs)
+    except (MlflowException, TypeError, ValueError) as problem:
+        which = _first_refused(example) or f"its inputs ({type(problem).__name__})"
+        return None, (
+            f"MLflow's signatures cannot hold {which} as it was trained on: the model is logged "
+            "without one, and its contract says what it takes."
+        )
+    return signature, trouble
+
+
+def _first_refused(example: Any) -> str | None:
+    """The first column that MLflow refuses by itself."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import infer_signature, validate_schema
+
+    for name in getattr(example, "columns", ()):
+        alone = example[[name]]
+        try:
+            validate_schema(alone[:100], infer_signature(alone).inputs)
+        except (MlflowException, TypeError, ValueError):
+            return str(name)
+    return None
 
 
 def _answer(model: Any, example: Any) -> Any:

@@ -9,8 +9,8 @@ from ...errors import ModelError
 
 
 def _asked(model: Any, fed: Any, signed: bool) -> Any:
-    """What predicts: past a signature where there are categories, of which it knows only texts."""
-    if signed and frames.has_categories(fed):
+    """What predicts: past a signature that knows categories as texts, and no zones of moments."""
+    if signed and (frames.has_categories(fed) or frames.has_zones(fed)):
         raw = model.get_raw_model()
         return raw if hasattr(raw, "get_params") else model
     return model
