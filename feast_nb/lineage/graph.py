@@ -101,8 +101,7 @@ class _Drawing:
         sub = ", ".join(part for part in (sub, view.unavailable) if part)
         self.add(Node(id, "view", name, sub, layer=2, details=_told(details)))
         for source in view.sources:
-            kind = self._catalog.sources.get(source, "")
-            self.edges.add((self.add(Node(f"source:{source}", "source", source, kind)), id))
+            self.edges.add((self._source(source), id))
         for entity in view.entities:
             key = self._catalog.entities.get(entity)
             node = Node(f"entity:{entity}", "entity", entity, f"key {key}" if key else "",
@@ -111,6 +110,21 @@ class _Drawing:
         for read in dict.fromkeys(ref.partition(":")[0] for ref in view.reads):
             self.edges.add((self._view(read), id))
         return id
+
+    def _source(self, name: str) -> str:
+        """A data source, and what of MLflow's it is made of."""
+        kind, origin = self._catalog.sources.get(name, ""), self._catalog.origins.get(name)
+        node = Node(f"source:{name}", "source", name, kind)
+        if origin is None:
+            return self.add(node)
+        if origin.kind == "dataset":
+            before = Node(f"dataset:{origin.name}", "source", origin.name, "MLflow dataset")
+        else:
+            known = (r for runs in self._past.runs.values() for r in runs if r.id == origin.name)
+            label = next((r.name for r in known if r.name), origin.name[:8])
+            before = Node(f"origin:{origin.name}", "run", label, origin.artifact,
+                          details={"run": origin.name})  # fmt: skip
+        return self.add(replace(node, layer=1), self.add(before))
 
     def _views(self, refs: Iterable[str]) -> list[str]:
         names = self._catalog.names

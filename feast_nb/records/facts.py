@@ -151,14 +151,24 @@ class RegistryService:
 
 
 @dataclass(frozen=True)
+class SourceOrigin:
+    """What of MLflow's a data source is made of: a dataset, or a run's `artifact`."""
+
+    kind: Literal["run", "dataset"]
+    name: str
+    artifact: str = ""
+
+
+@dataclass(frozen=True)
 class Registry:
-    """What a project's registry holds today."""
+    """What a project's registry holds today; `origins` are those of sources that MLflow feeds."""
 
     project: str
     sources: Mapping[str, str] = field(default_factory=dict)
     entities: Mapping[str, str] = field(default_factory=dict)
     views: Mapping[str, RegistryView] = field(default_factory=dict)
     services: Mapping[str, RegistryService] = field(default_factory=dict)
+    origins: Mapping[str, SourceOrigin] = field(default_factory=dict)
 
     def behind(self, refs: Iterable[str]) -> dict[str, str]:
         """References that on-demand views among `refs` compute from → the view that reads them."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...masking import masked, masked_text, public_uri
 from ...records.retrieval import NO_ENTITY, ViewDefinition
-from .views import View, keyed
+from .views import View, keyed, mlflow_origin
 
 
 def view_records(
@@ -124,6 +124,8 @@ def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             pass
     location = dict(options) if isinstance(options, dict) else {"options": options}
     selection["query"] = location.pop("query", None)
+    if (origin := mlflow_origin(source)) is not None:  # another run's file is other data
+        selection["mlflow"] = [origin.kind, origin.name, origin.artifact]
     return {"type": fields.get("type"), **location}, selection
 
 

@@ -16,7 +16,7 @@ from ...errors import FeatureError, nearest
 from ...records.facts import Registry, RegistryService, RegistryView
 from ...records.retrieval import NO_ENTITY, ViewDefinition, split_version
 from . import definition_hashes
-from .views import KINDS, View, name_in_refs, sources_of
+from .views import KINDS, View, mlflow_origin, name_in_refs, sources_of
 
 
 class Definitions:
@@ -185,9 +185,13 @@ def read(store: Any) -> Registry:
     views = {name: _view(view, known) for name, view in known.views.items()}
     services = {name: _service(spec) for name, spec in known.services.items()}
     sources = {_name(s): _kind(s) for s in known.sources}
+    origins = {_name(s): mlflow_origin(s) for s in known.sources}
     for view in known.views.values():
-        sources |= {_name(s): _kind(s) for s in _all_sources(view) if _name(s) not in sources}
-    return Registry(known.project, sources, entities, views, services)
+        for source in _all_sources(view):
+            sources.setdefault(_name(source), _kind(source))
+            origins.setdefault(_name(source), mlflow_origin(source))
+    made = {name: origin for name, origin in origins.items() if origin is not None}
+    return Registry(known.project, sources, entities, views, services, made)
 
 
 def _view(view: View, known: Definitions) -> RegistryView:

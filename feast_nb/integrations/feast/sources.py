@@ -31,6 +31,9 @@ def _seen(source: Any, repo: Path | None) -> Source:
     kind = type(source).__name__
     if not path:
         table = getattr(source, "table", None) or getattr(source, "_table", None)
+        if getattr(source, "artifact_path", None):  # a file of an MLflow run
+            table = f"runs:/{source.run_id}/{source.artifact_path}"
+        table = table or getattr(source, "dataset_name", None)
         return Source(source.name, kind, table=str(table) if table else None)
     record = Source(source.name, kind, public_uri(path))
     local = _local(path, repo)

@@ -6,11 +6,13 @@ entities of a view that has none); their protos stay what was applied.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ...records.facts import SourceOrigin
 from ...records.retrieval import NO_ENTITY, ViewKind
 
 # The registry's lists of views, each with what its views are called here. A test compares them
@@ -21,6 +23,9 @@ KINDS: Mapping[str, ViewKind] = {
     "on_demand_feature_views": "on_demand",
     "label_views": "label",
 }
+
+
+_STREAMS = ("PUSH_SOURCE", "STREAM_KAFKA", "STREAM_KINESIS")
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ class View:
     def batch_proto(self) -> Any:
         """The proto of its batch source; of one that is pushed or streamed to, that behind it."""
         for source in sources_of(self.spec):
-            if source.HasField("batch_source"):
+            streamed = source.SourceType.Name(source.type) in _STREAMS
+            if streamed and source.HasField("batch_source"):
                 return source.batch_source
             return source if self.is_timed else None
         return None
@@ -173,6 +179,22 @@ def _reads(spec: Any) -> Iterator[ReadView]:
             read = source.feature_view_projection
             columns = tuple(f.name for f in read.feature_columns)
             yield ReadView(name_in_refs(read), read.feature_view_name, columns)
+
+
+def mlflow_origin(source: Any) -> SourceOrigin | None:
+    """What of MLflow's a source is made of (Feast's `MlflowDatasetSource`): a dataset, or a file
+    of a run.
+    """
+    if not str(source.data_source_class_type).endswith(".MlflowDatasetSource"):
+        return None
+    try:
+        kept = json.loads(source.custom_options.configuration)
+    except ValueError:
+        return None
+    if kept.get("run_id"):
+        return SourceOrigin("run", str(kept["run_id"]), str(kept.get("artifact_path") or ""))
+    named = kept.get("dataset_name") or kept.get("dataset_id")
+    return SourceOrigin("dataset", str(named)) if named else None
 
 
 def name_in_refs(projection: Any) -> str:
