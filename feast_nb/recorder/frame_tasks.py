@@ -13,6 +13,7 @@ from ..records.outbox import WriteEntry
 from ..records.retrieval import (
     TRAINING_FRAME,
     DroppedRows,
+    LateValues,
     Result,
     Retrieval,
     Write,
@@ -30,14 +31,16 @@ class PendingRetrieval:
     """A retrieval on its way: what is needed until its job has run.
 
     `look` completes the record with what takes longer to find out; `explain` says why rows asked
-    for did not come back; `keep_rows` keeps the entity rows that a query or date range gave, and
-    `keep` the result itself where it has at most `max_rows` rows.
+    for did not come back, `late` which values were not there yet at their row's moment;
+    `keep_rows` keeps the entity rows that a query or date range gave, and `keep` the result itself
+    where it has at most `max_rows` rows.
     """
 
     id: str
     entity: Any = None
     types: Mapping[str, Any] = field(default_factory=dict)
     explain: Callable[[Any, Any], tuple[DroppedRows, ...]] | None = None
+    late: Callable[[Any], tuple[LateValues, ...]] | None = None
     keep_rows: bool = False
     keep: bool = False
     max_rows: int = 0
@@ -181,6 +184,8 @@ class FrameTasks:
             result = parquet.result_of(table, pending.types, before.entity.rows)
             if result.dropped and pending.explain and pending.entity is not None:
                 result = replace(result, losses=self._explained(pending, table))
+            if pending.late and pending.entity is not None:
+                result = replace(result, late=self._late(pending, table))
             self._store.change(pending.id, result=result)
             self._keep_result(pending, result, table)
             if before.entity.kind in ("sql", "range"):
@@ -222,6 +227,16 @@ class FrameTasks:
         )
         self._store.table.completed(run.id, write, done)
         self._store.put(run, WriteEntry(done))
+
+    def _late(self, pending: PendingRetrieval, held: Any) -> tuple[LateValues, ...]:
+        assert pending.late is not None
+        try:
+            return pending.late(held)
+        except Exception as problem:  # as above
+            self._warn(
+                f"whether values were known at their rows' moments is not known ({problem})."
+            )
+            return ()
 
     def _explained(self, pending: PendingRetrieval, held: Any) -> tuple[DroppedRows, ...]:
         assert pending.explain is not None

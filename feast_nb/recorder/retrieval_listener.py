@@ -16,7 +16,7 @@ from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
 from ..masking import masked_text, public_uri, without_secrets
 from ..patching.interrupts import guarded
-from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
+from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write, column_names
 from ..records.run import RunRef
 from .frame_tasks import PendingRetrieval
 from .loaded_models import LoadedModels
@@ -88,7 +88,7 @@ class RetrievalListener:
     def historical(self, call: Call) -> PendingRetrieval | None:
         if not self._wanted(call.store):
             return None
-        from ..integrations.feast import definitions, dropped_rows
+        from ..integrations.feast import definitions, point_in_time
 
         asked = definitions.resolve_request(call.store, call.features)
         entity = entity_frames.describe(call.entity, asked.join_keys, call.start, call.end)
@@ -108,13 +108,21 @@ class RetrievalListener:
 
         def explain(wanted: Any, given: Any) -> Any:
             views = list(asked.views.values())
-            return dropped_rows.explain(wanted, given, entity.join_keys, str(column), views)
+            repo = call.store.repo_path
+            return point_in_time.dropped(wanted, given, entity.join_keys, str(column), views, repo)
+
+        def late(given: Any) -> Any:
+            columns = {n: r for r in asked.refs for n in column_names(r, call.full_feature_names)}
+            return point_in_time.late_values(
+                given, columns, entity.join_keys, str(column), asked.views, call.store.repo_path
+            )
 
         return PendingRetrieval(
             id,
             entity=copy if is_frame else None,
             types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
             explain=explain if is_frame else None,
+            late=late if is_frame else None,
             keep_rows=options is not None and options.rows,
             keep=self._archives(settings, options),
             max_rows=settings.entity_df_max_rows,

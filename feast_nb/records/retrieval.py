@@ -139,10 +139,35 @@ class DroppedRows(Record):
 
 
 @dataclass(frozen=True)
+class LateValues(Record):
+    """Values of a view that were not there yet at the moment of their row.
+
+    `rows` of the `looked_at` ones; `by` says what is later: the value's own moment (`event`), or
+    only when it was written (`created`).
+    """
+
+    view: str
+    rows: int
+    looked_at: int
+    by: Literal["event", "created"] = "event"
+
+    @property
+    def said(self) -> str:
+        head = f"{self.rows:,} of {self.looked_at:,} rows that were looked up have a value of"
+        if self.by == "event":
+            return f"{head} {self.view} from after their own moment, which nobody had then."
+        return (
+            f"{head} {self.view} that was written after their own moment; "
+            "filter_by_created_timestamp=True leaves such values out."
+        )
+
+
+@dataclass(frozen=True)
 class Result(Record):
     """What came back. `dropped` is rows asked less rows given: negative where rows doubled.
 
     `artifact` is where the run keeps a copy, by which a later one is compared value by value.
+    `late` are values that were not there yet at the moment of their row.
     """
 
     rows: int
@@ -152,6 +177,7 @@ class Result(Record):
     fingerprint: str | None = None
     row_order: str | None = None
     artifact: str | None = None
+    late: tuple[LateValues, ...] = ()
 
 
 @dataclass(frozen=True)

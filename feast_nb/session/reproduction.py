@@ -14,7 +14,7 @@ from ..frames import comparison, fingerprint, parquet
 from ..integrations.feast import (
     definition_hashes,
     definitions,
-    dropped_rows,
+    point_in_time,
     registry,
     repository,
     sources,
@@ -60,6 +60,7 @@ def reproduce(
     )
     if verify:
         found = _verified(session, recorded, views, found)
+        found = replace(found, notes=(*found.notes, *_late(session, retrieval, views, frame)))
     if found.verdict in ("identical", "reordered"):  # a file written anew, with the same in it
         return found
     return replace(found, because=(*found.because, *_sources_changed(session, retrieval)))
@@ -148,8 +149,30 @@ def _lost(
     keys = retrieval.entity.join_keys or definitions.join_keys_of(
         registry.definitions_of(session.store), views
     )
-    lost = dropped_rows.explain(asked, frame, keys, stamp.column, views)
+    repo = session.store.repo_path
+    lost = point_in_time.dropped(asked, frame, keys, stamp.column, views, repo)
     return tuple(f"{_rows_that(loss.rows)}: {loss.why}." for loss in lost)
+
+
+def _late(
+    session: Session, retrieval: Retrieval, views: Mapping[str, View], frame: Any
+) -> tuple[str, ...]:
+    """Values that were not there yet, or not written yet, at the moments of their rows."""
+    stamp = retrieval.entity.timestamp
+    if stamp is None or retrieval.entity.kind != "dataframe":
+        return ()
+    known = registry.definitions_of(session.store)
+    keys = retrieval.entity.join_keys or definitions.join_keys_of(known, views.values())
+    found = point_in_time.late_values(
+        frame,
+        retrieval.columns(),
+        keys,
+        stamp.column,
+        views,
+        session.store.repo_path,
+        created=not retrieval.arguments.get("filter_by_created_timestamp"),
+    )
+    return tuple(late.said for late in found)
 
 
 def _rows_that(rows: int) -> str:

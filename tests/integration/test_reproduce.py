@@ -15,7 +15,7 @@ import pytest
 
 from feast_nb.records.answers import ColumnDifference
 
-from ..conftest import NOW
+from ..conftest import NOW, make_repository
 from .conftest import entities
 from .test_drift import Team
 
@@ -617,3 +617,42 @@ def test_a_verdict_has_a_reason_where_an_archive_gives_other_types_back(
     (column,) = again.columns
     assert column.name == "meta"
     assert column.examples == ("the same values, struct<a: int64> is struct<a: double>",)
+
+
+def test_values_that_were_written_after_their_rows_moment_are_named(tmp_path) -> None:
+    """Feast takes a correction that came weeks later, unless it is told not to."""
+    import feast_nb
+
+    repo = make_repository(tmp_path / "repo", define=corrected)
+    session = feast_nb.open(repo)
+    rows = pd.DataFrame(
+        {"driver_id": [1, 2], "event_timestamp": [pd.Timestamp("2024-01-05", tz="UTC")] * 2}
+    )
+    with session.run("later"):
+        session.store.get_historical_features(rows, ["scores:score"]).to_df()
+    with session.run("then"):
+        session.store.get_historical_features(
+            rows, ["scores:score"], filter_by_created_timestamp=True
+        ).to_df()
+    assert session.recorder.flush()
+
+    (note,) = session.reproduce("later", verify=True).notes
+    assert note.startswith(
+        "1 of 2 rows that were looked up have a value of scores that was written"
+    )
+    assert session.reproduce("then", verify=True).notes == ()
+
+
+def corrected(repo: Any) -> list[Any]:
+    from feast import Entity, FeatureView, Field, FileSource, ValueType
+    from feast.types import Float64
+
+    at = pd.Series(pd.to_datetime(["2024-01-01"] * 3, utc=True)).astype("datetime64[us, UTC]")
+    made = pd.Series(pd.to_datetime(["2024-01-01", "2024-02-01", "2024-01-01"], utc=True))
+    pd.DataFrame({"driver_id": [1, 1, 2], "at": at, "made": made.astype("datetime64[us, UTC]"),
+                  "score": [1.0, 1.5, 2.0]}).to_parquet(repo / "scores.parquet")  # fmt: skip
+    driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+    source = FileSource(name="scores", path=str(repo / "scores.parquet"), timestamp_field="at",
+                        created_timestamp_column="made")  # fmt: skip
+    return [driver, FeatureView(name="scores", entities=[driver], source=source,
+                                schema=[Field(name="score", dtype=Float64)])]  # fmt: skip

@@ -36,7 +36,7 @@ def _seen(source: Any, repo: Path | None) -> Source:
         table = table or getattr(source, "dataset_name", None)
         return Source(source.name, kind, table=str(table) if table else None)
     record = Source(source.name, kind, public_uri(path))
-    local = _local(path, repo)
+    local = local_path(path, repo)
     if local is None or not local.exists():
         return record
     return record if local.is_dir() else _measured(record, [local])
@@ -50,7 +50,10 @@ def _measured(record: Source, files: list[Path]) -> Source:
     return replace(record, size=sum(s.st_size for s in stats), modified=changed)
 
 
-def _local(path: str, repo: Path | None) -> Path | None:
+def local_path(path: str, repo: Path | None) -> Path | None:
+    """Where a file of a source lies here: a relative path is one beside the repository's YAML."""
+    if not path:
+        return None
     if path.startswith("file://"):
         return Path(path.removeprefix("file://"))
     if "://" in path:
@@ -65,7 +68,7 @@ def looked_into(record: Source, view: View, repo: Path | None) -> Source:
     """
     source = view.batch_source
     path = getattr(source, "path", None) or ""
-    local = _local(path, repo)
+    local = local_path(path, repo)
     if local is not None:
         if local.is_dir():
             files = [f for f in local.rglob("*") if f.is_file()]

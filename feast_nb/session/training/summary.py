@@ -72,6 +72,8 @@ def warnings(
             features = [c for c in empty if c in r.columns()]
             if features:
                 said.append(f"no value at all in {', '.join(features)}.")
+        if result is not None:
+            said += [late.said for late in result.late]
         if r.state == "submitted":
             said.append("a retrieval was asked for and never run (no to_df() or to_arrow()).")
         if len(r.services) > 1:

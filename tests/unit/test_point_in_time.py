@@ -1,4 +1,4 @@
-"""Rows asked for that did not come back: how many of which kind."""
+"""Rows that did not come back, how many of which kind; and values that came too early."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from feast import Entity, FeatureView, Field, FileSource
 from feast.types import Int64
 
-from feast_nb.integrations.feast import dropped_rows
-from feast_nb.integrations.feast.dropped_rows import explain
+from feast_nb.integrations.feast import point_in_time
+from feast_nb.integrations.feast.point_in_time import dropped, late_values
 from feast_nb.integrations.feast.views import View
 from feast_nb.records.retrieval import DroppedRows
 
@@ -56,7 +56,7 @@ def view_of(source: Any, *, ttl: int = 3, key: str = "driver_id") -> View:
 
 
 def told(asked: pd.DataFrame, given: Any, views: list[Any] | None = None, **more: Any) -> set[Any]:
-    found = explain(asked, given, more.get("keys", ["driver_id"]), "event_timestamp", views or [])
+    found = dropped(asked, given, more.get("keys", ["driver_id"]), "event_timestamp", views or [])
     assert sum(loss.rows for loss in found) == len(asked) - len(given)
     return {(loss.rows, loss.why) for loss in found}
 
@@ -213,8 +213,8 @@ def test_a_key_may_have_any_name(key: str, tmp_path: Path) -> None:
 
 
 def test_many_rows_are_only_counted(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(dropped_rows, "_MOST", 1)
-    monkeypatch.setattr(dropped_rows, "_source_rows", lambda *_: pytest.fail("looked up"))
+    monkeypatch.setattr(point_in_time, "_MOST", 1)
+    monkeypatch.setattr(point_in_time, "_source_rows", lambda *_: pytest.fail("looked up"))
     source = view(tmp_path / "s", rows((1, "01")))
 
     assert told(rows((1, "10"), (2, "10")), rows(), [source]) == {
@@ -226,14 +226,107 @@ def test_the_users_frames_stay_as_they_are(tmp_path: Path) -> None:
     asked, given = rows((1, "10"), (2, "10")), rows((1, "10"))
     before = asked.copy(), given.copy()
 
-    explain(asked, given, ["driver_id"], "event_timestamp", [view(tmp_path / "s", rows((2, "01")))])
+    dropped(asked, given, ["driver_id"], "event_timestamp", [view(tmp_path / "s", rows((2, "01")))])
 
     assert asked.equals(before[0])
     assert given.equals(before[1])
 
 
 def test_a_loss_is_a_plain_record() -> None:
-    (loss,) = explain(rows((1, "10")), rows(), ["driver_id"], "event_timestamp", [])
+    (loss,) = dropped(rows((1, "10")), rows(), ["driver_id"], "event_timestamp", [])
 
     assert isinstance(loss, DroppedRows)
     assert type(loss.rows) is int
+
+
+# ---------------------------------------------------------------------- values of later
+
+
+def scored(path: Path, *events: tuple[int, str, float, str | None], created: bool = False) -> View:
+    """A view `hourly` of `score`: (driver, day, score, the day when it was written)."""
+    frame = rows(*((driver, day) for driver, day, _, _ in events))
+    frame = frame.rename(columns={"event_timestamp": "at"}).assign(score=[e[2] for e in events])
+    if created:
+        frame["made"] = pd.to_datetime([f"2024-01-{e[3]}" for e in events], utc=True)
+    frame.to_parquet(path)
+    return view_of(FileSource(path=str(path), timestamp_field="at",
+                              created_timestamp_column="made" if created else ""))  # fmt: skip
+
+
+def given(*values: tuple[int, str, float | None]) -> pd.DataFrame:
+    return rows(*((driver, day) for driver, day, _ in values)).assign(score=[v[2] for v in values])
+
+
+def late(result: Any, view: View, created: bool = False, keys: Any = ("driver_id",)) -> list[Any]:
+    found = late_values(result, {"score": "hourly:score"}, keys, "event_timestamp",
+                        {"hourly": view}, None, created)  # fmt: skip
+    return [(one.rows, one.looked_at, one.by) for one in found]
+
+
+EVENTS = ((1, "01", 0.1, "01"), (1, "05", 0.5, "20"), (1, "09", 0.9, "09"), (2, "04", 2.0, "04"))
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+def test_a_value_of_its_own_moment_is_not_late(tmp_path: Path, as_table: bool) -> None:
+    view = scored(tmp_path / "s", *EVENTS)
+    result = given((1, "06", 0.5), (1, "02", 0.1), (2, "04", 2.0), (2, "01", None), (7, "06", None))
+    result["score"] = result["score"].astype("float32")
+
+    assert late(pa.Table.from_pandas(result) if as_table else result, view) == []
+
+
+def test_a_value_that_the_source_has_for_a_later_moment_only_is_late(tmp_path: Path) -> None:
+    view = scored(tmp_path / "s", *EVENTS)
+
+    assert late(given((1, "06", 0.9), (1, "10", 0.9), (2, "01", 2.0)), view) == [(2, 3, "event")]
+
+
+def test_a_value_that_is_nowhere_in_the_source_is_nobodys(tmp_path: Path) -> None:
+    """The source was written anew, say: nothing is known of it."""
+    assert late(given((1, "06", 7.7)), scored(tmp_path / "s", *EVENTS)) == []
+
+
+def test_a_value_that_comes_again_later_is_not_late(tmp_path: Path) -> None:
+    view = scored(tmp_path / "s", (1, "01", 1.0, None), (1, "09", 1.0, None))
+
+    assert late(given((1, "06", 1.0)), view) == []
+
+
+def test_a_value_that_was_written_later_is_told_where_that_is_asked(tmp_path: Path) -> None:
+    view = scored(tmp_path / "s", *EVENTS, created=True)
+    result = given((1, "06", 0.5), (1, "10", 0.9), (1, "25", 0.9))
+
+    assert late(result, view) == []
+    assert late(result, view, created=True) == [(1, 3, "created")]
+
+
+def test_two_hundred_rows_of_many_are_looked_up(tmp_path: Path) -> None:
+    view = scored(tmp_path / "s", *EVENTS)
+    many = pd.concat([given((1, "06", 0.9))] * 10_001, ignore_index=True)
+
+    ((number, looked, _),) = late(many, view)
+    assert number == looked == 197  # every 51st
+
+
+def test_keys_that_a_service_renames_are_looked_up_by_their_own_name(tmp_path: Path) -> None:
+    plain = scored(tmp_path / "s", *EVENTS)
+    view = View("best", plain.kind, plain.message, join_key_map={"driver_id": "best_id"})
+    result = given((1, "06", 0.9)).rename(columns={"driver_id": "best_id"})
+    found = late_values(result, {"score": "best:score"}, ["best_id"], "event_timestamp",
+                        {"best": view}, None)  # fmt: skip
+
+    assert [(one.view, one.rows) for one in found] == [("best", 1)]
+
+
+@pytest.mark.parametrize("path", ["/gone.parquet", "s3://bucket/x"])
+def test_a_source_that_is_not_here_says_nothing(path: str) -> None:
+    view = view_of(FileSource(path=path, timestamp_field="at"))
+
+    assert late(given((1, "06", 0.9)), view) == []
+
+
+def test_a_large_source_is_not_read_for_it(tmp_path: Path, monkeypatch) -> None:
+    view = scored(tmp_path / "s", *EVENTS)
+    monkeypatch.setattr(point_in_time, "_LARGE", 3)
+
+    assert late(given((1, "06", 0.9)), view) == []
