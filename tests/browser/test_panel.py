@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page
 
 from ..conftest import answers, free_port, make_repository, wait_for
+from ..feast_kinds import ASKED, build, named, train
 from .conftest import SLOW, TOKEN, Lab, served
 from .test_outputs import AXE, IDLE, SHOTS
 
@@ -370,3 +371,34 @@ def test_thousands_of_features_scroll(lab_server: Lab, page: Page) -> None:
 
     assert row(panel, "view", "view_499").is_visible()
     assert panel.locator(".fnb-row").count() < 100
+
+
+def test_views_of_every_kind_are_in_the_panel_and_in_the_lineage(
+    lab_server: Lab, page: Page
+) -> None:
+    """Label views, pinned versions and entity-less views are drawn as what they are."""
+    import feast_nb
+
+    repo = build(lab_server.root / "kinds" / "repo")
+    session = feast_nb.open(repo)
+    for kind in ("label", "pinned by a service", "on demand, pandas"):
+        train(session, named(kind), ASKED[kind])
+    assert session.recorder.flush()
+    session.store.disable_feature_view("off")
+
+    panel = opened(page, lab_server, notebook(lab_server, "kinds/repo/k.ipynb", "1"))
+    for name in ("labels", "fx", "versioned", "streamed", "in_pandas", "off"):
+        panel.get_by_label("Search").fill(name)
+        row(panel, "view", name).wait_for(timeout=SLOW)
+    panel.get_by_label("Search").fill("labels")
+    row(panel, "view", "labels").click()
+    panel.get_by_text("of_labels").first.wait_for(timeout=SLOW)
+    page.screenshot(path=SHOTS / "panel-label.png")
+    panel.get_by_role("button", name="Show lineage").click()
+    page.wait_for_selector(".fnb-main-area canvas[data-painted=yes]", timeout=SLOW)
+    page.screenshot(path=SHOTS / "lineage-label.png")
+    tab(panel, "models")
+    panel.get_by_label("Search").fill("pinned")
+    row(panel, "model", "pinned").click()
+    panel.get_by_text("as it was trained on").wait_for(timeout=SLOW)
+    page.screenshot(path=SHOTS / "panel-pinned.png")
