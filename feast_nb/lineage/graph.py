@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..records.facts import RegisteredModel, RunFact, RunGroup
 from ..records.lineage import Lineage, Node
-from .impact import AffectedRefs
+from .impact import AffectedRefs, labels_touched
 from .state import ProjectState
 from .usage import iso
 
@@ -42,7 +42,10 @@ def around(past: ProjectState, focus: Sequence[tuple[str, str]]) -> ProjectState
             wanted = [m for m in past.models if m.run == name or m.shown in used]
         else:
             touch = AffectedRefs(past.catalog, kind, name)
-            wanted = [m for m in past.models if touch.through(m.refs, m.service)]
+            labels = labels_touched(past, touch)
+            wanted = [
+                m for m in past.models if touch.through(m.refs, m.service) or m.group in labels
+            ]
             numbers = {g.number for g in past.groups if touch.through(g.refs, g.service)}
         models |= {(m.name, m.version): m for m in wanted}
         groups |= {(g.number, g.kind, g.refs): g for g in past.groups if g.number in numbers}

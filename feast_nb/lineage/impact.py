@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..records.facts import RegisteredModel, Registry, RegistryView, RunGroup
@@ -74,13 +74,29 @@ class AffectedRefs:
         )
 
 
+def labels_touched(past: ProjectState, touch: AffectedRefs) -> dict[int, str]:
+    """Group → the label that its runs retrieved and that is touched: what their models learnt.
+
+    A model takes no label as an input, and other labels would have made another model.
+    """
+    views = past.catalog.views
+    of_labels = {name for name, view in views.items() if view.kind == "label"}
+    found: dict[int, str] = {}
+    for group in past.groups if of_labels else ():
+        labels = tuple(ref for ref in group.refs if ref.partition(":")[0] in of_labels)
+        if group.kind == "training" and labels and (ref := touch.through(labels)):
+            found[group.number] = ref
+    return found
+
+
 def impact(
     past: ProjectState, kind: str, name: str, notebooks: Iterable[tuple[str, int, int]] = ()
 ) -> Impact:
     """What depends on a source, entity, view, service, or feature (`view:feature`)."""
     touch = AffectedRefs(past.catalog, kind, name)
     groups = [g for g in past.groups if touch.through(g.refs, g.service)]
-    models = [m for m in past.models if touch.through(m.refs, m.service)]
+    labels = labels_touched(past, touch)
+    models = [m for m in past.models if touch.through(m.refs, m.service) or m.group in labels]
     counted = [g for g in groups if g.kind == "training"]
     itself = name.partition(":")[0] if kind in ("view", "feature") else None
     views = sorted(
@@ -94,7 +110,7 @@ def impact(
     return Impact(
         project=past.catalog.project,
         object=name,
-        models=tuple(_dependent(m, touch) for m in sorted(models, key=_alias_first)),
+        models=tuple(_dependent(m, touch, labels) for m in sorted(models, key=_alias_first)),
         views=tuple(Dependent(v, past.catalog.views[v].kind) for v in views),
         services=tuple(services),
         runs=sum(g.runs for g in counted),
@@ -134,14 +150,15 @@ def _alias_first(model: RegisteredModel) -> tuple[Any, ...]:
     return (not model.aliases, -model.predictions, model.name, -model.version)
 
 
-def _dependent(model: RegisteredModel, touch: AffectedRefs) -> Dependent:
+def _dependent(model: RegisteredModel, touch: AffectedRefs, labels: Mapping[int, str]) -> Dependent:
+    label = labels.get(model.group) if model.group is not None else None
     return Dependent(
         model.shown,
         "model",
         model.aliases,
         since=iso(model.created),
         last=iso(model.last_prediction),
-        through=touch.all(model.refs, model.service),
+        through=touch.all(model.refs, model.service) or (f"{label} (label)" if label else None),
         predictions=model.predictions,
     )
 

@@ -153,8 +153,15 @@ def test_the_source_of_labels_has_an_impact(session) -> None:
     train(session, "sourced", Kind(("rate",), ("batch:rate", "labels:quality")))
     assert session.recorder.flush()
 
-    assert [v.name for v in session.impact("source=of_labels").views] == ["labels"]
-    assert session.impact("source=of_labels").runs
+    found = session.impact("source=of_labels")
+    assert [v.name for v in found.views] == ["labels"]
+    assert found.runs
+    assert {m.name: m.through for m in found.models}["sourced/1"] == "labels:quality (label)"
+    drawn = session.lineage("view=labels")
+    assert "model:sourced/1" in {n.id for n in drawn.nodes}
+    assert "sourced/1" not in {m.name for m in session.impact("labels:labeler").models}, (
+        "a column of labels that nobody retrieved"
+    )
 
 
 # ---------------------------------------------------------------------- what a newer Feast has
