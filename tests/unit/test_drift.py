@@ -428,3 +428,17 @@ def test_a_view_that_is_disabled_is_no_reason_to_train_again() -> None:
     assert (change.kind, change.grade, change.said) == (
         "unavailable", "breaks serving", "hourly is disabled",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "entities",
+    [[["__dummy"], [["__dummy_id", STRING]]], [[], [["__dummy_id", STRING]]], [["__dummy"], []]],
+)
+def test_0_1_recorded_feasts_own_entity_of_a_view_that_has_none(entities: list[Any]) -> None:
+    was = contract(Registry().add("fx", {"rate": FLOAT}, entities=entities), "fx:rate")
+    now = Registry().add("fx", {"rate": FLOAT}, entities=[[], []])
+
+    assert drift.compare(was, now.views, now.parts) == ()
+    given = Registry().add("fx", {"rate": FLOAT}, entities=DRIVER)
+    (change,) = drift.compare(was, given.views, given.parts)
+    assert (change.part, change.grade) == ("entities", "breaks serving")
