@@ -48,7 +48,7 @@ ASKED = {
         ("origin__rate", "target__rate"), service="both", given=("o_id", "t_id"), full=True
     ),
 }
-DERIVED = ("in_pandas", "in_python", "singleton", "requested", "clashing")
+DERIVED = ("in_pandas", "in_python", "singleton", "requested", "clashing", "one_row")
 
 
 def define(repo: Path) -> list[Any]:
@@ -119,6 +119,12 @@ def define(repo: Path) -> list[Any]:
         given = inputs["rate"]  # a list in Feast's offline stores, in singleton mode too
         return {"rate4": [v * 4 for v in given] if isinstance(given, list) else given * 4}
 
+    @on_demand_feature_view(
+        sources=[batch], schema=fields(rate8=Float64), mode="python", singleton=True
+    )
+    def one_row(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"rate8": (inputs["rate"] or 0) * 8}
+
     @on_demand_feature_view(sources=[batch, request], schema=fields(rate5=Float64), mode="pandas")
     def requested(inputs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"rate5": inputs["rate"] + inputs["bonus"]})
@@ -142,7 +148,8 @@ def define(repo: Path) -> list[Any]:
     ])  # fmt: skip
     off = FeatureView(name="off", schema=fields(rate=Float64), source=source("batch"), **more)
     return [driver, batch, mapped, push, pushed, kafka, streamed, totals, aggregated, labels, fx,
-            in_pandas, in_python, singleton, requested, written, clashing, both, off]  # fmt: skip
+            in_pandas, in_python, singleton, requested, written, clashing, one_row,
+            both, off]  # fmt: skip
 
 
 def versioned(repo: Path, *columns: str) -> Any:

@@ -47,7 +47,10 @@ def reproduce(
     features = _features(session, retrieval)
     views = definitions.views_of(registry.definitions_of(session.store), features, retrieval.refs)
     _check_available(views)
-    with session.recorder.runs.apart():  # an open run does not train on it: a later cell may
+    with (
+        session.recorder.runs.apart(),
+        definitions.retrieving(views.values()),
+    ):  # an open run does not train on it: a later cell may
         frame = retrieve(session, retrieval, features, asked)
     found = Reproduction(
         run_id=recorded.run_id,

@@ -127,6 +127,12 @@ def test_a_join_key_that_is_request_data_too_is_said_at_training_and_at_resolvin
             ask()
 
 
+def test_code_that_takes_one_row_is_said_in_one_line(session) -> None:
+    """Feast's offline stores hand it whole columns: pyarrow's words, sixty lines of them."""
+    with pytest.raises(FeatureError, match=r"one_row computes one row at a time \(singleton\)"):
+        train(session, "one", Kind(("rate8",), ("one_row:rate8",)))
+
+
 # ---------------------------------------------------------------------- labels
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -220,6 +221,25 @@ def key_clash(known: Definitions, views: Iterable[View]) -> str | None:
                 "serve that online; give the request field another name."
             )
     return None
+
+
+@contextmanager
+def retrieving(views: Iterable[View]) -> Iterator[None]:
+    """A historical retrieval of ours; raises `FeatureError` where a `singleton` view ends it.
+
+    Feast's offline stores hand whole columns to code that takes one row (Feast 0.67).
+    """
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError) as problem:
+        single = [view.view for view in views if view.is_singleton]
+        if not single:
+            raise
+        said = " ".join(str(problem).split())[:150]
+        raise FeatureError(
+            f"{single[0]} computes one row at a time (singleton), and Feast's offline stores hand "
+            f"it whole columns ({said}); write it so that it takes both."
+        ) from problem
 
 
 def check_available(views: Iterable[View]) -> None:

@@ -242,17 +242,24 @@ def moments_of(given: Any, column: str) -> Any:
 
 def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> FetchedFeatures:
     """The inputs of a frame's rows as they were at the moments in one of its columns."""
+    from . import definitions, registry
+
     contract = wanted.contract
     asked = given[list(wanted.keys)].reset_index(drop=True)
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
     arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
-    frame = store.get_historical_features(
-        entity_df=asked,
-        features=_as_trained(wanted),
-        full_feature_names=contract.full_feature_names,
-        **arguments,
-    ).to_df()
+    known = registry.definitions_of(store)
+    views = definitions.views_of(
+        known, wanted.features, definitions.refs_of(store, wanted.features)
+    )
+    with definitions.retrieving(views.values()):
+        frame = store.get_historical_features(
+            entity_df=asked,
+            features=_as_trained(wanted),
+            full_feature_names=contract.full_feature_names,
+            **arguments,
+        ).to_df()
     frame = frame.rename(columns=_own_names(contract))
     came = frame.drop_duplicates(_ROW).set_index(_ROW).reindex(range(len(asked)))
     columns = {}

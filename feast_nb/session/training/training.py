@@ -27,6 +27,7 @@ from . import summary
 from .options import TrainingOptions
 
 if TYPE_CHECKING:
+    from ...integrations.feast.views import View
     from ...integrations.model_libraries.variables import ModelVariables
     from ...recorder.origins.logged_models import LoggedModel
     from ..session import Session
@@ -57,6 +58,7 @@ class Training:
         self.deferred: FeastNbError | None = None
         self._linked: set[str] = set()
         self._date_range: dict[str, Any] = {}
+        self._views: tuple[View, ...] = ()
         self._id = f"t-{uuid4().hex[:12]}"
         self._run_options = ExitStack()
 
@@ -184,6 +186,7 @@ class Training:
         known = registry.definitions_of(store)
         refs = definitions.refs_of(store, features)
         views = definitions.views_of(known, features, refs).values()
+        self._views = tuple(views)
         definitions.check_available(views)
         if clash := definitions.key_clash(known, views):
             self._session.recorder.notices.tell(clash)
@@ -204,7 +207,7 @@ class Training:
 
     def _retrieve(self, features: Any) -> None:
         options = self.options
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), definitions.retrieving(self._views):
             # Feast's own use of its libraries; the user did not write this call.
             warnings.simplefilter("ignore", DeprecationWarning)
             job = self._session.store.get_historical_features(
