@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 MOMENTS = [datetime(2024, 1, n, 3, tzinfo=UTC) for n in (1, 2, 3)]
 IDS = ["00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"]
-ZONED = pa.timestamp("us", "UTC")
+ZONED, NEW_YORK = pa.timestamp("us", "UTC"), "America/New_York"
 TIMES = [str(uuid.UUID(int=(1 << 124) + n)) for n in (1, 2)]
 
 # Feast's type, as its own `str` has it → what a source holds of it, the third value missing.
@@ -64,6 +64,18 @@ VALUES: dict[str, pa.Array] = {
     "Set(TimeUuid)": pa.array([TIMES[:1], TIMES[1:], None]),
     "Set(Decimal)": pa.array([["1.10"], ["2"], None]),
 }
+# The same types from a source that holds them in another way.
+VARIANTS: dict[str, pa.Array] = {
+    "Float32 of halves": pa.array([0.5, 1.5, None], pa.float32()).cast(pa.float16()),
+    "Int64 of small ones": pa.array([1, 2, None], pa.int16()),
+    "UnixTimestamp of New York": pa.array([*MOMENTS[:2], None], pa.timestamp("us", NEW_YORK)),
+    "UnixTimestamp without a zone": pa.array(
+        [m.replace(tzinfo=None) for m in MOMENTS[:2]] + [None], pa.timestamp("us")
+    ),
+    "String of categories": pa.array(["a", "b", None]).dictionary_encode(),
+    "Uuid in capitals": pa.array([*(i.upper() for i in IDS), None]),
+}
+EVERY = {**VALUES, **VARIANTS}
 # What Feast 0.67 itself cannot do with a type, whatever its source holds.
 NOT_ONLINE = {
     "ScalarMap": "Arrow refuses the keys that its local stores hand it",
@@ -74,6 +86,7 @@ NOT_ONLINE = {
 def feast_type(name: str) -> Any:
     from feast import types
 
+    name = name.partition(" ")[0]
     if name.startswith("Struct"):
         return types.Struct({"x": types.Float64, "y": types.String})
     if name == "Array(Struct)":
@@ -94,7 +107,7 @@ def define(folder: Path) -> list[Any]:
     driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
     at = pa.array([datetime(2024, 5, 1, tzinfo=UTC)] * 3, ZONED)
     found: list[Any] = [driver]
-    for name, values in VALUES.items():
+    for name, values in EVERY.items():
         path = folder / f"{column(name)}.parquet"
         pq.write_table(pa.table({"driver_id": [1, 2, 3], "at": at, column(name): values}), path)
         source = FileSource(name=f"of_{column(name)}", path=str(path), timestamp_field="at")
@@ -154,6 +167,24 @@ def check_round_trip(session: Any, name: str) -> None:
     assert [plain(v, ordered) for v in vector[:, 0]] == trained
     assert online["prediction"].tolist() == [0.5, 0.5]
     assert session.reproduce(f"{feature}/1", verify=True).verdict == "identical"
+
+
+def check_gaps(session: Any, name: str) -> None:
+    """The same with a row of which nothing is known: it comes as training had it."""
+    feature = column(name)
+    asked = pd.concat([rows(), rows()[:1].assign(driver_id=3)], ignore_index=True)
+    with session.train(f"g_{feature}", features=(f"v_{feature}:{feature}",), entity_df=asked,
+                       register=f"g_{feature}") as training:  # fmt: skip
+        frame = training.frame.sort_values("driver_id").reset_index(drop=True)
+        training.model = Mean().fit(frame[[feature]], frame["y"])
+    assert session.recorder.flush()
+    fed = session.score(f"g_{feature}/1", asked[["driver_id"]], with_features=True)
+
+    assert fed[feature].isna().tolist() == frame[feature].isna().tolist() == [False, False, True]
+    ordered = not name.startswith("Set")
+    served = [plain(v, ordered) for v in fed[feature][:2]]
+    assert served == [plain(v, ordered) for v in frame[feature][:2]]
+    assert fed["prediction"].notna().all()
 
 
 # ---------------------------------------------------------------------- the table in the docs

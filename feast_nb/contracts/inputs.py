@@ -139,7 +139,8 @@ def _typed(one: Input, values: Sequence[Any]) -> Any:
     if kind == "bool":
         return pd.Series(found, dtype="object" if gaps else "bool")
     if kind == "timestamp":
-        return pd.to_datetime(pd.Series(found, dtype="object"), utc="tz" in name)
+        moments = pd.to_datetime(pd.Series(found, dtype="object"), utc=True)
+        return moments if "tz" in name else moments.dt.tz_localize(None)  # Feast means UTC
     if kind == "list":
         return pd.Series(_arrays(name, found), dtype="object")
     return pd.Series(found, dtype="object" if kind == "string" else None)
@@ -184,8 +185,11 @@ def _retyped(one: Input, value: Any) -> FeatureError:
 
 
 def _values(one: Input, values: Sequence[Any]) -> list[Any]:
+    kind = _kind(one)
+    if kind == "timestamp" and "tz" not in _name(one):
+        return _gaps_as_none(_typed(one, values).tolist())
     found = _checked(one, values)
-    return _arrays(_name(one), found) if _kind(one) == "list" else found
+    return _arrays(_name(one), found) if kind == "list" else found
 
 
 def training_skew(

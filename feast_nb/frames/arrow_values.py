@@ -25,6 +25,8 @@ def canonical(array: Any, declared: Any = None) -> pa.Array:
         flat = pa.concat_arrays(flat.chunks) if flat.num_chunks else pa.array([], flat.type)
     if isinstance(flat, pa.ExtensionArray):
         return canonical(flat.storage)
+    if pa.types.is_float16(flat.type):  # as NumPy's halves are read, too
+        flat = flat.cast(pa.float32())
     if declared is not None and may_cast(flat.type, declared):
         try:
             flat = missing_as_null(flat).cast(declared)

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from ..conftest import make_repository
-from ..feast_types import NOT_ONLINE, VALUES, check_round_trip, define, feast_type
+from ..feast_types import (
+    EVERY,
+    NOT_ONLINE,
+    VALUES,
+    check_gaps,
+    check_round_trip,
+    define,
+    feast_type,
+)
 
 
 @pytest.fixture(scope="module", params=["file", "duckdb"])
@@ -33,9 +41,18 @@ def session(repository: Path) -> Any:
     return feast_nb.open(repository)
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_is_served_is_what_was_trained_on(session, name: str) -> None:
     check_round_trip(session, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Int64", "Float32", "Bool", "String", "UnixTimestamp", "Json", "Struct", "Array(Float32)",
+     "Array(String)", "Set(Int64)"],
+)  # fmt: skip
+def test_a_gap_is_served_as_training_had_it(session, name: str) -> None:
+    check_gaps(session, name)
 
 
 def test_the_table_has_every_type_that_feast_has() -> None:
