@@ -11,6 +11,7 @@ from feast_nb.errors import Drift, FeatureError, Warned
 from feast_nb.integrations.feast import registry
 from feast_nb.integrations.feast.views import KINDS
 
+from ..conftest import wait_for
 from ..feast_kinds import ASKED, Kind, build, define, named, rows, train
 
 pytestmark = pytest.mark.xdist_group("kinds")  # its models are trained once, not by each worker
@@ -205,3 +206,24 @@ def test_a_change_that_nobody_made_is_called_a_fault_of_ours(session, monkeypatc
     monkeypatch.setattr(drift, "compare", lambda *_: (invented,))
     with pytest.warns(Warned, match="batch is removed. That is a fault of feast_nb's"):
         train(session, "invented", ASKED["batch"])
+
+
+def test_the_panel_says_of_every_kind_that_nothing_changed(session, kinds) -> None:
+    """From its own reading of the registry, in the worker's way."""
+    from feast_nb.questions.monitor import RepositoryMonitor
+
+    for kind, asked in ASKED.items():
+        train(session, f"p_{named(kind)}", asked)
+    assert session.recorder.flush()
+    watched = RepositoryMonitor(kinds / "feature_store.yaml")
+
+    def seen() -> dict[str, str]:
+        watched.look()
+        models = {m.name: m.versions[0].drift for m in watched.overview().models}
+        return {k: models.get(f"p_{named(k)}", "unknown") for k in ASKED}
+
+    wait_for(lambda: "unknown" not in seen().values(), 60, "the panel")
+    assert seen() == dict.fromkeys(ASKED, "same")
+    shown = {v.name: v for v in watched.overview().views}
+    assert set(shown) == set(registry.definitions_of(session.store).views)
+    assert not [v.name for v in shown.values() if v.gone]
