@@ -292,6 +292,12 @@ def test_a_value_that_comes_again_later_is_not_late(tmp_path: Path) -> None:
     assert late(given((1, "06", 1.0)), view) == []
 
 
+def test_an_event_at_the_very_moment_is_known_then(tmp_path: Path) -> None:
+    view = scored(tmp_path / "s", (1, "01", 0.1, None), (1, "05", 1.0, None), (1, "09", 1.0, None))
+
+    assert late(given((1, "05", 1.0)), view) == []
+
+
 def test_a_value_that_was_written_later_is_told_where_that_is_asked(tmp_path: Path) -> None:
     view = scored(tmp_path / "s", *EVENTS, created=True)
     result = given((1, "06", 0.5), (1, "10", 0.9), (1, "25", 0.9))
