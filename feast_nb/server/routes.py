@@ -13,6 +13,7 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
+from ..errors import visible
 from . import repositories, route_names
 from .cached_answers import CachedAnswer, CachedAnswers
 from .settings import Settings
@@ -57,7 +58,7 @@ class _Route(APIHandler):
     def say(self, status: int, message: str, reason: str) -> None:
         """One line in the place of an answer, and a word for why."""
         self.set_status(status)
-        self.finish(json.dumps({"message": message, "reason": reason}))
+        self.finish(json.dumps({"message": visible(message), "reason": reason}))
 
     def answer(self, body: bytes, etag: str) -> None:
         """The body, or 304 where the asker has it already."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import masking
-from ..errors import FeastNbError, FeatureError, TrackingError, UsageError
+from ..errors import FeastNbError, FeatureError, TrackingError, UsageError, visible
 from ..questions.monitor import RepositoryMonitor, follow_requests, load_libraries
 from . import route_names
 
@@ -162,7 +162,7 @@ def _status(problem: FeastNbError) -> int:
 
 
 def _refusal(status: int, message: str, reason: str) -> tuple[dict[str, Any], bytes]:
-    said = {"message": masking.masked_text(message), "reason": reason}
+    said = {"message": visible(masking.masked_text(message)), "reason": reason}
     body = json.dumps(said, ensure_ascii=False).encode()
     return {"status": status, "etag": None, "as_of": None, "state": "refused"}, body
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from feast_nb.errors import visible
 from feast_nb.server import route_names
 
 from ..conftest import answers, free_port, wait_for
@@ -356,6 +357,24 @@ async def test_a_refusal_says_what_to_do(get: Any, here: Path) -> None:
         assert code == status, (route, params)
         assert said in found["message"]
         assert "Traceback" not in json.dumps(found)
+
+
+ODD = ("²", "٣", "-1", "9" * 23, "9" * 23 + ":a", "-5:x", "1e9", "x\x00y", "a\nb", "\x1b[2J\u202e",
+       "<script>", "view=", "' OR 1=1 --", "x" * 5000, "%00", "")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["object", "up", "down", "page_token", "max_results"])
+async def test_an_odd_parameter_is_taken_or_refused_in_one_line(get: Any, here: Path, name) -> None:
+    """As a browser sends it: never an answer of Python's own, never a 500."""
+    for route in ("lineage", "impact", "mlflow-runs", "operations"):
+        for value in ODD:
+            status, _, found = await get(route, **{name: value})
+            assert status in (200, 400, 404), (route, value, found)
+            if status != 200:
+                said = found["message"]
+                assert said == visible(said), (route, value)
+                assert "\n" not in said
+                assert "Error" not in said
 
 
 async def test_a_repository_that_feast_cannot_use(get: Any, jp_root_dir: Path) -> None:
