@@ -1,12 +1,10 @@
-"""How records and Feast's own objects show themselves in a notebook; no import for any of them."""
+"""How Feast's own objects show themselves in a notebook; records say so themselves."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from typing import Any
-
-_OURS = ("feast_nb.records.document", "Document")
 
 
 class Formatters:
@@ -29,12 +27,6 @@ class Formatters:
         for kind in list(self._bundles.type_printers):
             if (kind.__module__, kind.__name__) == (module, name):
                 self._bundles.type_printers.pop(kind)
-
-
-def _bundle(record: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-    from .. import display
-
-    return display.bundle(record)
 
 
 def _text(say: Callable[[Any], str]) -> Callable[..., dict[str, Any]]:
@@ -67,7 +59,6 @@ def _job(job: Any) -> str:
 
 
 _SHOWN = {
-    ("feast_nb.records.document", "Document"): _bundle,
     ("feast.feature_store", "FeatureStore"): _text(_store),
     ("feast.mlflow_integration.client", "FeastMlflowClient"): _text(_client),
     ("feast.online_response", "OnlineResponse"): _text(_online),

@@ -46,6 +46,17 @@ class Document(Record):
         _check_version(cls, data)
         return super().from_dict(data)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """How it shows itself, wherever something asks: IPython, Jupyter, marimo."""
+        from .. import display
+
+        return display.bundle(self)
+
+    def __str__(self) -> str:
+        from ..display.text import records
+
+        return records.render(self)
+
     @classmethod
     def read(cls, text: str, where: str) -> Self:
         """The document in the text of an artifact, each field of the type that it should have.

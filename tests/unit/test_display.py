@@ -299,7 +299,7 @@ MINIMAL: dict[type[Document], Document] = {
 
 @pytest.mark.parametrize("kind", DOCUMENT_KINDS, ids=lambda k: k.__name__)
 def test_every_document_can_be_a_cells_last_value(kind: type[Document]) -> None:
-    """`summary.models[0].contract` in a cell: the formatter is registered for all documents."""
+    """`summary.models[0].contract` in a cell."""
     found = bundle(MINIMAL[kind])
 
     assert found["text/html"]
@@ -505,3 +505,15 @@ def test_a_bar_is_coloured_by_how_much_is_missing(share: float, colour: str) -> 
 @pytest.mark.parametrize("share", [None, 0])
 def test_nothing_missing_has_no_bar(share: float | None) -> None:
     assert html.bar(share) == ""
+
+
+def test_a_record_shows_itself_where_the_extension_is_not_loaded() -> None:
+    """With `feast_nb.open` alone: any IPython, marimo, a script that prints it."""
+    from IPython.core.formatters import DisplayFormatter
+
+    found, _ = DisplayFormatter().format(SUMMARY)
+
+    assert found[MIME]["kind"] == "training"
+    assert found["text/html"].startswith("<")
+    assert found["text/plain"] == str(SUMMARY)
+    assert "TrackedRun(" not in str(SUMMARY)

@@ -68,6 +68,8 @@ def looked_into(record: Source, view: View, repo: Path | None) -> Source:
     """
     source = view.batch_source
     path = getattr(source, "path", None) or ""
+    if not path:
+        return record
     local = local_path(path, repo)
     if local is not None:
         if local.is_dir():
@@ -117,7 +119,7 @@ def _object(record: Source, path: str, endpoint: str | None) -> Source:
     return replace(
         record,
         size=said.get("size"),
-        modified=changed.isoformat() if isinstance(changed, datetime) else changed,
+        modified=changed.isoformat() if isinstance(changed, datetime) else None,
         etag=str(said.get("ETag") or said.get("etag") or "").strip('"') or None,
     )
 

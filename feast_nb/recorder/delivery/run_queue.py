@@ -60,6 +60,7 @@ class RunQueue:
     sent: bool = False  # MLflow has all of it
     on_disk: bool = False
     busy: bool = False  # being sent
+    sending: tuple[int, bool] = (0, False)  # up to which number, and whether as the last
     due: float = 0.0
     failures: int = 0
     trouble: BaseException | None = None
@@ -102,10 +103,11 @@ class RunQueue:
         )
 
     def send_now(self, final: bool) -> None:
-        self.due = time.monotonic()
         self.final = self.final or final
         self.failures = 0
         self.trouble = None
+        if not (self.busy and self.sending == (self.last, self.final)):
+            self.due = time.monotonic()  # else all of it is under way
 
     def deliver(self, batch: Batch, whole: bool) -> None:
         """MLflow has a batch; what it has for good is forgotten.

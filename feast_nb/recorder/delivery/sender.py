@@ -116,6 +116,7 @@ class Sender:
                 if waiting and waiting[0].due <= now:
                     waiting[0].due = 0.0
                     waiting[0].busy = True
+                    waiting[0].sending = (waiting[0].last, waiting[0].final)
                     return waiting[0].batch()
                 self._changed.wait(waiting[0].due - now if waiting else None)
             return None
