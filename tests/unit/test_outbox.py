@@ -208,6 +208,19 @@ def test_what_is_under_way_is_not_sent_again_by_a_flush(make, server) -> None:
     assert server.finals == [("r", False)]
 
 
+def test_a_flush_waits_for_a_delivery_in_which_nothing_is_new(make, server, folder) -> None:
+    """A dead process's run of which MLflow has all: what is under way removes its file."""
+    server.answers.clear()
+    left_behind(folder, "dead", line("r", 1), json.dumps({"run": "r", "uri": URI, "delivered": 1}))
+    box = make()
+    list(box.recover())
+    assert server.asked.wait(5)
+    threading.Timer(0.2, server.answers.set).start()
+
+    assert box.flush()
+    assert files(folder) == []
+
+
 def test_an_entry_that_is_no_json_is_refused_and_leaves_no_trace(make, server) -> None:
     box = make()
     with pytest.raises(TypeError):

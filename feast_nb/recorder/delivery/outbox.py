@@ -151,7 +151,7 @@ class Outbox:
         deadline = time.monotonic() + seconds
         with self._changed:
             queues = [q for q in self._queues.values() if run_id in (None, q.run_id)]
-            queues = [q for q in queues if q.pending or q.due or (final and not q.finished)]
+            queues = [q for q in queues if not q.settled or (final and not q.finished)]
             under_way = {q.run_id for q in queues if q.busy}
             for queue in queues:
                 queue.send_now(final)
