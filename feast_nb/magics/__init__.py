@@ -10,6 +10,7 @@ from ..patching.interrupts import guarded
 
 _MAGICS = {
     "line": (
+        "feast",
         "feast_store",
         "feast_run",
         "feast_train",
@@ -60,6 +61,7 @@ class ExtensionState:
         from ..session import kernel_file
         from .completion import Completion
         from .formatters import Formatters
+        from .guide import GuideMagics
         from .history import HistoryMagics
         from .models import ModelMagics
         from .training import FeastMagics
@@ -73,7 +75,8 @@ class ExtensionState:
         undo.callback(self._put_magics_back)
         models = ModelMagics(shell, self.magics)
         past = HistoryMagics(shell, self.magics)
-        shell.register_magics(self.magics, models, past)
+        guide = GuideMagics(shell, self.magics, models, past)
+        shell.register_magics(self.magics, models, past, guide)
         self._published = kernel_file.of_kernel()
         if self._published is not None:
             undo.callback(self._published.remove)

@@ -72,7 +72,7 @@ class FeastMagics(Magics):
 
     def session(self) -> Session:
         """The repository in use: the store bound in the notebook, else the nearest one."""
-        bound = self._bound_store()
+        bound = self.bound_store()
         if self._session is not None and (
             bound is None or bound is self._session.store or bound is self._passed_over
         ):
@@ -84,7 +84,7 @@ class FeastMagics(Magics):
         self._session.names.refresh(self._session)
         return self._session
 
-    def _bound_store(self) -> Any:
+    def bound_store(self) -> Any:
         """The `FeatureStore` in the namespace: `store`, else the one bound last."""
         space = self._space
         stores = {k: v for k, v in space.items() if type(v).__name__ == _STORE and k[:1] != "_"}
@@ -118,7 +118,7 @@ class FeastMagics(Magics):
             store = %feast_store feature_repo
         """
         if options.path:
-            self._passed_over = self._bound_store()
+            self._passed_over = self.bound_store()
             self._session = open_session(options.path)
             self._session.names.refresh(self._session)
         session = self.session()

@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import visible
 from ...records.contract import Contract, ModelVersion
 from ...records.document import Document
+from ...records.guide import Guide
 from ...records.retrieval import Retrieval, Retrievals
 from ...records.run import Origin, Repository, RunState, TrackedRun, TrainingSummary
 from .. import words
@@ -133,6 +134,24 @@ def _repository(it: Repository) -> list[str]:
     return lines
 
 
+def _guide(it: Guide) -> list[str]:
+    head = "  ".join(part for part in (it.project, it.path) if part)
+    lines = [head] if head else []
+    lines += [f"  MLflow {it.tracking_uri}"] if it.tracking_uri else []
+    lines += [f"  {it.run}"] if it.run else []
+    if it.next:
+        lines += ["", f"Next: {it.next}", f"  {it.why}", ""]
+    elif it.why:
+        lines.append(it.why)
+    if it.magics:
+        tasks = [m.task for m in it.magics]
+        shown = [t if i == 0 or t != tasks[i - 1] else "" for i, t in enumerate(tasks)]
+        rows = [(t, f"%{m.name}", m.does) for t, m in zip(shown, it.magics, strict=True)]
+        lines.append(table(rows, ("task", "magic", "what it does")))
+        lines.append("%feast WORD finds the magic for a word; --help shows how each is written.")
+    return lines
+
+
 _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "training": _training,
     "run": _run,
@@ -142,6 +161,7 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "retrievals": _kept,
     "origin": _origin,
     "repository": _repository,
+    "guide": _guide,
     **models.RENDERERS,
     **lineage.RENDERERS,
 }
