@@ -43,6 +43,8 @@ TASKS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_OF_CELLS = ("feast_train",)
+
 
 @magics_class
 class GuideMagics(Magics):
@@ -99,7 +101,8 @@ class GuideMagics(Magics):
 
         for task, magics in TASKS.items():
             for name in magics:
-                yield MagicEntry(name, task, _first_sentence(self._method(name)))
+                sign = "%%" if name in _OF_CELLS else "%"
+                yield MagicEntry(name, task, _first_sentence(self._method(name)), sign)
 
     def _method(self, name: str) -> Any:
         return next(getattr(of, name) for of in self._all if hasattr(of, name))
@@ -188,7 +191,7 @@ def _run_of(session: Session) -> str:
 def _first_sentence(magic: Any) -> str:
     """Of a magic's own docstring, which IPython keeps beside the manual."""
     text = " ".join(str(magic.parser.description or magic.__doc__ or "").split())
-    return text.partition(". ")[0].rstrip(".") + "."
+    return text.partition(". ")[0].rstrip(".").replace("`", "") + "."
 
 
 def _stem(word: str) -> str:

@@ -10,11 +10,12 @@ from .document import Document, Record
 
 @dataclass(frozen=True)
 class MagicEntry(Record):
-    """A magic, the task that it is for, and what it does, in a sentence."""
+    """A magic, the task that it is for, what it does, and how it is written: `%%` heads a cell."""
 
     name: str
     task: str
     does: str
+    sign: str = "%"
 
 
 @dataclass(frozen=True)

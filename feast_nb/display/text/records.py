@@ -146,7 +146,7 @@ def _guide(it: Guide) -> list[str]:
     if it.magics:
         tasks = [m.task for m in it.magics]
         shown = [t if i == 0 or t != tasks[i - 1] else "" for i, t in enumerate(tasks)]
-        rows = [(t, f"%{m.name}", m.does) for t, m in zip(shown, it.magics, strict=True)]
+        rows = [(t, m.sign + m.name, m.does) for t, m in zip(shown, it.magics, strict=True)]
         lines.append(table(rows, ("task", "magic", "what it does")))
         lines.append("%feast WORD finds the magic for a word; --help shows how each is written.")
     return lines
