@@ -22,6 +22,15 @@ def visible(text: str, lines: bool = False) -> str:
     return _UNSEEN.sub(shown, text)
 
 
+def brief(problem: object, most: int) -> str:
+    """What a library says, in one line of at most so many characters, cut at a word."""
+    text = " ".join(str(problem).split())
+    if len(text) <= most:
+        return text
+    whole = text[: most - 1].rpartition(" ")[0]
+    return f"{whole or text[: most - 2]} …"
+
+
 class FeastNbError(Exception):
     """An error with a remedy. In a notebook it is one line; in a script an ordinary traceback.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import frames
-from ..errors import ArtifactError
+from ..errors import ArtifactError, brief
 from ..paths import private_folder
 from ..records.retrieval import Column, Result, Span
 from . import fingerprint
@@ -45,7 +45,7 @@ def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
     except OSError as problem:
         return False, f"it could not be written to {path.parent} ({problem.strerror})", ()
     except Exception as problem:  # Arrow's many; the reason is recorded and shown
-        text = " ".join(str(problem).split())[:200]
+        text = brief(problem, 200)
         return False, f"Parquet cannot hold it: {text}", ()
     return True, None, changes(frame, path)
 
@@ -75,7 +75,7 @@ def _checked(read: Callable[[Path], Any], path: Path, rows: int | None, what: st
         _check(path, rows, what)
         return read(path)
     except (pa.ArrowException, ValueError) as problem:
-        text = " ".join(str(problem).split())[:200]
+        text = brief(problem, 200)
         raise ArtifactError(f"{what} is damaged, or no Parquet: {text}") from problem
 
 

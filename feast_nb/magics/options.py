@@ -44,8 +44,10 @@ def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
     for word in words:
         option = word.partition("=")[0]
         if option.startswith("--") and option not in known:
-            close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
-            hint = f"did you mean {close[0]}?" if close else f"%{name} --help lists them."
+            # Without the dashes, which are all that --metric and --service share.
+            named = [other.removeprefix("--") for other in known]
+            close = difflib.get_close_matches(option.removeprefix("--"), named, n=1, cutoff=0.7)
+            hint = f"did you mean --{close[0]}?" if close else f"%{name} --help lists them."
             raise UsageError(f"%{name} has no option {option}; {hint}")
     try:
         found: Namespace = parser.parse_args(words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..contracts import drift
-from ..errors import FeastNbError, TrackingError
+from ..errors import FeastNbError, TrackingError, brief
 from ..history import queries
 from ..integrations.feast import definition_hashes, registry, store
 from ..integrations.feast.store import settings_of
@@ -211,7 +211,7 @@ class _Copy(HistorySource):
         except FeastNbError as problem:
             trouble = str(problem)
         except Exception as problem:  # a driver's, MLflow's own: the panel shows its first line
-            trouble = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+            trouble = f"{type(problem).__name__}: {brief(problem, 300)}"
         finally:
             self._catalog = None
             self._trouble = trouble

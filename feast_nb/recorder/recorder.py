@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import GoneError
+from ..errors import GoneError, brief
 from ..integrations.feast.retrieval_hooks import RetrievalHooks
 from ..integrations.mlflow.run_hooks import RunHooks
 from ..notebook.cells import Cells
@@ -247,7 +247,7 @@ class Recorder:
 
     def _troubled(self, queue: RunQueue) -> None:
         if queue.failures == 1:
-            problem = " ".join(str(queue.trouble).split())[:200]
+            problem = brief(queue.trouble, 200)
             self.notices.say(f"records wait on disk: {problem}")
 
     def recover(self) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import masking
-from ..errors import FeastNbError, FeatureError, TrackingError, UsageError, visible
+from ..errors import FeastNbError, FeatureError, TrackingError, UsageError, brief, visible
 from ..questions.monitor import RepositoryMonitor, follow_requests, load_libraries
 from . import route_names
 
@@ -56,7 +56,7 @@ class Worker:
         except FeastNbError as problem:
             return _refusal(_status(problem), str(problem), type(problem).__name__)
         except Exception as problem:  # a driver's, a library's: the panel shows its first line
-            said = " ".join(str(problem).split())[:300]
+            said = brief(problem, 300)
             print(f"feast_nb: {type(problem).__name__}: {said}", file=sys.stderr)
             return _refusal(500, f"{type(problem).__name__}: {said}", "Failure")
         # When it was true is no part of what it says: an answer that is the same is not sent again.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import frames
-from ..errors import FeastNbError, ModelError, UsageError
+from ..errors import FeastNbError, ModelError, UsageError, brief
 from ..frames import matching
 from ..integrations.mlflow import models
 from ..integrations.model_libraries.flavors import flavor_named, flavor_of
@@ -99,7 +99,7 @@ def log(
     except FeastNbError:
         raise
     except Exception as problem:  # a flavour's own trouble with the user's model: said with a way
-        text = _ANSI.sub("", " ".join(str(problem).split()))[:300]
+        text = brief(_ANSI.sub("", str(problem)), 300)
         again = f"%feast_log {variable}" if variable else "session.log_model(model)"
         raise ModelError(
             f"{variable or 'the model'} could not be logged as {kind} ({text}); it is still "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import inputs
 from ..contracts.contract import in_order
-from ..errors import FeatureError, ModelError, UsageError
+from ..errors import FeatureError, ModelError, UsageError, brief
 from ..frames import fingerprint
 from ..integrations.feast import online as online_store
 from ..integrations.mlflow import model_lookup, models, prediction, writer
@@ -206,7 +206,7 @@ def _predicted(
     except (ModelError, ValueError) as problem:
         if not gaps.any():
             raise
-        first = " ".join(str(problem).split())[:150]
+        first = brief(problem, 150)
     whole = frame[~gaps]
     typed = inputs.frame(contract, {c: whole[c].tolist() for c in whole.columns})
     answer = prediction.predict(model, typed, named) if len(whole) else {"prediction": []}

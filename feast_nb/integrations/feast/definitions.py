@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ...errors import FeatureError
+from ...errors import FeatureError, brief
 from ...records.retrieval import ViewDefinition, column_names, split_version
 from . import definition_hashes
 from .registry import Definitions, definitions_of, refs_of_service, registry_hash, state_of
@@ -235,7 +235,7 @@ def retrieving(views: Iterable[View]) -> Iterator[None]:
         single = [view.view for view in views if view.is_singleton]
         if not single:
             raise
-        said = " ".join(str(problem).split())[:150]
+        said = brief(problem, 150)
         raise FeatureError(
             f"{single[0]} computes one row at a time (singleton), and Feast's offline stores hand "
             f"it whole columns ({said}); write it so that it takes both."

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...errors import RepositoryError
+from ...errors import RepositoryError, brief
 
 YAML = "feature_store.yaml"
 
@@ -89,8 +89,7 @@ def is_applied(yaml: Path) -> bool:
 
 
 def _first_line(problem: BaseException) -> str:
-    text = " ".join(str(problem).split()) or type(problem).__name__
-    return text if len(text) <= 300 else text[:297] + "…"
+    return brief(problem, 300) or type(problem).__name__
 
 
 def mend_paths(store: Any) -> None:

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from ...errors import TrackingError
+from ...errors import TrackingError, brief
 from ...patching.patches import Patches
 
 PATIENCE = 3.0  # seconds for a first sign of life
@@ -167,7 +167,7 @@ def translate_errors() -> Iterator[None]:
             yield
     except MlflowException as problem:
         text = " ".join(str(problem).split())
-        raise TrackingError(f"MLflow refuses: {text[:300]}") from problem
+        raise TrackingError(f"MLflow refuses: {brief(text, 300)}") from problem
 
 
 def _away(problem: Exception) -> TrackingError | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ...errors import ModelError, TrackingError, nearest
+from ...errors import ModelError, TrackingError, brief, nearest
 from .clients import client
 from .http import check_reachable, translate_errors
 from .models import registered_names
@@ -52,7 +52,7 @@ def find(uri: str, named: str) -> ModelRef:
         except MlflowException as problem:
             if problem.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            said = " ".join(str(problem).split())[:200]
+            said = brief(problem, 200)
             raise ModelError(f"no model {named}: {said}") from problem
 
 

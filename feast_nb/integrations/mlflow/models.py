@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...errors import GoneError, ModelError, nearest
+from ...errors import GoneError, ModelError, brief, nearest
 from ...records.contract import ModelVersion
 from ..model_libraries.flavors import FLAVORS, flavor_named, flavor_of
 from .clients import client
@@ -184,7 +184,7 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
         try:
             kinds = get_model_info(address).flavors
         except MlflowException as problem:
-            text = " ".join(str(problem).split())[:300]
+            text = brief(problem, 300)
             raise ModelError(f"no model {named}: {text}") from problem
         mine = [f for f in FLAVORS if f in kinds]
         chosen = flavor_named(flavor) if flavor else (mine[0] if mine else "pyfunc")

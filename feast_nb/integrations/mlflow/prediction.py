@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ... import frames
-from ...errors import ModelError
+from ...errors import ModelError, brief
 
 
 def _asked(model: Any, fed: Any, signed: bool) -> Any:
@@ -42,7 +42,7 @@ def predict(model: Any, fed: Any, named: bool) -> dict[str, Any]:
             warnings.filterwarnings("ignore", message=".*integer column.*")
             answer = _asked(model, fed, by_name).predict(fed)
     except MlflowException as problem:
-        text = " ".join(str(problem).split())[:300]
+        text = brief(problem, 300)
         raise ModelError(f"the model refuses what it was fed: {text}") from problem
     if isinstance(answer, pd.DataFrame):
         if len(answer.columns) == 1:

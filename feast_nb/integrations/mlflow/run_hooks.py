@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
+from ...errors import brief
 from ...patching.interrupts import guarded
 from ...patching.patches import Patches
 from . import http, silence
@@ -252,7 +253,7 @@ def _kept_by_skops(model: Any) -> dict[str, Any]:
     try:
         types = list(skops.io.get_untrusted_types(data=skops.io.dumps(model)))
     except Exception as problem:  # whatever a user's object makes of it
-        why = " ".join(str(problem).split())[:120]
+        why = brief(problem, 120)
     else:
         local = [name for name in types if "<lambda>" in name or "<locals>" in name]
         if not local:
