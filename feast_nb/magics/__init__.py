@@ -31,6 +31,17 @@ _MAGICS = {
 _loaded: Any = None
 
 
+def _with_a_body(lines: list[str]) -> list[str]:
+    """A cell of ours with nothing below its first line reaches its magic, for `--help` say.
+
+    IPython refuses it before: "the cell body is empty".
+    """
+    alone = [line for line in lines if line.strip()]
+    if len(alone) == 1 and alone[0].startswith(("%%feast_train", "%%feast_run")):
+        return [alone[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
 def load(shell: Any) -> None:
     """Register the magics, completion and displays, and start recording. Twice changes nothing."""
     global _loaded
@@ -84,6 +95,8 @@ class ExtensionState:
         self.recorder.cells.watch(shell)
         undo.callback(Formatters(shell).remove)
         undo.callback(Completion(shell, self.magics, models, past).remove)
+        shell.input_transformers_cleanup.append(_with_a_body)
+        undo.callback(shell.input_transformers_cleanup.remove, _with_a_body)
         self.recorder.changed = self._publish
         shell.events.register("post_run_cell", self._tell)
         undo.callback(shell.events.unregister, "post_run_cell", self._tell)

@@ -229,7 +229,7 @@ class FeastMagics(Magics):
             %%feast_train v1 --service driver_activity --entity-df drivers --register driver_model
             model = LinearRegression().fit(training_df[["conv_rate"]], training_df["trips"])
         """
-        if cell is None:
+        if cell is None or not cell.strip():
             raise UsageError("%%feast_train is a cell's first line, with the training below it.")
         if not options.into.isidentifier() or keyword.iskeyword(options.into):
             raise UsageError(f"--into {options.into} is no name for a variable.")

@@ -110,3 +110,12 @@ def test_nothing_heavy_is_loaded_for_it(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_help_needs_no_cell_below_it(notebook) -> None:
+    assert "--entity-df" in repr(notebook.run("%%feast_train --help"))
+    assert "--resume" in repr(notebook.run("%%feast_run --help\n"))
+    result = notebook.shell.run_cell("%%feast_train v1")
+    assert "with the training below it" in str(result.error_in_exec)
+    notebook.run("%unload_ext feast_nb")
+    assert "_with_a_body" not in str(notebook.shell.input_transformers_cleanup)
