@@ -122,7 +122,8 @@ class RetrievalListener:
             entity=copy if is_frame else None,
             types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
             explain=explain if is_frame else None,
-            late=late if is_frame else None,
+            # The sources are read for it: where a training was asked for.
+            late=late if is_frame and options is not None and options.training else None,
             keep_rows=options is not None and options.rows,
             keep=self._archives(settings, options),
             max_rows=settings.entity_df_max_rows,

@@ -488,3 +488,32 @@ def test_a_cell_that_was_edited_since_is_in_the_summary(book, drivers) -> None:
 
     assert [w for w in summary.warnings if "was edited since, and run again as cell" in w]
     assert [r.refs for r in summary.retrievals] == [("hourly:trips",)]
+
+
+def test_the_summary_says_what_came_from_after_its_moment(
+    notebook, repo, drivers, monkeypatch
+) -> None:
+    """What is looked up, and found, is tested in `test_point_in_time`; no store here gives any."""
+    from feast_nb.integrations.feast import point_in_time
+    from feast_nb.records.retrieval import LateValues
+
+    asked: list[int] = []
+
+    def late(result: Any, *_: Any) -> tuple[LateValues, ...]:
+        asked.append(len(result))
+        return (LateValues("hourly", 3, 6),)
+
+    notebook.space["trips"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    train = "%%feast_train v1 --features hourly:trips --entity-df trips\nx = 1"
+    assert not [w for w in notebook.run(train).warnings if "moment" in w]
+    monkeypatch.setattr(point_in_time, "late_values", late)
+    said = notebook.run(train).warnings
+    assert "3 of 6 rows that were looked up have a value of hourly from after their own moment" in (
+        " ".join(said)
+    )
+    assert len(asked) == 1
+    notebook.run("%feast_run plain")
+    notebook.run("store.get_historical_features(trips, ['hourly:trips']).to_df()")
+    notebook.run("%feast_run --end")
+    assert len(asked) == 1  # the sources are read for it where a training was asked for

@@ -19,7 +19,7 @@ from .views import View
 # Columns of ours, which no key is called.
 _ASKED, _AT, _CREATED = "feast_nb asked", "feast_nb at", "feast_nb created"
 _LOOKED_AT = 200  # rows of a result whose values are looked up in the sources
-_LARGE = 2_000_000  # rows of a source above which it is not read for that
+_LARGE = 1_000_000  # rows of a source above which it is not read for that
 _MOST = 20_000  # rows that are looked up in the sources; above, they are only counted
 
 
