@@ -154,7 +154,8 @@ def _arrays(name: str, values: Sequence[Any]) -> list[Any]:
 def _array(name: str, value: Any) -> Any:
     import numpy as np
 
-    element = name[name.index(": ") + 2 : -1].removesuffix(" not null") if ": " in name else ""
+    inside = name[name.index(": ") + 2 : name.rindex(">")] if ": " in name else ""
+    element = inside.removesuffix(" not null")
     inner = sorted(value) if isinstance(value, (set, frozenset)) else list(value)
     if "list<" in element[:20]:
         return _objects(_arrays(element, inner))

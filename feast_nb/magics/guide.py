@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import RepositoryError, nearest
+from ..frames import is_pandas
 from .options import reads_options
 
 if TYPE_CHECKING:
@@ -172,9 +173,8 @@ class GuideMagics(Magics):
     def _frame(self) -> str | None:
         """A frame of the notebook that has moments, as an entity frame does."""
         assert self.shell is not None
-        for name, value in self.shell.user_ns.items():
-            columns = getattr(value, "columns", ()) if name[:1] != "_" else ()
-            if type(value).__name__ == "DataFrame" and "event_timestamp" in columns:
+        for name, value in list(self.shell.user_ns.items()):
+            if name[:1] != "_" and is_pandas(value) and "event_timestamp" in value.columns:
                 return str(name)
         return None
 

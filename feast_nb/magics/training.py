@@ -183,6 +183,11 @@ class FeastMagics(Magics):
     def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> Any:
         if chosen and chosen != ["resume"]:
             raise UsageError(f"--{chosen[0]} is for %feast_run on a line of its own.")
+        if not cell.strip():
+            raise UsageError(
+                "%%feast_run tracks the cell below it, and nothing is there; for later cells "
+                "write %feast_run NAME."
+            )
         run_cell.check(self.shell, cell, "feast_run")
         runs = self.session().runs
         if chosen:

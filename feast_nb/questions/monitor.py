@@ -241,7 +241,7 @@ class DriftChecker:
         self._catalog = catalog
         self._kept = kept
         self._gone: dict[tuple[str, ...], tuple[str, ...]] = {}
-        known = registry.definitions_of(opened)
+        known = registry.definitions_now(opened)
         pinned = {v for c in kept.values() if c is not None for v in drift.versions_named(c)}
         self._views = known.records(pinned)
         self._parts = definition_hashes.parts_of(self._views.values())

@@ -84,9 +84,10 @@ def diff(session: Session, one: str, other: str) -> ModelDiff:
     found = [model_lookup.find(uri, name) for name in (one, other)]
     contracts = [resolution.contract_of(session, f)[0] for f in found]
     first, second = contracts
-    theirs = {v.view: v for v in second.views} | {v.address: v for v in second.views}
+    theirs = {v.view: v for v in second.views}
+    theirs |= {v.address: v for v in second.views}
     # Where the other model took another version of a view, that is what is to be compared.
-    views = {
+    views = theirs | {
         was.address: theirs.get(was.address, theirs[was.view])
         for was in first.views
         if was.view in theirs

@@ -499,8 +499,8 @@ def test_the_summary_says_what_came_from_after_its_moment(
 
     asked: list[int] = []
 
-    def late(result: Any, *_: Any) -> tuple[LateValues, ...]:
-        asked.append(len(result))
+    def late(result: object, *_: object) -> tuple[LateValues, ...]:
+        asked.append(len(result))  # type: ignore[arg-type]
         return (LateValues("hourly", 3, 6),)
 
     notebook.space["trips"] = drivers

@@ -94,6 +94,7 @@ def test_a_column_has_the_type_it_had_in_training(dtype, values, expected) -> No
         ("list<item: float>", [1.0, 2.0], "float32"),
         ("list<item: int64 not null>", [1, 2], "int64"),
         ("large_list<element: bool>", [True, False], "bool"),
+        ("fixed_size_list<item: float>[2]", [1.0, 2.0], "float32"),
         ("list<item: string>", ["a", "b"], "object"),
         ("list<item: double>", [1.0, None], "object"),
         ("list<item: list<item: float>>", [[1.0, 2.0], [3.0, 4.0]], "object"),

@@ -292,6 +292,15 @@ def test_a_value_that_comes_again_later_is_not_late(tmp_path: Path) -> None:
     assert late(given((1, "06", 1.0)), view) == []
 
 
+def test_of_two_values_for_one_moment_either_was_known(tmp_path: Path) -> None:
+    """A restated row, and one that is left out by when it was written."""
+    view = scored(tmp_path / "s", (1, "02", 1.0, "03"), (1, "02", 0.0, "02"), (1, "05", 1.0, "05"),
+                  (2, "01", 10.0, "01"), (2, "02", 12.0, "20"), (2, "09", 10.0, "09"),
+                  created=True)  # fmt: skip
+
+    assert late(given((1, "04", 1.0), (1, "04", 0.0), (2, "04", 10.0)), view) == []
+
+
 def test_an_event_at_the_very_moment_is_known_then(tmp_path: Path) -> None:
     view = scored(tmp_path / "s", (1, "01", 0.1, None), (1, "05", 1.0, None), (1, "09", 1.0, None))
 

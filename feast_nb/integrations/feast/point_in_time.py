@@ -119,7 +119,6 @@ def _source_rows(
     rows: Any,
     repo: Path | None = None,
     more: Sequence[str] = (),
-    created: bool = False,
 ) -> Any:
     """Keys and timestamps of a Parquet source, for the keys of `rows`; None if out of reach.
 
@@ -138,7 +137,7 @@ def _source_rows(
     own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}
     columns = {name: pc.field(own.get(name, name)) for name in (*keys, *more)}
     columns[_AT] = pc.field(own.get(source.timestamp_field, source.timestamp_field))
-    if created and source.created_timestamp_column:
+    if more and source.created_timestamp_column:  # of two values for one moment the later one
         columns[_CREATED] = pc.field(source.created_timestamp_column)
     wanted = rows[keys[0]].unique().tolist()
     try:
@@ -221,7 +220,7 @@ def _late_in(
 
     asked_as = {asked: own for own, asked in view.join_key_map.items()}
     rows = sample.rename(columns=asked_as)
-    source = _source_rows(view, rows, repo, list(columns.values()), created)
+    source = _source_rows(view, rows, repo, list(columns.values()))
     if source is None or source.empty:
         return []
     keys = [c.name for c in view.spec.entity_columns if c.name in source.columns]
@@ -238,7 +237,7 @@ def _late_in(
             continue
         looked += 1
         values = {feature: row[column] for column, feature in columns.items()}
-        when = _when(history, values, moment)
+        when = _when(history, values, moment, created and _CREATED in history)
         late += when == "later"
         unwritten += when == "unwritten"
     found = (
@@ -248,16 +247,16 @@ def _late_in(
     return [one for one in found if one.rows]
 
 
-def _when(history: Any, values: Mapping[str, Any], moment: Any) -> str | None:
+def _when(history: Any, values: Mapping[str, Any], moment: Any, created: bool) -> str | None:
     """Whether the values of a row are a later moment's, or were written later than its own."""
     before, after = history[history[_AT] <= moment], history[history[_AT] > moment]
     given = {name: value for name, value in values.items() if not _is_null(value)}
     last = before.iloc[-1] if len(before) else None
     for name, value in given.items():
-        of_its_own = last is not None and _same(value, last[name])
-        if not of_its_own and any(_same(value, other) for other in after[name]):
+        known_then = any(_same(value, other) for other in before[name])
+        if not known_then and any(_same(value, other) for other in after[name]):
             return "later"
-    if given and last is not None and _CREATED in history and last[_CREATED] > moment:
+    if given and last is not None and created and last[_CREATED] > moment:
         return "unwritten"
     return None
 

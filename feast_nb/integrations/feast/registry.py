@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from ...errors import FeatureError, nearest
 from ...records.facts import Registry, RegistryService, RegistryView
-from ...records.retrieval import NO_ENTITY, ViewDefinition, split_version
+from ...records.retrieval import NO_ENTITY, ViewDefinition, ViewKind, split_version
 from . import definition_hashes
 from .views import KINDS, View, mlflow_origin, name_in_refs, sources_of
 
@@ -22,19 +22,22 @@ from .views import KINDS, View, mlflow_origin, name_in_refs, sources_of
 class Definitions:
     """What the registry of one project defines, as it stood when it was read.
 
-    `store` is asked only for a version that the registry keeps apart from its proto (SQL).
+    `registry` is asked only for a version that it keeps apart from its proto (SQL).
     """
 
-    def __init__(self, proto: Any, store: Any) -> None:
-        self.project: str = store.project
-        self._store = store
+    def __init__(self, proto: Any, project: str, registry: Any) -> None:
+        self.project = project
+        self._registry = registry
         self._proto = proto
+        self._pinned: dict[tuple[str, int], tuple[ViewKind, Any]] = {}
+        # Feast serves a view that is being filled only where the registry is told so.
+        self._while_filled = bool(getattr(registry, "serve_features_while_materializing", False))
 
     @cached_property
     def views(self) -> Mapping[str, View]:
         """Every view as it is now, by name."""
         return {
-            message.spec.name: View(message.spec.name, kind, message)
+            message.spec.name: self._view(message.spec.name, kind, message)
             for field, kind in KINDS.items()
             for message in getattr(self._proto, field)
             if message.spec.project in ("", self.project)
@@ -71,6 +74,9 @@ class Definitions:
         """The numbers of the versions of a view that the proto itself holds."""
         return tuple(sorted(number for name, number in self._versions if name == view))
 
+    def _view(self, name: str, kind: ViewKind, message: Any, **more: Any) -> View:
+        return View(name, kind, message, serves_while_filled=self._while_filled, **more)
+
     def view(
         self, name: str, as_: str | None = None, keys: Mapping[str, str] | None = None
     ) -> View:
@@ -84,37 +90,45 @@ class Definitions:
             if plain not in self.views:
                 raise FeatureError(f"no feature view {plain}; {nearest(plain, self.views)}")
             found = self.views[plain]
-            return View(as_ or name, found.kind, found.message, None, keys or {})
-        kind, message = self._pinned(plain, version)
-        return View(as_ or name, kind, message, version, keys or {})
+            return self._view(as_ or name, found.kind, found.message, join_key_map=keys or {})
+        if (plain, version) not in self._pinned:
+            self._pinned[plain, version] = self._version(plain, version)
+        kind, message = self._pinned[plain, version]
+        return self._view(as_ or name, kind, message, version=version, join_key_map=keys or {})
 
-    def _pinned(self, plain: str, version: int) -> tuple[Any, Any]:
+    def _version(self, plain: str, version: int) -> tuple[ViewKind, Any]:
+        """A version of a view, from the proto's history, or from where SQL registries keep it."""
         record = self._versions.get((plain, version))
         if record is not None:
-            field = f"{record.feature_view_type}s"
-            message = getattr(type(self._proto)(), field).add()
-            message.ParseFromString(record.feature_view_proto)
-            return KINDS[field], message
-        return self._pinned_apart(plain, version)
+            return self._parsed(record.feature_view_type, record.feature_view_proto)
+        apart = getattr(self._registry, "_get_version_snapshot", None)  # makes no object of it
+        kept = apart(plain, self.project, version) if apart is not None else None
+        if kept is not None:
+            return self._parsed(*kept)
+        if version == 0 and plain in self.views and not self._counts_versions:
+            now = self.views[plain]  # as Feast does it: the first is the only one
+            return now.kind, now.message
+        numbers = self.versions_of(plain)
+        if apart is not None:
+            told = self._registry.list_feature_view_versions(plain, self.project)
+            numbers = tuple(one["version_number"] for one in told)
+        known = ", ".join(f"v{n}" for n in numbers)
+        has = f"it has {known}." if known else "no version of it is kept."
+        raise FeatureError(f"view {plain} has no version v{version}; {has}")
 
-    def _pinned_apart(self, plain: str, version: int) -> tuple[Any, Any]:
-        """A version that the registry is asked for: one of SQL keeps them in a table of its own."""
-        from feast.errors import FeatureViewVersionNotFound
+    @property
+    def _counts_versions(self) -> bool:
+        """Whether the registry is of a kind that finds a view by its version."""
+        from feast.infra.registry.base_registry import BaseRegistry
 
-        try:
-            found = self._store.registry.get_feature_view_by_version(
-                plain, self.project, version, allow_cache=True
-            )
-        except (FeatureViewVersionNotFound, NotImplementedError):
-            if version == 0 and plain in self.views and not self.versions_of(plain):
-                now = self.views[plain]  # versions are not counted here: the first is the only one
-                return now.kind, now.message
-            known = ", ".join(f"v{n}" for n in self.versions_of(plain))
-            has = f"it has {known}." if known else "no version of it is kept."
-            raise FeatureError(f"view {plain} has no version v{version}; {has}") from None
-        message = found.to_proto()
-        by_type = {type(getattr(type(self._proto)(), f).add()): k for f, k in KINDS.items()}
-        return by_type[type(message)], message
+        own = getattr(type(self._registry), "get_feature_view_by_version", None)
+        return own is not BaseRegistry.get_feature_view_by_version
+
+    def _parsed(self, kind: str, text: bytes) -> tuple[ViewKind, Any]:
+        field = f"{kind}s"
+        message = getattr(type(self._proto)(), field).add()
+        message.ParseFromString(text)
+        return KINDS[field], message
 
     def records(self, names: Iterable[str] = ()) -> dict[str, ViewDefinition]:
         """Each view as it is defined now, and the pinned ones among `names` that are still kept."""
@@ -135,14 +149,49 @@ _read: WeakKeyDictionary[Any, tuple[Any, Definitions]] = WeakKeyDictionary()
 
 
 def definitions_of(store: Any) -> Definitions:
-    """What a store's registry defines, by Feast's own copy of it."""
-    state = state_of(store.registry)
+    """What a store's registry defines, by Feast's own copy of it, which Feast keeps fresh."""
+    registry = store.registry
+    if hasattr(registry, "cached_registry_proto"):
+        registry.list_projects(allow_cache=True)  # Feast reads its copy anew where it is too old
+    state = state_of(registry)
     before = _read.get(store)
     if before is not None and state is not None and before[0] == state:
         return before[1]
-    proto = getattr(store.registry, "cached_registry_proto", None)
-    found = Definitions(proto if proto is not None else store.registry.proto(), store)
+    proto = getattr(registry, "cached_registry_proto", None)
+    found = Definitions(proto if proto is not None else _asked(store), store.project, registry)
     _read[store] = (state, found)
+    return found
+
+
+def definitions_now(store: Any) -> Definitions:
+    """The same as the registry itself has it now, whatever copy of it Feast keeps."""
+    return Definitions(_asked(store), store.project, store.registry)
+
+
+_SERVED = {
+    "entities": "ListEntities",
+    "data_sources": "ListDataSources",
+    "feature_services": "ListFeatureServices",
+    "feature_views": "ListFeatureViews",
+    "stream_feature_views": "ListStreamFeatureViews",
+    "on_demand_feature_views": "ListOnDemandFeatureViews",
+    "label_views": "ListLabelViews",
+}
+
+
+def _asked(store: Any) -> Any:
+    """The registry's proto; a registry server's whole one mixes projects, and is asked by lists."""
+    stub = getattr(store.registry, "stub", None)
+    if stub is None:
+        return store.registry.proto()
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+    from feast.protos.feast.registry import RegistryServer_pb2
+
+    found = RegistryProto()
+    for field, name in _SERVED.items():
+        request = getattr(RegistryServer_pb2, f"{name}Request")
+        answer = getattr(stub, name)(request(project=store.project, allow_cache=True))
+        getattr(found, field).extend(getattr(answer, field))
     return found
 
 
@@ -180,7 +229,7 @@ def registry_hash(store: Any) -> str | None:
 
 def read(store: Any) -> Registry:
     """What the registry of a store holds of its project today."""
-    known = Definitions(store.registry.proto(), store)
+    known = definitions_now(store)
     entities = {name: key for name, key in known.join_keys.items() if name != NO_ENTITY}
     views = {name: _view(view, known) for name, view in known.views.items()}
     services = {name: _service(spec) for name, spec in known.services.items()}

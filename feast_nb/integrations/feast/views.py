@@ -46,7 +46,7 @@ class View:
     """A view under the `name` by which references call it, at a `version` where one is pinned.
 
     `message` is its proto (`spec` and `meta`); `join_key_map` is what a service makes of its join
-    keys (registered → asked for).
+    keys (registered → asked for). `serves_while_filled`: Feast serves it while it is materialized.
     """
 
     name: str
@@ -54,6 +54,7 @@ class View:
     message: Any
     version: int | None = None
     join_key_map: Mapping[str, str] = field(default_factory=dict)
+    serves_while_filled: bool = False
 
     @property
     def spec(self) -> Any:
@@ -133,6 +134,7 @@ class View:
             return None
         name = str(states.enum_type.values_by_number[self.message.meta.state].name)
         served = name.endswith(("UNSPECIFIED", "AVAILABLE_ONLINE"))
+        served = served or (self.serves_while_filled and name.endswith("MATERIALIZING"))
         return None if served else f"in state {name}"
 
     def join_keys(self, registered: Mapping[str, str]) -> tuple[str, ...]:

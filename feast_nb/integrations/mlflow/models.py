@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import GoneError, ModelError, brief, nearest
+from ...frames import is_pandas
 from ...records.contract import ModelVersion
 from ..model_libraries.flavors import FLAVORS, flavor_named, flavor_of
 from .clients import client
@@ -42,7 +43,7 @@ def log(
             if signature is not None:
                 arguments["signature"] = signature
                 if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
-                    arguments["input_example"] = example[:5]
+                    arguments["input_example"] = _of_numpy(example)[:5]
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
     if trouble is not None:
@@ -69,7 +70,24 @@ def _signature(model: Any, example: Any) -> tuple[Any, str | None]:
                 f"{type(model).__name__} could not predict from the training frame's columns "
                 f"({type(problem).__name__}); its signature has inputs only."
             )
-    return _accepted(example, answer, trouble)
+    return _accepted(_of_numpy(example), answer, trouble)
+
+
+def _of_numpy(example: Any) -> Any:
+    """A frame without pandas' own integers, floats and booleans: MLflow takes none with gaps."""
+    if not is_pandas(example):
+        return example
+    plain = {}
+    for name, kind in example.dtypes.items():
+        own = getattr(kind, "numpy_dtype", None)
+        if own is None or not hasattr(kind, "na_value"):
+            continue
+        gaps = bool(example[name].isna().any())
+        if own.kind == "b" and gaps:
+            plain[name] = example[name].astype(object).where(example[name].notna(), None)
+        else:
+            plain[name] = example[name].astype("float64" if gaps else own)
+    return example.assign(**plain) if plain else example
 
 
 def _accepted(example: Any, answer: Any, trouble: str | None) -> tuple[Any, str | None]:
