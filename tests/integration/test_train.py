@@ -517,3 +517,20 @@ def test_the_summary_says_what_came_from_after_its_moment(
     notebook.run("store.get_historical_features(trips, ['hourly:trips']).to_df()")
     notebook.run("%feast_run --end")
     assert len(asked) == 1  # the sources are read for it where a training was asked for
+
+
+def test_a_signature_is_made_of_pandas_own_types_with_gaps() -> None:
+    """MLflow refuses the very gaps of `Int64` and `boolean` that it infers a signature from."""
+    import pandas as pd
+
+    from feast_nb.integrations.mlflow import models
+
+    frame = pd.DataFrame({
+        "n": pd.array([1, None], "Int64"), "m": pd.array([1, 2], "Int32"),
+        "b": pd.array([True, None], "boolean"), "x": [0.5, 1.5],
+    })  # fmt: skip
+    signature, trouble = models._accepted(models._of_numpy(frame), None, None)
+
+    assert trouble is None
+    assert [c.type.name for c in signature.inputs.inputs][:2] == ["double", "integer"]
+    assert models._of_numpy(frame[["x"]]) is not None
