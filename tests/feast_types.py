@@ -199,6 +199,9 @@ the `file` and `duckdb` offline stores and SQLite online, `tests/stack/test_redi
 
 - Json, Uuid, TimeUuid and Decimal are texts in training. Feast parses them online; the model is fed
   the text as it is stored.
+- A Map is a struct in its source: Feast materializes none from a Parquet `map` column.
+- Sources may hold halves, smaller integers, categories, moments of another zone or of none (they are
+  UTC to Feast): served as they were trained on, too.
 - A set has no order: online it comes sorted. Training has it in the source's order.
 - Where MLflow's signature would refuse the very values that the model was trained on, the model is
   logged without one, and that is said when it is logged.
