@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,27 @@ def check_round_trip(session: Any, name: str) -> None:
     assert [plain(v, ordered) for v in vector[:, 0]] == trained
     assert online["prediction"].tolist() == [0.5, 0.5]
     assert session.reproduce(f"{feature}/1", verify=True).verdict == "identical"
+
+
+def round_trip(session: Any, model: str, names: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """As `check_round_trip`, of many types at once: name → trained, online, as of, vector."""
+    features = [column(name) for name in names]
+    refs = tuple(f"v_{feature}:{feature}" for feature in features)
+    with session.train(f"t_{model}", features=refs, entity_df=rows(), register=model) as training:
+        frame = training.frame.sort_values("driver_id").reset_index(drop=True)
+        training.model = Mean().fit(frame[features], frame["y"])
+    assert session.recorder.flush()
+    keys = rows()[["driver_id"]]
+    online = session.score(f"{model}/1", keys, with_features=True)
+    then = rows().drop(columns="y")
+    as_of = session.score(f"{model}/1", then, as_of="event_timestamp", with_features=True)
+    vector = session.vector(f"{model}/1", keys.to_dict("records"))
+    assert online["prediction"].tolist() == as_of["prediction"].tolist() == [0.5, 0.5]
+    assert session.reproduce(f"{model}/1", verify=True).verdict == "identical"
+    return {
+        name: (list(frame[f]), list(online[f]), list(as_of[f]), list(vector[:, i]))
+        for i, (name, f) in enumerate(zip(names, features, strict=True))
+    }
 
 
 def check_gaps(session: Any, name: str) -> None:

@@ -212,18 +212,20 @@ def test_the_panel_says_of_every_kind_that_nothing_changed(session, kinds) -> No
     """From its own reading of the registry, in the worker's way."""
     from feast_nb.questions.monitor import RepositoryMonitor
 
-    for kind, asked in ASKED.items():
-        train(session, f"p_{named(kind)}", asked)
+    chosen = ("label", "entity-less", "pinned", "pinned by a service", "renamed keys",
+              "on demand, request data")  # fmt: skip
+    for kind in chosen:
+        train(session, f"p_{named(kind)}", ASKED[kind])
     assert session.recorder.flush()
     watched = RepositoryMonitor(kinds / "feature_store.yaml")
 
     def seen() -> dict[str, str]:
         watched.look()
         models = {m.name: m.versions[0].drift for m in watched.overview().models}
-        return {k: models.get(f"p_{named(k)}", "unknown") for k in ASKED}
+        return {k: models.get(f"p_{named(k)}", "unknown") for k in chosen}
 
     wait_for(lambda: "unknown" not in seen().values(), 60, "the panel")
-    assert seen() == dict.fromkeys(ASKED, "same")
+    assert seen() == dict.fromkeys(chosen, "same")
     shown = {v.name: v for v in watched.overview().views}
     assert set(shown) == set(registry.definitions_of(session.store).views)
     assert not [v.name for v in shown.values() if v.gone]
