@@ -153,6 +153,7 @@ def _arrays(name: str, values: Sequence[Any]) -> list[Any]:
 
 def _array(name: str, value: Any) -> Any:
     import numpy as np
+    import pandas as pd
 
     inside = name[name.index(": ") + 2 : name.rindex(">")] if ": " in name else ""
     element = inside.removesuffix(" not null")
@@ -160,8 +161,8 @@ def _array(name: str, value: Any) -> Any:
     if "list<" in element[:20]:
         return _objects(_arrays(element, inner))
     if element.startswith("timestamp"):  # Arrow gives pandas these without their zone, in UTC
-        plain = [getattr(v, "replace", lambda v=v, **_: v)(tzinfo=None) for v in inner]
-        return np.array(plain, dtype="datetime64[us]")
+        moments = pd.to_datetime(pd.Series(inner, dtype="object"), utc=True)
+        return moments.dt.tz_localize(None).to_numpy("datetime64[us]")
     kind = _FLOATS.get(element, element)
     if None not in inner and kind.startswith(("float", "int", "uint", "bool")):
         return np.array(inner, dtype=kind)

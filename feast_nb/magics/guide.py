@@ -158,10 +158,10 @@ class GuideMagics(Magics):
         if not repository.views:
             return "!feast apply", "nothing of this repository is applied yet."
         frame = self._frame() or "entity_df"
-        if session.names.models:
-            name, aliases = next(reversed(session.names.models.items()))
+        if name := session.names.registered_last:
+            aliases = session.names.models[name]
             model = f"{name}@{aliases[0]}" if aliases else name
-            return f"%feast_score {model} --entities {frame}", "a model is registered."
+            return f"%feast_score {model} --entities {frame}", "it was registered here last."
         service = next(iter(repository.services), None)
         view, features = next(iter(repository.views.items()))
         what = f"--service {service}" if service else f"--features {view}:{features[0]}"

@@ -20,6 +20,7 @@ class KnownNames:
         self.services: tuple[str, ...] = ()
         self.refs: tuple[str, ...] = ()
         self.models: dict[str, tuple[str, ...]] = {}
+        self.registered_last: str | None = None  # by this session
 
     def note(self, repository: Repository) -> None:
         """Keep what a repository was found to hold."""
@@ -28,6 +29,7 @@ class KnownNames:
 
     def remember_model(self, model: str, aliases: Sequence[str]) -> None:
         """Keep the name of a model that was registered just now."""
+        self.registered_last = model
         self.models[model] = tuple(dict.fromkeys((*self.models.get(model, ()), *aliases)))
 
     def refresh(self, session: Session) -> None:

@@ -134,6 +134,20 @@ def test_code_that_takes_one_row_is_said_in_one_line(session) -> None:
         train(session, "one", Kind(("rate8",), ("one_row:rate8",)))
 
 
+def test_what_else_goes_wrong_is_not_blamed_on_code_that_takes_one_row(
+    session, monkeypatch
+) -> None:
+    """A reason is read from the traceback: that such a view is among them says nothing."""
+    from feast import FeatureStore
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("no such column")
+
+    monkeypatch.setattr(FeatureStore, "get_historical_features", refuse)
+    with pytest.raises(ValueError, match="no such column"):
+        train(session, "other", Kind(("rate8",), ("one_row:rate8",)))
+
+
 # ---------------------------------------------------------------------- labels
 
 

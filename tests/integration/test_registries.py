@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from feast_nb.errors import FeatureError
+from feast_nb.errors import FeatureError, RepositoryError
 from feast_nb.integrations.feast import registry, repository
 
 from ..conftest import free_port, wait_for
@@ -37,6 +40,17 @@ def view(key: str, dtype: Any, *columns: str, name: str = "stats") -> list[Any]:
     return [entity, FeatureView(name=name, entities=[entity], ttl=timedelta(days=1),
                                 schema=[Field(name=key, dtype=_int()), *fields],
                                 source=source)]  # fmt: skip
+
+
+def labels(key: str) -> Any:
+    from feast import Entity, Field, FileSource, ValueType
+    from feast.labeling.label_view import LabelView
+    from feast.types import Float64
+
+    entity = Entity(name="e", join_keys=[key], value_type=ValueType.INT64)
+    source = FileSource(name="l", path="/nowhere/l.parquet", timestamp_field="at")
+    fields = [Field(name=key, dtype=_int()), Field(name="quality", dtype=Float64)]
+    return LabelView(name="labels", entities=[entity], source=source, schema=fields)
 
 
 def _int() -> Any:
@@ -65,14 +79,15 @@ def server(tmp_path: Path) -> Iterator[str]:
     """A registry server in front of a SQL registry that holds two projects."""
     from feast.types import Float64, Int64
 
-    opened(tmp_path / "a", "pa", sql(tmp_path)).apply(view("ka", Float64, "x"))
-    opened(tmp_path / "b", "pb", sql(tmp_path)).apply(view("kb", Int64, "x"))
+    opened(tmp_path / "a", "pa", sql(tmp_path)).apply([*view("ka", Float64, "x"), labels("ka")])
+    opened(tmp_path / "b", "pb", sql(tmp_path)).apply([*view("kb", Int64, "x"), labels("kb")])
     port = free_port()
     command = [sys.executable, "-m", "feast.cli.cli", "-c", str(tmp_path / "a"), "serve_registry",
                "--port", str(port)]  # fmt: skip
     with (tmp_path / "log").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     try:
+        (tmp_path / "pid").write_text(str(process.pid))
         wait_for(lambda: _listens(port), 90, f"the registry server: {tmp_path / 'log'}")
         yield f"{{registry_type: remote, path: 'localhost:{port}'}}"
     finally:
@@ -92,12 +107,34 @@ def test_a_registry_server_of_two_projects_is_asked_for_ones_own(server: str, tm
     for project, key, dtype in (("pa", "ka", "Float64"), ("pb", "kb", "Int64")):
         store = opened(tmp_path / f"client_{project}", project, server)
         for known in (registry.definitions_of(store), registry.definitions_now(store)):
-            assert dict(known.join_keys) == {"__dummy": "__dummy_id", "e": key} or (
-                dict(known.join_keys) == {"e": key}
-            )
+            assert known.join_keys["e"] == key
+            assert known.views["labels"].kind == "label"
             (feature,) = known.views["stats"].features
             assert registry.dtype_named(feature.value_type) == dtype
         assert registry.read(store).views["stats"].dtypes == (dtype,)
+        assert set(registry.read(store).sources) >= {"s", "l"}
+
+
+def test_a_registry_server_is_asked_four_times_and_not_for_ever(
+    server: str, tmp_path, monkeypatch
+) -> None:
+    store = opened(tmp_path / "client", "pa", server)
+    asked: list[str] = []
+    listed = registry._listed
+    monkeypatch.setattr(registry, "_listed", lambda s, what: asked.append(what) or listed(s, what))
+    registry.definitions_of(store)
+    assert sorted(asked) == ["AllFeatureViews", "Entities", "FeatureServices", "LabelViews"]
+
+    monkeypatch.setattr(registry, "_PATIENCE", 1.0)
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(RepositoryError, match=r"at localhost:\d+ does not answer \(Deadline"):
+            registry.definitions_of(store)
+        assert time.monotonic() - began < 5
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_what_another_process_applies_is_seen(tmp_path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,14 @@ def test_a_list_is_an_array_of_what_training_had(dtype: str, value: Any, inner: 
     assert found[1] is None
     assert str(found[0].dtype) == inner
     assert len(found[0]) == len(found[2]) == len(value)
+
+
+def test_moments_in_a_list_are_utc_whatever_zone_they_are_given_in() -> None:
+    """Someone's own values (--prefer-given): one moment, not one reading of a clock."""
+    there = datetime(2024, 1, 1, 5, tzinfo=timezone(timedelta(hours=2)))
+
+    (found,) = fed("list<l: timestamp[us, tz=UTC]>", [[there]])
+    assert found.tolist() == [datetime(2024, 1, 1, 3)]
 
 
 def test_a_set_comes_in_order() -> None:

@@ -1189,14 +1189,19 @@ def test_what_a_full_disk_will_not_take_over_stays_where_it_is(
     assert not dead.exists()
 
 
-def test_a_run_that_mlflow_has_yet_to_end_is_found_by_the_next(make, server, folder) -> None:
-    """All of it was sent, its end too, and the process dies before MLflow itself ends it."""
-    server.whole = True
-    box = make()
+def hold_ended(box: Outbox) -> None:
+    """All of a run is sent, its end too; MLflow has yet to end it."""
     box.put("r", URI, RunStart("a.ipynb", kernel=True))
     box.put("r", URI, RunEnd("FINISHED"))
     box.hold("r")
     assert box.flush(final=True)
+
+
+def test_a_run_that_mlflow_has_yet_to_end_is_found_by_the_next(make, server, folder) -> None:
+    """All of it was sent, its end too, and the process dies before MLflow itself ends it."""
+    server.whole = True
+    box = make()
+    hold_ended(box)
     die(box)
 
     (left,) = make().recover()
@@ -1206,10 +1211,7 @@ def test_a_run_that_mlflow_has_yet_to_end_is_found_by_the_next(make, server, fol
 def test_a_run_that_mlflow_has_ended_leaves_nothing(make, server, folder) -> None:
     server.whole = True
     box = make()
-    box.put("r", URI, RunStart("a.ipynb", kernel=True))
-    box.put("r", URI, RunEnd("FINISHED"))
-    box.hold("r")
-    assert box.flush(final=True)
+    hold_ended(box)
     box.release("r")
 
     assert files(folder) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -225,20 +226,30 @@ def key_clash(known: Definitions, views: Iterable[View]) -> str | None:
 
 @contextmanager
 def retrieving(views: Iterable[View]) -> Iterator[None]:
-    """A historical retrieval of ours; raises `FeatureError` where a `singleton` view ends it.
+    """A historical retrieval of ours; raises `FeatureError` where `singleton` code ends it.
 
-    Feast's offline stores hand whole columns to code that takes one row (Feast 0.67).
+    Feast's offline stores hand whole columns to code that takes one row (Feast 0.67). Whose code
+    it was is read from the traceback.
     """
     try:
         yield
     except (ValueError, TypeError, AttributeError, KeyError) as problem:
-        single = [view.view for view in views if view.is_singleton]
-        if not single:
+        from feast import OnDemandFeatureView
+
+        single = {view.view for view in views if view.is_singleton}
+        frames = [
+            frame.f_locals
+            for frame, _ in walk_tb(problem.__traceback__)
+            if not frame.f_code.co_filename.startswith("pyarrow")  # Cython's, without locals
+        ]
+        # Its own methods, or the job's that was about to take what they gave (`odfv`).
+        met = [*(own.get("self") for own in frames), frames[-1].get("odfv")]
+        computing = [str(view.name) for view in met if isinstance(view, OnDemandFeatureView)]
+        if not computing or computing[-1] not in single:
             raise
-        said = brief(problem, 150)
         raise FeatureError(
-            f"{single[0]} computes one row at a time (singleton), and Feast's offline stores hand "
-            f"it whole columns ({said}); write it so that it takes both."
+            f"{computing[-1]} computes one row at a time (singleton), and Feast's offline stores "
+            f"hand it whole columns ({brief(problem, 150)}); write it so that it takes both."
         ) from problem
 
 

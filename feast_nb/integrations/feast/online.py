@@ -44,9 +44,8 @@ class FeatureRequest:
 
     `keys` are the columns that a caller must give (join keys, of them `entities`, and request
     data), `others` the inputs that are no features. `watched` holds the TTL in seconds of each
-    column whose values tell whether an entity is known and how old it is. `one_by_one`: an
-    on-demand view among them computes one row at a time (`singleton`), and Feast gives one value
-    for any number of rows. `clash` is why Feast cannot serve it online at all.
+    column whose values tell whether an entity is known and how old it is. `views` are those asked
+    for, `clash` is why Feast cannot serve them online at all.
     """
 
     contract: Contract
@@ -55,8 +54,16 @@ class FeatureRequest:
     entities: tuple[str, ...]
     others: tuple[str, ...]
     watched: dict[str, float]
-    one_by_one: bool = False
+    views: tuple[View, ...] = ()
     clash: str | None = None
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether an on-demand view among them computes one row at a time (`singleton`).
+
+        Feast gives one value then, for any number of rows.
+        """
+        return any(view.is_singleton for view in self.views)
 
 
 def ask(store: Any, contract: Contract, features: Any, watch: bool = True) -> FeatureRequest:
@@ -82,9 +89,10 @@ def ask(store: Any, contract: Contract, features: Any, watch: bool = True) -> Fe
         watched |= {column: ttl for column, (_, ttl) in behind.items()}
     others = tuple(i.name for i in contract.inputs if not i.ref and i.name not in entities)
     keys = tuple(dict.fromkeys((*entities, *requested)))
-    single = any(view.is_singleton for view in views.values())
     clash = definitions.key_clash(known, views.values())
-    return FeatureRequest(contract, features, keys, entities, others, watched, single, clash)
+    return FeatureRequest(
+        contract, features, keys, entities, others, watched, tuple(views.values()), clash
+    )
 
 
 def check_online(asked: FeatureRequest) -> None:
@@ -242,18 +250,14 @@ def moments_of(given: Any, column: str) -> Any:
 
 def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> FetchedFeatures:
     """The inputs of a frame's rows as they were at the moments in one of its columns."""
-    from . import definitions, registry
+    from . import definitions
 
     contract = wanted.contract
     asked = given[list(wanted.keys)].reset_index(drop=True)
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
     arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
-    known = registry.definitions_of(store)
-    views = definitions.views_of(
-        known, wanted.features, definitions.refs_of(store, wanted.features)
-    )
-    with definitions.retrieving(views.values()):
+    with definitions.retrieving(wanted.views):
         frame = store.get_historical_features(
             entity_df=asked,
             features=_as_trained(wanted),

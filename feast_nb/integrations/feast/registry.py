@@ -12,7 +12,8 @@ from functools import cache, cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ...errors import FeatureError, nearest
+from ...errors import FeatureError, RepositoryError, brief, nearest
+from ...masking import public_uri
 from ...records.facts import Registry, RegistryService, RegistryView
 from ...records.retrieval import NO_ENTITY, ViewDefinition, ViewKind, split_version
 from . import definition_hashes
@@ -165,34 +166,50 @@ def definitions_of(store: Any) -> Definitions:
 
 def definitions_now(store: Any) -> Definitions:
     """The same as the registry itself has it now, whatever copy of it Feast keeps."""
-    return Definitions(_asked(store), store.project, store.registry)
+    return Definitions(_asked(store, sources=True), store.project, store.registry)
 
 
-_SERVED = {
-    "entities": "ListEntities",
-    "data_sources": "ListDataSources",
-    "feature_services": "ListFeatureServices",
-    "feature_views": "ListFeatureViews",
-    "stream_feature_views": "ListStreamFeatureViews",
-    "on_demand_feature_views": "ListOnDemandFeatureViews",
-    "label_views": "ListLabelViews",
-}
+_PATIENCE = 10.0  # seconds for each answer of a registry server
 
 
-def _asked(store: Any) -> Any:
-    """The registry's proto; a registry server's whole one mixes projects, and is asked by lists."""
-    stub = getattr(store.registry, "stub", None)
-    if stub is None:
+def _asked(store: Any, sources: bool = False) -> Any:
+    """The registry's proto; of a registry server what is asked for here, `sources` too.
+
+    A server's own `Proto` mixes all projects. Raises `RepositoryError` where it does not answer.
+    """
+    if getattr(store.registry, "stub", None) is None:
         return store.registry.proto()
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
-    from feast.protos.feast.registry import RegistryServer_pb2
 
     found = RegistryProto()
-    for field, name in _SERVED.items():
-        request = getattr(RegistryServer_pb2, f"{name}Request")
-        answer = getattr(stub, name)(request(project=store.project, allow_cache=True))
-        getattr(found, field).extend(getattr(answer, field))
+    found.entities.extend(_listed(store, "Entities").entities)
+    found.feature_services.extend(_listed(store, "FeatureServices").feature_services)
+    if sources:
+        found.data_sources.extend(_listed(store, "DataSources").data_sources)
+    # "All" of a caching registry lacks its label views (Feast 0.67).
+    found.label_views.extend(_listed(store, "LabelViews").label_views)
+    for one in _listed(store, "AllFeatureViews").feature_views:
+        kind = one.WhichOneof("any_feature_view")
+        if kind != "label_view":
+            getattr(found, f"{kind}s").append(getattr(one, kind))
     return found
+
+
+def _listed(store: Any, what: str) -> Any:
+    """What a registry server lists of the store's project: protos, no objects made of them."""
+    import grpc
+    from feast.protos.feast.registry import RegistryServer_pb2
+
+    request = getattr(RegistryServer_pb2, f"List{what}Request")
+    ask = getattr(store.registry.stub, f"List{what}")
+    try:
+        return ask(request(project=store.project, allow_cache=True), timeout=_PATIENCE)
+    except grpc.RpcError as problem:
+        said = brief(getattr(problem, "details", lambda: None)() or problem, 200)
+        raise RepositoryError(
+            f"the registry server at {public_uri(store.config.registry.path)} does not answer "
+            f"({said}); start it, or see to its permissions."
+        ) from problem
 
 
 def state_of(registry: Any) -> Any:
