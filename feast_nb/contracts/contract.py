@@ -8,14 +8,8 @@ from typing import Any
 
 from ..errors import UsageError
 from ..records.contract import Contract, Input
-from ..records.retrieval import (
-    Cell,
-    Column,
-    LinkedBy,
-    Retrieval,
-    ViewDefinition,
-    column_names,
-)
+from ..records.references import column_names
+from ..records.retrieval import Cell, Column, LinkedBy, Retrieval, ViewDefinition
 
 
 def build(

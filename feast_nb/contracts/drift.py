@@ -12,7 +12,8 @@ from typing import Any
 
 from ..records.answers import Change, Grade
 from ..records.contract import Contract
-from ..records.retrieval import NO_ENTITY, ViewDefinition, split_version
+from ..records.references import split_version
+from ..records.retrieval import NO_ENTITY, ViewDefinition
 from .contract import type_named
 
 GRADES: dict[str, Grade] = {

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ..contracts import drift
 from ..errors import FeastNbError, TrackingError, brief
 from ..history import queries
-from ..integrations.feast import definition_hashes, registry, store
+from ..integrations.feast import definition_hashes, registry, repository, store
 from ..integrations.feast.store import settings_of
 from ..integrations.mlflow import contract_store, database, http, runs
 from ..lineage import overview, usage
@@ -117,7 +117,7 @@ class RepositoryMonitor:
         if copy is None or copy.history.as_of is None:
             self.store.refresh_registry()
             known = overview.build(
-                registry.read(self.store),
+                repository.catalog(self.store),
                 None,
                 (),
                 lambda _: ("unknown", ()),

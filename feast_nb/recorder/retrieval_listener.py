@@ -16,7 +16,8 @@ from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
 from ..masking import masked_text, public_uri, without_secrets
 from ..patching.interrupts import guarded
-from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write, column_names
+from ..records.references import column_names
+from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
 from ..records.run import RunRef
 from .frame_tasks import PendingRetrieval
 from .loaded_models import LoadedModels

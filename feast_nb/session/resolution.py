@@ -11,7 +11,7 @@ from ..integrations.feast import definition_hashes, definitions, registry, repos
 from ..integrations.mlflow import contract_store, model_lookup
 from ..records.answers import Change, Resolution
 from ..records.contract import Contract, Input
-from ..records.retrieval import column_names
+from ..records.references import column_names
 
 if TYPE_CHECKING:
     from .session import Session

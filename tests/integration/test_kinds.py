@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from feast_nb.errors import Drift, FeatureError, Warned
-from feast_nb.integrations.feast import registry
+from feast_nb.integrations.feast import registry, repository
 from feast_nb.integrations.feast.views import KINDS
 
 from ..conftest import wait_for
@@ -203,7 +203,7 @@ def test_every_kind_of_view_in_the_registrys_proto_is_known() -> None:
 
 
 def test_every_kind_is_in_the_catalogue(session) -> None:
-    read = registry.read(session.store)
+    read = repository.catalog(session.store)
 
     assert {v.kind for v in read.views.values()} == set(KINDS.values())
     assert read.views["labels"].sources == ("of_labels",)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from feast_nb.errors import Drift
-from feast_nb.integrations.feast import registry
+from feast_nb.integrations.feast import repository
 
 from ..conftest import make_repository
 
@@ -99,7 +99,7 @@ def test_a_dataset_of_mlflows_is_upstream_of_its_view(made) -> None:
     session = feast_nb.open(repo)
     session.store.apply([view(repo, "judged", dataset_name="traces")])
 
-    assert registry.read(session.store).origins["judged_mlflow"].name == "traces"
+    assert repository.catalog(session.store).origins["judged_mlflow"].name == "traces"
     drawn = session.lineage("judged")
     ids = [n.id for n in drawn.nodes]
     edges = {(ids[a], ids[b]) for a, b in drawn.edges}

@@ -111,8 +111,8 @@ def test_a_registry_server_of_two_projects_is_asked_for_ones_own(server: str, tm
             assert known.views["labels"].kind == "label"
             (feature,) = known.views["stats"].features
             assert registry.dtype_named(feature.value_type) == dtype
-        assert registry.read(store).views["stats"].dtypes == (dtype,)
-        assert set(registry.read(store).sources) >= {"s", "l"}
+        assert repository.catalog(store).views["stats"].dtypes == (dtype,)
+        assert set(repository.catalog(store).sources) >= {"s", "l"}
 
 
 def test_a_registry_server_is_asked_four_times_and_not_for_ever(

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...masking import masked, masked_text, public_uri
 from ...records.retrieval import NO_ENTITY, ViewDefinition
-from .views import View, keyed, mlflow_origin
+from .views import View, keyed, mlflow_origin, sources_of
 
 
 def view_records(
@@ -46,11 +46,10 @@ def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str
     """One hash for each part of a view's definition, from its proto's `spec`."""
     present = {f.name for f in spec.DESCRIPTOR.fields}
     where, query = [], []
-    for field in ("batch_source", "source", "stream_source"):
-        if field in present and spec.HasField(field):
-            location, selection = _source_parts(getattr(spec, field))
-            where.append(location)
-            query.append(selection)
+    for source in sources_of(spec) if "ttl" in present else ():
+        location, selection = _source_parts(source)
+        where.append(location)
+        query.append(selection)
     parts: dict[str, Any] = {
         "schema": sorted(
             # Feast keeps the fields of a struct in a tag

@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from ...errors import FeatureError, brief
-from ...records.retrieval import ViewDefinition, column_names, split_version
+from ...records.references import column_names
+from ...records.retrieval import ViewDefinition
 from . import definition_hashes
 from .registry import Definitions, definitions_of, refs_of_service, registry_hash, state_of
-from .views import View
+from .views import View, sources_of
 
 
 class ResolvedRequest(NamedTuple):
@@ -177,25 +178,19 @@ def views_behind(known: Definitions, views: Mapping[str, View]) -> dict[str, Vie
     """The views that on-demand views compute from, beside those that were asked for."""
     found: dict[str, View] = {}
     for view in views.values():
-        for read in view.reads if not view.is_timed else ():
+        for read in view.inputs:
             if read.name not in views and read.name not in found:
-                source = known.view(_registered(read.name, read.view), read.name)
+                source = known.view(read.address, read.name)
                 found |= {read.name: source, **views_behind(known, {read.name: source})}
     return found
-
-
-def _registered(name: str, view: str) -> str:
-    """The registered name of a view that is read by another, with the version that is pinned."""
-    version = split_version(name)[1]
-    return view if version is None else f"{view}@v{version}"
 
 
 def join_keys_of(known: Definitions, views: Iterable[View]) -> tuple[str, ...]:
     """The entity keys that a retrieval needs, on-demand views' inputs included."""
     keys: dict[str, None] = {}
     for view in views:
-        for read in view.reads if not view.is_timed else ():
-            source = known.view(_registered(read.name, read.view))
+        for read in view.inputs:
+            source = known.view(read.address)
             keys.update(dict.fromkeys(join_keys_of(known, [source])))
         keys.update(dict.fromkeys(view.join_keys(known.join_keys)))
     return tuple(keys)
@@ -293,7 +288,7 @@ def unasked(asked: ResolvedRequest, full_feature_names: bool) -> dict[str, str]:
     wanted = set(asked.refs)
     found = {}
     for view in asked.views.values():
-        for read in view.reads if not view.is_timed else ():
+        for read in view.inputs:
             for feature in read.features:
                 if f"{read.name}:{feature}" not in wanted:
                     plain = f"{read.name}__{feature}" if full_feature_names else feature
@@ -306,13 +301,5 @@ def views_written(store: Any, call: str, name: str) -> tuple[str, ...]:
     if call != "push":
         return (name,)
     views = definitions_of(store).views.values()
-    fed = [v.view for v in views if v.is_timed and _pushed_by(v) == name]
+    fed = [v.view for v in views if v.is_timed and name in (s.name for s in sources_of(v.spec))]
     return tuple(sorted(fed))
-
-
-def _pushed_by(view: View) -> str:
-    spec = view.spec
-    for field in ("stream_source", "source"):
-        if field in spec.DESCRIPTOR.fields_by_name and spec.HasField(field):
-            return str(getattr(spec, field).name)
-    return ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import FeatureError, nearest
 from ...records.contract import Contract
-from ...records.retrieval import column_names
+from ...records.references import column_names
 from .calls import REPEATABLE
 from .views import View
 

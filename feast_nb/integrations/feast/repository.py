@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import FeatureError, nearest
 from ...masking import public_uri
-from ...records.retrieval import NO_ENTITY, split_version
+from ...records.facts import Registry, RegistryService, RegistryView
+from ...records.references import split_version
+from ...records.retrieval import NO_ENTITY
 from ...records.run import Repository
-from .registry import definitions_of, refs_of_service
+from .registry import Definitions, definitions_now, definitions_of, dtype_named, refs_of_service
 from .store import settings_of
+from .views import View, mlflow_origin, sources_of
 
 
 def describe(store: Any, yaml: Path) -> Repository:
@@ -145,3 +148,78 @@ def saved_rows(store: Any, name: str) -> Any:
         raise FeatureError(
             f"it cannot be rebuilt: the saved dataset {name} is not registered any more."
         ) from None
+
+
+# ------------------------------------------------------------------ as facts, for the read path
+
+
+def catalog(store: Any) -> Registry:
+    """What the registry of a store holds of its project today."""
+    known = definitions_now(store)
+    entities = {name: key for name, key in known.join_keys.items() if name != NO_ENTITY}
+    views = {name: _view_fact(view, known) for name, view in known.views.items()}
+    services = {name: _service_fact(spec) for name, spec in known.services.items()}
+    sources = {_name(s): _kind(s) for s in known.sources}
+    origins = {_name(s): mlflow_origin(s) for s in known.sources}
+    for view in known.views.values():
+        for source in _all_sources(view):
+            sources.setdefault(_name(source), _kind(source))
+            origins.setdefault(_name(source), mlflow_origin(source))
+    made = {name: origin for name, origin in origins.items() if origin is not None}
+    return Registry(known.project, sources, entities, views, services, made)
+
+
+def _view_fact(view: View, known: Definitions) -> RegistryView:
+    spec, meta = view.spec, view.message.meta
+    filled = [i.end_time.ToMilliseconds() for i in getattr(meta, "materialization_intervals", ())]
+    now = {f.name for f in view.features}
+    earlier = (known.view(f"{spec.name}@v{n}") for n in known.versions_of(spec.name))
+    return RegistryView(
+        name=spec.name,
+        kind=view.kind,
+        features=tuple(f.name for f in spec.features),
+        sources=tuple(dict.fromkeys(_name(s) for s in _all_sources(view))),
+        entities=tuple(e for e in spec.entities if e != NO_ENTITY),
+        reads=tuple(f"{r.view}:{f}" for r in view.reads for f in r.features),
+        description=spec.description,
+        owner=spec.owner,
+        dtypes=tuple(dtype_named(f.value_type) for f in spec.features),
+        ttl=view.ttl or None,
+        tags=dict(spec.tags),
+        online=bool(getattr(spec, "online", False)),
+        materialized=max(filled, default=None),
+        unavailable=view.unavailable,
+        earlier=tuple(
+            dict.fromkeys(f.name for v in earlier for f in v.features if f.name not in now)
+        ),
+    )
+
+
+def _all_sources(view: View) -> Iterator[Any]:
+    """The data sources of a view, and those that feed a stream or a push source of it."""
+    for source in sources_of(view.spec):
+        yield source
+        if source.HasField("batch_source"):
+            yield source.batch_source
+
+
+def _service_fact(spec: Any) -> RegistryService:
+    refs = [f"{p.feature_view_name}:{c.name}" for p in spec.features for c in p.feature_columns]
+    renamed = {
+        p.feature_view_name_alias: p.feature_view_name
+        for p in spec.features
+        if p.feature_view_name_alias and p.feature_view_name_alias != p.feature_view_name
+    }
+    return RegistryService(
+        spec.name, tuple(dict.fromkeys(refs)), renamed, spec.description, spec.owner
+    )
+
+
+def _name(source: Any) -> str:
+    """A source's name; of one without, where it lies."""
+    return source.name or source.file_options.uri or "unnamed source"
+
+
+def _kind(source: Any) -> str:
+    """`FileSource`, say."""
+    return str(source.data_source_class_type).rpartition(".")[2] or "DataSource"

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ...records.facts import SourceOrigin
+from ...records.references import split_version
 from ...records.retrieval import NO_ENTITY, ViewKind
 
 # The registry's lists of views, each with what its views are called here. A test compares them
@@ -23,8 +24,6 @@ KINDS: Mapping[str, ViewKind] = {
     "on_demand_feature_views": "on_demand",
     "label_views": "label",
 }
-
-
 _STREAMS = ("PUSH_SOURCE", "STREAM_KAFKA", "STREAM_KINESIS")
 
 
@@ -39,6 +38,12 @@ class ReadView:
     @property
     def refs(self) -> tuple[str, ...]:
         return tuple(f"{self.name}:{feature}" for feature in self.features)
+
+    @property
+    def address(self) -> str:
+        """Its registered name, with the version where one is pinned."""
+        version = split_version(self.name)[1]
+        return self.view if version is None else f"{self.view}@v{version}"
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,11 @@ class View:
     def reads(self) -> tuple[ReadView, ...]:
         """The views that it computes from."""
         return tuple(_reads(self.spec))
+
+    @property
+    def inputs(self) -> tuple[ReadView, ...]:
+        """The views that an on-demand view is computed from at every retrieval."""
+        return () if self.is_timed else self.reads
 
     @property
     def request_fields(self) -> tuple[str, ...]:

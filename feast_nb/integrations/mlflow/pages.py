@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import FeastNbError
 from ...masking import public_uri
 from ...records.facts import Kind, RunFact, VersionFact
-from ...records.retrieval import canonical
+from ...records.references import canonical
 from . import contract_store, retrieval_files
 from . import tags as index
 from .clients import client, connect

@@ -26,7 +26,8 @@ from ...records.outbox import (
     VersionEntry,
     WriteEntry,
 )
-from ...records.retrieval import Retrieval, Retrievals, Write, canonical
+from ...records.references import canonical
+from ...records.retrieval import Retrieval, Retrievals, Write
 from ...records.run import Origin
 from .run_queue import Batch
 
