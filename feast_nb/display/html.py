@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ..errors import visible
 from ..records.document import Document
 from ..records.lineage import Lineage, Node
-from . import pictures, words
+from . import next_steps, pictures, verdicts, words
 
 _BAR = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="9" viewBox="0 0 60 9">'
@@ -25,7 +25,7 @@ _BAR = (
 def render(record: Document) -> str:
     """The HTML of a record; everything that came from Feast, MLflow or a user is escaped."""
     template = _environment().get_template(f"{record.kind}.html.j2")
-    return str(template.render(it=record, words=words, pictures=pictures)).strip()
+    return str(template.render(it=record, pictures=pictures)).strip()
 
 
 @cache
@@ -40,7 +40,14 @@ def _environment() -> Any:
         undefined=jinja2.StrictUndefined,
         finalize=_seen,
     )
-    environment.globals |= {"bar": bar, "image": pictures.image, "sources": sources}
+    environment.globals |= {
+        "bar": bar,
+        "image": pictures.image,
+        "sources": sources,
+        "steps": next_steps.of,
+        "verdicts": verdicts,
+        "words": words,
+    }
     return environment
 
 

@@ -27,10 +27,18 @@ def share(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Wall time, in milliseconds below a second."""
+    """Wall time: `120 ms`, `2.3 s`, `6 min 54 s`, `2 h 5 min`."""
     if value is None:
         return "–"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def link(url: str | None) -> str | None:
@@ -55,19 +63,6 @@ def moment(text: str | None) -> str:
         return text
     found = found.astimezone(UTC) if found.tzinfo else found
     return found.strftime("%Y-%m-%d %H:%M")
-
-
-def ago(text: str | None, now: str | None) -> str:
-    """How long before `now` a moment was: `3 d ago`."""
-    try:
-        between = datetime.fromisoformat(now or "") - datetime.fromisoformat(text or "")
-    except ValueError:
-        return text or "–"
-    passed = between.total_seconds()
-    for length, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min")):
-        if passed >= length:
-            return f"{passed // length:.0f} {unit} ago"
-    return "just now"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

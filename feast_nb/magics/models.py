@@ -9,7 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import UsageError
-from .options import reads_options
+from .options import in_full, reads_options, verbose_option
 
 _NAMED = "name/3, name@alias, name (latest), or one of MLflow's URIs"
 
@@ -40,6 +40,7 @@ class ModelMagics(Magics):
     @magic_arguments()
     @argument("model", help=_NAMED)
     @argument("--allow-drift", action="store_true", help="also where it should be retrained")
+    @verbose_option
     @line_magic
     @reads_options
     def feast_resolve(self, options: Namespace) -> Any:
@@ -80,6 +81,7 @@ class ModelMagics(Magics):
     @argument(
         "--verify", action="store_true", help="say whether it is the same as then, and where not"
     )
+    @verbose_option
     @line_magic
     @reads_options
     def feast_reproduce(self, options: Namespace) -> Any:
@@ -112,6 +114,7 @@ class ModelMagics(Magics):
     @argument("--experiment", metavar="E", help="the experiment of the prediction run")
     @argument("--columns", metavar="A,B", help="the model's inputs in order, where it is not known")
     @argument("--allow-drift", action="store_true", help="also where it should be retrained")
+    @verbose_option
     @line_magic
     @reads_options
     def feast_score(self, options: Namespace) -> Any:
@@ -143,6 +146,7 @@ class ModelMagics(Magics):
             allow_drift=options.allow_drift,
             columns=tuple(c.strip() for c in (options.columns or "").split(",") if c.strip()),
             progress=True,
+            told=lambda record: self._feast.show(in_full(record, options)),
         )
         if options.into:
             self._space[options.into] = scored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import shlex
@@ -10,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from IPython.core.error import UsageError as IPythonUsageError
+from IPython.core.magic_arguments import argument
 
 from ..errors import UsageError
+from ..integrations.model_libraries.flavors import FLAVORS
 from ..notebook import dataflow
 
 
@@ -66,9 +69,52 @@ def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
             line, text = dataflow.continued(line or " ", cell[0])
             cell = (text, *cell[1:])
         options = read(getattr(magics, method.__name__), line)
-        return options if isinstance(options, Help) else method(magics, options, *cell, **scope)
+        if isinstance(options, Help):
+            return options
+        return in_full(method(magics, options, *cell, **scope), options)
 
     return magic
+
+
+def run_options(magic: Any) -> Any:
+    """Where a run goes and what is written on it: shared by every magic that starts one."""
+    for add in (
+        argument("--experiment", metavar="E", help="the experiment, made if there is none"),
+        argument("--tag", action="append", metavar="K=V", help="a tag of the run; may be repeated"),
+        argument("--description", metavar="TEXT", help="the run's description in MLflow"),
+        argument("--no-archive", action="store_true", help="keep no copy of entity frames"),
+        argument(
+            "--archive-rows",
+            action="store_true",
+            help="keep the rows that a SQL query or date range gave, too",
+        ),
+    ):
+        magic = add(magic)
+    return magic
+
+
+def register_options(magic: Any) -> Any:
+    """How a model is logged and registered."""
+    for add in (
+        argument("--flavor", metavar="F", help=f"MLflow's flavour: {', '.join(FLAVORS)}"),
+        argument("--register", metavar="NAME", help="register the model under this name"),
+        argument("--alias", action="append", metavar="A", help="point an alias at the new version"),
+    ):
+        magic = add(magic)
+    return magic
+
+
+def verbose_option(magic: Any) -> Any:
+    """`-v`: what is folded away is shown."""
+    add = argument("-v", "--verbose", action="store_true", help="show the details, too")
+    return add(magic)
+
+
+def in_full(answer: Any, options: Namespace) -> Any:
+    """A record that shows its details, where the line says `-v`."""
+    if getattr(options, "verbose", False) and hasattr(answer, "verbose"):
+        return dataclasses.replace(answer, verbose=True)
+    return answer
 
 
 def _without_comment(line: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keyword
 from argparse import Namespace
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import (
     Magics,
@@ -15,43 +16,27 @@ from IPython.core.magic import (
 )
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from ..display import words
 from ..errors import FeatureError, UsageError, nearest
-from ..integrations.model_libraries.flavors import FLAVORS, flavor_named
+from ..integrations.model_libraries.flavors import flavor_named
 from ..session import Session, of_store
 from ..session import nearest as nearest_session
 from ..session import open as open_session
 from . import run_cell
-from .options import pairs, reads_options
+from .options import (
+    in_full,
+    pairs,
+    reads_options,
+    register_options,
+    run_options,
+    verbose_option,
+)
+
+if TYPE_CHECKING:
+    from ..records.retrieval import Retrieval
+    from ..records.run import TrackedRun
 
 _STORE = "FeatureStore"
-
-
-def run_options(magic: Any) -> Any:
-    """Where a run goes and what is written on it: shared by every magic that starts one."""
-    for add in (
-        argument("--experiment", metavar="E", help="the experiment, made if there is none"),
-        argument("--tag", action="append", metavar="K=V", help="a tag of the run; may be repeated"),
-        argument("--description", metavar="TEXT", help="the run's description in MLflow"),
-        argument("--no-archive", action="store_true", help="keep no copy of entity frames"),
-        argument(
-            "--archive-rows",
-            action="store_true",
-            help="keep the rows that a SQL query or date range gave, too",
-        ),
-    ):
-        magic = add(magic)
-    return magic
-
-
-def register_options(magic: Any) -> Any:
-    """How a model is logged and registered."""
-    for add in (
-        argument("--flavor", metavar="F", help=f"MLflow's flavour: {', '.join(FLAVORS)}"),
-        argument("--register", metavar="NAME", help="register the model under this name"),
-        argument("--alias", action="append", metavar="A", help="point an alias at the new version"),
-    ):
-        magic = add(magic)
-    return magic
 
 
 @magics_class
@@ -122,7 +107,7 @@ class FeastMagics(Magics):
             self._session = open_session(options.path)
             self._session.names.refresh(self._session)
         session = self.session()
-        self._show(session.repository)
+        self.show(session.repository)
         return session.store
 
     @magic_arguments()
@@ -198,7 +183,8 @@ class FeastMagics(Magics):
             run_cell.run(self.shell, cell)
         except BaseException as problem:
             killed = isinstance(problem, KeyboardInterrupt)
-            runs.end(opened, "KILLED" if killed else "FAILED")
+            record = runs.end(opened, "KILLED" if killed else "FAILED")
+            print(_closed(record, record.retrievals))
             raise
         return runs.end(opened)
 
@@ -219,6 +205,7 @@ class FeastMagics(Magics):
     @run_options
     @argument("--from", dest="sources", nargs="+", default=(), metavar="VAR",
               help="the frames this trains on, where they were retrieved earlier")  # fmt: skip
+    @verbose_option
     @line_cell_magic
     @reads_options
     def feast_train(self, options: Namespace, cell: str | None = None) -> Any:
@@ -246,10 +233,13 @@ class FeastMagics(Magics):
         try:
             with training:
                 self._train(training, options, cell)
-        finally:
+        except BaseException:
             if training.deferred is not None:
                 # The cell went well, and what it did is worth seeing beside the question.
-                self._show(training.summary)
+                self.show(in_full(training.summary, options))
+            elif training.summary is not None:
+                print(_closed(training.summary.run, training.summary.retrievals))
+            raise
         return training.summary
 
     def _train(self, training: Any, options: Namespace, cell: str) -> None:
@@ -264,7 +254,7 @@ class FeastMagics(Magics):
         run_cell.run(self.shell, cell)
         training.choose(self._space, before, source, options.model)
 
-    def _show(self, record: Any) -> None:
+    def show(self, record: Any) -> None:
         from IPython.display import display
 
         if record is not None:
@@ -330,6 +320,16 @@ class FeastMagics(Magics):
             aliases=options.alias or (),
             at_hand=frames,
         )
+
+
+def _closed(run: TrackedRun, retrievals: Sequence[Retrieval]) -> str:
+    """How a run was left by a cell that failed, and what it keeps."""
+    kept = f"; it keeps {words.count(len(retrievals), 'retrieval')}" if retrievals else ""
+    named = f"Run {run.name} ({run.id[:8]})"
+    if run.status == "RUNNING":
+        return f"{named} stays open{kept}."
+    how = {"KILLED": "interrupted: closed as KILLED", "FAILED": "closed as FAILED"}
+    return f"{named} was {how.get(run.status, f'closed as {run.status}')}{kept}."
 
 
 def _run_keywords(options: Namespace) -> dict[str, Any]:

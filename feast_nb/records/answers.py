@@ -75,6 +75,7 @@ class Resolution(Document):
     notes: tuple[str, ...] = ()
     contract: Contract | None = None
     features: Any = field(default=None, compare=False, metadata={"kept": False})
+    verbose: bool = field(default=False, compare=False, metadata={"kept": False})
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ class Reproduction(Document):
     because: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     frame: Any = field(default=None, compare=False, metadata={"kept": False})
+    verbose: bool = field(default=False, compare=False, metadata={"kept": False})
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class Score(Document):
     nulls: dict[str, int] = field(default_factory=dict)
     fingerprint: str | None = None
     notes: tuple[str, ...] = ()
+    verbose: bool = field(default=False, compare=False, metadata={"kept": False})
 
 
 @dataclass(frozen=True)

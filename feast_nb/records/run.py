@@ -88,8 +88,39 @@ class FeatureUse(Record):
 
 
 @dataclass(frozen=True)
+class MetricChange(Record):
+    """A metric that two models both have; `better` is None where its direction is not known."""
+
+    name: str
+    value: float
+    before: float
+    better: bool | None = None
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """A new version held against an earlier one: `model` with its `aliases` before the new one.
+
+    `new` and `gone` are features that only one of the two uses; None where either model's inputs
+    are not known. `unknown` says why the two could not be compared.
+    """
+
+    model: str
+    aliases: tuple[str, ...] = ()
+    metrics: tuple[MetricChange, ...] = ()
+    new: tuple[str, ...] | None = None
+    gone: tuple[str, ...] | None = None
+    unknown: str | None = None
+
+
+@dataclass(frozen=True)
 class TrainingSummary(Document):
-    """What a tracked training was shaped by, and what it made."""
+    """What a tracked training made and was shaped by.
+
+    `compared` holds the version that it registered against an earlier one. `entity_name` is the
+    variable that held the entity frame. `verbose` shows the details unasked; it is no part of the
+    record.
+    """
 
     kind: ClassVar[str] = "training"
     run: TrackedRun
@@ -100,6 +131,14 @@ class TrainingSummary(Document):
     metrics: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
+    compared: Comparison | None = None
+    entity_name: str | None = None
+    verbose: bool = field(default=False, compare=False, metadata={"kept": False})
+
+    @property
+    def sources(self) -> tuple[Retrieval, ...]:
+        """The retrievals of training sets."""
+        return tuple(r for r in self.retrievals if r.kind == "historical")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """What a scoring was asked to do; every field has the name of its option."""
+    """What a scoring was asked to do; every field has the name of its option.
+
+    `told` shows what the model was fed; without it only its notes are told.
+    """
 
     model: str
     as_of: str | None = None
@@ -39,6 +42,7 @@ class ScoringOptions:
     allow_drift: bool = False
     columns: tuple[str, ...] = ()
     progress: bool = False
+    told: Callable[[Score], None] | None = None
 
 
 def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> pd.DataFrame:
@@ -73,8 +77,11 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
         record = _record(resolved, contract, opened, fed, frame, options)
         record = replace(record, notes=(*record.notes, *unsaid))
         _write(uri, opened, record)
-    for note in record.notes:
-        session.recorder.notices.tell(note)
+    if options.told is not None:
+        options.told(record)
+    else:
+        for note in record.notes:
+            session.recorder.notices.tell(note)
     scored: pd.DataFrame = _answered(entities, answer, frame, options)
     return scored
 

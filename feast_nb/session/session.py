@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RecentRuns,
         Reproduction,
         Resolution,
+        Score,
     )
     from ..records.contract import ModelVersion
     from ..records.lineage import Impact, Lineage
@@ -226,6 +227,7 @@ class Session:
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         progress: bool = False,
+        told: Callable[[Score], None] | None = None,
     ) -> Any:
         """Predictions for a frame of entity keys; each keyword is an option of `%feast_score`.
 
@@ -243,6 +245,7 @@ class Session:
             allow_drift=allow_drift,
             columns=tuple(columns),
             progress=progress,
+            told=told,
         )
         return scoring.score(self, entities, options)
 

@@ -13,6 +13,7 @@ import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { addCommands } from './commands';
+import { insertInto } from './outputActions';
 import { addPanel, SETTINGS } from './panelPlugin';
 import { addRenderer } from './renderer';
 
@@ -35,9 +36,12 @@ const outputs: JupyterFrontEndPlugin<void> = {
   description:
     'Draws the outputs of feast_nb: lineage that moves, usage that sorts.',
   autoStart: true,
-  requires: [IRenderMimeRegistry],
-  activate: (_: JupyterFrontEnd, registry: IRenderMimeRegistry) =>
-    addRenderer(registry)
+  requires: [IRenderMimeRegistry, INotebookTracker],
+  activate: (
+    _: JupyterFrontEnd,
+    registry: IRenderMimeRegistry,
+    tracker: INotebookTracker
+  ) => addRenderer(registry, insertInto(tracker))
 };
 
 const panel: JupyterFrontEndPlugin<void> = {

@@ -6,6 +6,7 @@ import {
 import { Panel, Widget } from '@lumino/widgets';
 
 import { LineageView } from './lineage/LineageView';
+import { addActions, type InsertLine } from './outputActions';
 import { type ILineage, type IUsage } from './records';
 import { unreadable } from './schema';
 import { showUsage } from './usageTable';
@@ -13,12 +14,15 @@ import { showUsage } from './usageTable';
 export const MIME = 'application/vnd.feast-nb.v1+json';
 
 /** Take the outputs that `feast_nb` writes. They need no kernel and are escaped here: `safe`. */
-export function addRenderer(registry: IRenderMimeRegistry): void {
+export function addRenderer(
+  registry: IRenderMimeRegistry,
+  insert: InsertLine
+): void {
   registry.addFactory(
     {
       safe: true,
       mimeTypes: [MIME],
-      createRenderer: () => new OutputRenderer(registry)
+      createRenderer: () => new OutputRenderer(registry, insert)
     },
     40 // before HTML
   );
@@ -27,10 +31,24 @@ export function addRenderer(registry: IRenderMimeRegistry): void {
 /** One output. What is not drawn here is shown by the lab as the HTML that came with it. */
 export class OutputRenderer extends Panel implements IRenderMime.IRenderer {
   private drawn: LineageView | null = null;
+  private readonly width = new ResizeObserver(() => this.makeReachable());
 
-  constructor(private readonly registry: IRenderMimeRegistry) {
+  constructor(
+    private readonly registry: IRenderMimeRegistry,
+    private readonly insert: InsertLine
+  ) {
     super();
     this.addClass('fnb-output');
+    this.width.observe(this.node);
+  }
+
+  /** What is wider than the notebook is scrolled by the keyboard, too. */
+  private makeReachable(): void {
+    if (this.node.scrollWidth > this.node.clientWidth) {
+      this.node.tabIndex = 0;
+    } else {
+      this.node.removeAttribute('tabindex');
+    }
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
@@ -51,6 +69,7 @@ export class OutputRenderer extends Panel implements IRenderMime.IRenderer {
         const plain = this.registry.createRenderer(type);
         this.addWidget(plain);
         await plain.renderModel(model);
+        addActions(plain.node, this.insert);
         return;
       }
     }
@@ -60,6 +79,7 @@ export class OutputRenderer extends Panel implements IRenderMime.IRenderer {
   }
 
   dispose(): void {
+    this.width.disconnect();
     this.drawn?.dispose();
     super.dispose();
   }

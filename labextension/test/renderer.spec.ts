@@ -15,7 +15,7 @@ test('outputs: graphs and usage are drawn, others are shown as their HTML', asyn
   const registry = new RenderMimeRegistry({
     initialFactories: standardRendererFactories
   });
-  addRenderer(registry);
+  addRenderer(registry, () => false);
   const shown = async (bundle: object) => {
     const data = partOf<Bundle>(bundle);
     const model = new MimeModel({ data, trusted: false });
@@ -42,4 +42,40 @@ test('outputs: graphs and usage are drawn, others are shown as their HTML', asyn
     'text/html': html
   });
   expect(newer.querySelector('p')?.textContent).toBe('a summary');
+});
+
+test('outputs: a line of ours becomes a button, any other stays a line; ids can be copied', async () => {
+  const registry = new RenderMimeRegistry({
+    initialFactories: standardRendererFactories
+  });
+  const inserted: string[] = [];
+  addRenderer(registry, (_, line) => inserted.push(line) > 0);
+  const html = `
+    <code class="fnb-line" title="Diff">%feast_diff m/1 m/2</code>
+    <code class="fnb-line">!feast init my_project</code>
+    <code class="fnb-line">!rm -rf x</code>
+    <code class="fnb-line">%feast_run a
+import os</code>
+    <code class="fnb-id" title="0123456789">01234567</code>`;
+  const data = partOf<Bundle>({
+    [MIME]: { ...LINEAGE, kind: 'training' },
+    'text/html': html
+  });
+  const model = new MimeModel({ data, trusted: false });
+  const renderer = registry.createRenderer(MIME);
+  await renderer.renderModel(model);
+
+  const buttons = [
+    ...renderer.node.querySelectorAll<HTMLElement>('button.fnb-step')
+  ];
+  expect(buttons.map(b => b.textContent)).toEqual([
+    'Diff',
+    '!feast init my_project'
+  ]);
+  buttons[0].click();
+  expect(inserted).toEqual(['%feast_diff m/1 m/2']);
+  expect(renderer.node.querySelectorAll('code.fnb-line')).toHaveLength(2);
+  expect(
+    renderer.node.querySelector('button.fnb-copy')?.getAttribute('aria-label')
+  ).toBe('Copy 0123456789');
 });

@@ -179,10 +179,13 @@ def known_at(drivers: pd.Series, moments: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(found).reset_index(drop=True)
 
 
-def said(capsys: Any) -> str:
-    """What the user was told since the last look, one line each."""
+def said(book: Any, capsys: Any) -> str:
+    """What the user was told since the last look, one line each: by the magic, or by itself."""
+    shown = [line for data in book.shown for line in data["text/plain"].splitlines()]
+    book.shown.clear()
+    notes = [line.strip() for line in shown if line.startswith("  ⚠ ")]
     lines = capsys.readouterr().err.splitlines()
-    return "\n".join(line for line in lines if line.startswith("feast_nb: "))
+    return "\n".join([*notes, *(line for line in lines if line.startswith("feast_nb: "))])
 
 
 # ---------------------------------------------------------------------- keys only
@@ -513,7 +516,7 @@ def test_as_of_a_moment_before_everything_has_no_features(past, capsys) -> None:
     assert len(scored) == 22
     assert scored[["trips", "conv_rate"]].isna().all(axis=None)
     assert scored["prediction"].isna().all()
-    assert "22 of 22 rows have gaps, and no prediction" in said(capsys)
+    assert "22 of 22 rows have gaps, and no prediction" in said(past, capsys)
     assert score_of(past).nulls == {"trips": 22, "conv_rate": 22}
 
 
@@ -539,7 +542,7 @@ def test_a_row_without_a_moment_has_no_prediction_and_is_told(promoted, capsys) 
     scored = promoted.run("%feast_score m/1 --entities drivers --as-of event_timestamp")
 
     assert scored["prediction"].isna().tolist() == [i == 3 for i in range(10)]
-    assert "1 of 10 rows have gaps, and no prediction" in said(capsys)
+    assert "1 of 10 rows have gaps, and no prediction" in said(promoted, capsys)
     assert score_of(promoted).nulls == {"trips": 1, "conv_rate": 1}
 
 
@@ -635,13 +638,13 @@ def test_absent_null_and_stale_are_told_apart(promoted, capsys) -> None:
     score = score_of(promoted, run)
     assert (score.absent, score.stale) == (1, 1)
     assert score.nulls == {"trips": 1, "conv_rate": 2}
-    told = said(capsys)
-    assert "feast_nb: 1 of 4 entities have no features: the online store does not know" in told
+    told = said(promoted, capsys)
+    assert "⚠ 1 of 4 entities have no features: the online store does not know" in told
     assert OLD.format(1, 4) in told
     assert "2 of 4 rows have gaps, and no prediction: the model takes none (" in told
     assert scored["prediction"].isna().tolist() == [False, True, False, True]
     kept = "\n".join(score.notes)
-    assert all(line.removeprefix("feast_nb: ") in kept for line in told.splitlines())
+    assert all(line.removeprefix("⚠ ") in kept for line in told.splitlines())
 
 
 def test_fresh_rows_as_in_training_are_nothing_to_tell(promoted, capsys) -> None:
@@ -652,7 +655,7 @@ def test_fresh_rows_as_in_training_are_nothing_to_tell(promoted, capsys) -> None
     capsys.readouterr()
     promoted.run("scored = %feast_score m/1 --entities drivers")
 
-    assert said(capsys) == ""
+    assert said(promoted, capsys) == ""
     assert metrics_of(last_run(promoted)) == {
         "rows": 10.0,
         "absent": 0.0,
@@ -686,7 +689,7 @@ def test_a_model_that_takes_gaps_is_given_them(more, capsys) -> None:
 
     expected = session_of(more).load_model("gaps").predict(fed)
     assert scored["prediction"].to_numpy() == pytest.approx(expected)
-    assert "no prediction" not in said(capsys)
+    assert "no prediction" not in said(more, capsys)
 
 
 def test_nulls_and_values_unlike_training_are_warned_of(promoted, capsys) -> None:
@@ -696,13 +699,10 @@ def test_nulls_and_values_unlike_training_are_warned_of(promoted, capsys) -> Non
     capsys.readouterr()
     promoted.run("scored = %feast_score m/1 --entities keys")
 
-    told = said(capsys)
-    assert "feast_nb: conv_rate: 67% are null, in training 0%." in told
+    told = said(promoted, capsys)
+    assert "conv_rate: 67% are null, in training 0%." in told
     (trips,) = (i for i in session_of(promoted).resolve("m/1").contract.inputs if i.name == "trips")
-    assert (
-        f"feast_nb: trips: 1 of 3 values lie outside training's {trips.min:g} to {trips.max:g}."
-        in told
-    )
+    assert f"trips: 1 of 3 values lie outside training's {trips.min:g} to {trips.max:g}." in told
 
 
 FRESH, EPOCH = int(time.time()), 0
@@ -905,7 +905,7 @@ def test_a_model_that_only_feast_knows_is_scored_by_its_signature(more, capsys, 
     model = session_of(more).load_model("tagged")
     expected = model.predict(latest()[["trips", "acc_rate"]])
     assert scored["prediction"].to_numpy() == pytest.approx(expected)
-    assert "the definitions it was trained on are unknown" in said(capsys)
+    assert "the definitions it was trained on are unknown" in said(more, capsys)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ def test_two_models_are_a_question_and_neither_is_lost(book, client) -> None:
     )
 
     assert said.startswith("ModelError: this cell made 2 models (model, other)")
-    assert "historical: activity" in book.shown[-1]["text/plain"], "the summary stands beside it"
+    assert "3 features retrieved" in book.shown[-1]["text/plain"], "the summary stands beside it"
     assert "%feast_log other" in said
     logged = book.run("%feast_log other --register m --alias champion")
     assert (logged.name, logged.version, logged.aliases) == ("m", "1", ("champion",))
@@ -301,7 +302,7 @@ def test_a_column_that_the_cell_made_is_an_input_that_is_no_feature(book) -> Non
         ("ratio", None), ("trips", "hourly:trips"),
     ]  # fmt: skip
     shown = book.shell.display_formatter.format(summary)[0]
-    assert "ratio (not asked for)" in shown["text/plain"]
+    assert "ratio (not a feature)" in str(replace(summary, verbose=True))
     assert "ratio" in shown["text/html"]
 
 
@@ -534,3 +535,99 @@ def test_a_signature_is_made_of_pandas_own_types_with_gaps() -> None:
     assert trouble is None
     assert [c.type.name for c in signature.inputs.inputs][:2] == ["double", "integer"]
     assert models._of_numpy(frame[["x"]]) is not None
+
+
+# ---------------------------------------------------------------------- held against an earlier one
+
+METRIC = "\nimport mlflow; mlflow.log_metrics({metrics})"
+
+
+def trained(book, columns: str, metrics: str, line: str):
+    return book.run(
+        f"%%feast_train --service activity --entity-df drivers --register held {line}\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        f"model = LogisticRegression().fit(training_df[{columns}].fillna(0), training_df['y'])"
+        + METRIC.format(metrics=metrics)
+    )
+
+
+def test_a_version_is_held_against_the_one_that_has_its_alias(book) -> None:
+    """Not against the last one: what the alias means is what is replaced."""
+    first = trained(book, "['trips']", "{'auc': 0.6, 'brier': 0.2}", "--alias champion")
+    last = trained(book, "['trips']", "{'auc': 0.9}", "")
+    third = trained(
+        book, "['trips', 'conv_rate']", "{'auc': 0.7, 'brier': 0.3, 'n': 6}", "--alias champion"
+    )
+
+    assert first.compared is None
+    assert last.compared.model == "held/1"
+    compared = third.compared
+    assert (compared.model, compared.aliases) == ("held/1", ("champion",))
+    assert [(m.name, m.value, m.before, m.better) for m in compared.metrics] == [
+        ("auc", 0.7, 0.6, True), ("brier", 0.3, 0.2, False),
+    ]  # fmt: skip
+    assert compared.new == ("hourly:conv_rate",)
+    assert compared.gone == ()
+    said = str(third).splitlines()
+    assert said[0] == "✓ held/3 @champion    against held/1 (@champion until now)"
+    assert said[1] == "  auc 0.7 ▲ +0.1   brier 0.3 ▲ +0.1 worse   n 6"
+    assert "  Next  %feast_diff held/1 held/3" in said
+
+
+def test_an_alias_that_nobody_has_is_held_against_the_last_version(book) -> None:
+    trained(book, "['trips']", "{'auc': 0.6}", "--alias champion")
+    second = trained(book, "['trips']", "{'auc': 0.6}", "--alias challenger")
+
+    assert "against held/1 (@champion)" in str(second)
+    assert "auc 0.6 unchanged" in str(second)
+
+
+def test_two_versions_of_one_run_are_not_told_apart_by_the_runs_metrics(book) -> None:
+    book.run("%feast_run both")
+    trained(book, "['trips']", "{'auc': 0.6}", "")
+    second = trained(book, "['trips']", "{'auc': 0.7}", "")
+    book.run("%feast_run --end")
+
+    assert second.compared.model == "held/1"
+    assert second.compared.metrics == ()
+
+
+def test_a_training_is_not_lost_for_what_it_cannot_be_held_against(book, monkeypatch) -> None:
+    """The registry refuses to say which version there is: the rest of the summary stands."""
+    trained(book, "['trips']", "{'auc': 0.6}", "")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def refuses(*args, **kwargs):
+        raise MlflowException("not today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "get_registered_model", refuses)
+        second = trained(book, "['trips']", "{'auc': 0.7}", "")
+
+    assert second.models[0].version == "2"
+    assert second.compared.unknown == "MLflow refuses: not today"
+    assert "not compared with held: MLflow refuses: not today" in str(second)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [("ValueError('no')", "FAILED"), ("KeyboardInterrupt", "KILLED")]
+)
+def test_a_cell_that_fails_says_in_one_line_how_its_run_was_left(
+    book, capsys, raised, status
+) -> None:
+    capsys.readouterr()
+    book.fails(f"%%feast_train v1 --service activity --entity-df drivers\nraise {raised}")
+
+    (line,) = [said for said in capsys.readouterr().out.splitlines() if said.startswith("Run v1")]
+    assert f"closed as {status}; it keeps 1 retrieval." in line
+
+
+def test_v_shows_what_is_folded_away(book) -> None:
+    line = "%%feast_train v1 --service activity --entity-df drivers"
+    short, long = book.run(line + FIT), book.run(line + " -v" + FIT)
+
+    assert "hourly:trips" not in str(short)
+    assert "hourly:trips" in str(long)
+    assert "<details open>" in book.shell.display_formatter.format(long)[0]["text/html"]
+    assert "<details>" in book.shell.display_formatter.format(short)[0]["text/html"]

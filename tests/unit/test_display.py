@@ -51,7 +51,9 @@ from feast_nb.records.retrieval import (
     Span,
 )
 from feast_nb.records.run import (
+    Comparison,
     FeatureUse,
+    MetricChange,
     Origin,
     Repository,
     RunState,
@@ -216,6 +218,34 @@ ANSWERS: dict[str, Document] = {
 DOCUMENTS: dict[str, Document] = {
     **ANSWERS,
     "training": SUMMARY,
+    "training_against": replace(
+        SUMMARY,
+        retrievals=(
+            retrieval(
+                entity=EntityFrame("dataframe", rows=37423, artifact="entity_df.parquet"),
+                result=Result(37423, columns=(Column("wind", "float", 12),)),
+            ),
+        ),
+        models=(model(aliases=("challenger",)),),
+        metrics={"auc": 0.716, "brier": 0.151, "n": 37420, "log_loss": 0.5},
+        compared=Comparison(
+            "arrival_delay/1",
+            ("champion",),
+            (
+                MetricChange("auc", 0.716, 0.664, True),
+                MetricChange("brier", 0.151, 0.141, False),
+                MetricChange("n", 37420, 37000),
+            ),
+            ("weather:fog",),
+            (),
+        ),
+        entity_name="flights",
+        warnings=(),
+    ),
+    "training_not_compared": replace(
+        SUMMARY, compared=Comparison("arrival_delay", unknown="MLflow refuses: no")
+    ),
+    "training_long": replace(SUMMARY, verbose=True),
     "training_failed": TrainingSummary(
         run=run(status="FAILED", url=None), retrievals=(FAILED,), seconds=75.0
     ),
@@ -342,7 +372,8 @@ def test_markup_in_a_name_is_only_ever_text(name: str) -> None:
     assert "<img src=x" not in html.render(record)
     assert all("onerror" not in attributes for _, attributes in page.tags)
     if name not in ("run_state_empty", "run_state_paused"):
-        assert EVIL in "".join(page.words)
+        titles = [attributes.get("title") or "" for _, attributes in page.tags]
+        assert EVIL in "".join((*page.words, *titles))
 
 
 @ALL
@@ -431,7 +462,18 @@ def test_a_share(value: float | None, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(None, "–"), (0, "0 ms"), (0.0421, "42 ms"), (1, "1.0 s"), (75, "75.0 s")]
+    ("value", "said"),
+    [
+        (None, "–"),
+        (0, "0 ms"),
+        (0.0421, "42 ms"),
+        (1, "1.0 s"),
+        (59.96, "1 min"),
+        (75, "1 min 15 s"),
+        (414, "6 min 54 s"),
+        (7500, "2 h 5 min"),
+        (3600, "1 h"),
+    ],
 )
 def test_seconds(value: float | None, said: str) -> None:
     assert words.seconds(value) == said

@@ -20,11 +20,11 @@ def _usage(it: Usage) -> list[str]:
         f"use{about} in {it.project}: {words.count(it.training, 'training run')}, "
         f"{words.count(it.prediction, 'prediction run')}"
     ]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     if len(it.views) > 1:
-        lines += ["", table([_row(v, it) for v in it.views[:_LINES]], ("view", *_HEADS))]
+        lines += ["", table([_row(v) for v in it.views[:_LINES]], ("view", *_HEADS))]
     if it.features:
-        lines += ["", table([_row(f, it) for f in it.features[:_LINES]], ("feature", *_HEADS))]
+        lines += ["", table([_row(f) for f in it.features[:_LINES]], ("feature", *_HEADS))]
     left = len(it.features) - _LINES
     if left > 0:
         lines.append(f"and {left:,} more; .to_pandas() has them all")
@@ -34,13 +34,13 @@ def _usage(it: Usage) -> list[str]:
 _HEADS = ("training", "prediction", "last used", "by", "services", "models")
 
 
-def _row(it: FeatureUsage, usage: Usage) -> tuple[Any, ...]:
+def _row(it: FeatureUsage) -> tuple[Any, ...]:
     gone = " (gone)" if it.gone else f" (through {', '.join(it.through)})" if it.through else ""
     return (
         it.ref + gone,
         it.training or "–",
         it.prediction or "–",
-        f"{words.ago(it.last, usage.now)}" if it.last else "never",
+        words.moment(it.last) if it.last else "never",
         words.listed(it.users),
         words.listed(it.services),
         words.listed([m.said for m in it.models]),
@@ -49,7 +49,7 @@ def _row(it: FeatureUsage, usage: Usage) -> tuple[Any, ...]:
 
 def _lineage(it: Lineage) -> list[str]:
     lines = [f"lineage of {it.title}: {words.count(len(it.nodes), 'object')}"]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     focus = [i for i, n in enumerate(it.nodes) if n.focus]
     after = _next(it, backwards=False)
     if not focus:
@@ -108,7 +108,7 @@ def _impact(it: Impact) -> list[str]:
     lines = [f"if {it.object} changes: {words.depends(it)}"]
     if it.since:
         lines[0] += f" since {words.moment(it.since)}"
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     rows = [
         (m.name, " ".join(f"@{a}" for a in m.aliases), m.through or "", m.predictions or "–",
          words.moment(m.since))
@@ -132,9 +132,9 @@ def _impact(it: Impact) -> list[str]:
 
 def _runs(it: RecentRuns) -> list[str]:
     lines = [f"{words.count(len(it.runs), 'run')} of {it.project}, newest first"]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     rows = [
-        (r.name, r.counts_as, words.status(r.status), words.ago(r.started, it.now),
+        (r.name, r.counts_as, words.status(r.status), words.moment(r.started),
          r.service or "–", r.features, r.rows if r.rows is not None else "–",
          words.listed(r.models),
          " ".join(f"{k} {words.number(v)}" for k, v in sorted(r.metrics.items())[:3]), r.id)
@@ -157,7 +157,7 @@ def _runs(it: RecentRuns) -> list[str]:
 
 def _operations(it: Operations) -> list[str]:
     lines = [f"{words.count(len(it.operations), 'operation')} on {it.project}, newest first"]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     rows = [
         (o.what, words.status(o.status), words.moment(o.at), words.seconds(o.seconds),
          words.changed(o), words.ranged(o), o.user or "–")

@@ -14,22 +14,23 @@ from ...records.answers import (
     Resolution,
     Score,
 )
-from .. import words
+from ...records.document import Document
+from .. import next_steps, verdicts, words
 from .table import table
 
 
 def _resolution(it: Resolution) -> list[str]:
-    basis = "" if it.basis == "contract" else f", from its {it.basis}"
-    lines = [f"{it.model}  {it.service or 'list of references'}{basis}"]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines = [verdicts.resolved(it), f"  {verdicts.served(it)}"]
     lines += _changes(it.drift)
-    return [*lines, table([(n, ref) for n, ref in enumerate(it.refs, 1)], ("#", "feature"))]
+    lines += [f"  ⚠ {note}" for note in it.notes]
+    lines.append(table([(n, ref) for n, ref in enumerate(it.refs, 1)], ("#", "feature")))
+    return lines + next_lines(it)
 
 
 def _features(it: ModelFeatures) -> list[str]:
     service = f"  {it.service}" if it.service else ""
     lines = [f"{it.model}{service}  {words.count(len(it.features), 'feature')}, order {it.order}"]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     rows = [
         (f.input, f.ref, f.dtype or f.declared or "–", words.share(f.nulls), words.reach_of(f),
          f.ttl or "–", f.source or "–", f.owner or "–", f.description or "")
@@ -44,26 +45,38 @@ def _features(it: ModelFeatures) -> list[str]:
 
 def _diff(it: ModelDiff) -> list[str]:
     lines = [f"{it.one}  {it.other}" + ("  the same" if it.same else "")]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     lines += _changes(it.definitions)
     rows = [(d.what, d.one or "–", d.other or "–") for d in (*it.features, *it.data, *it.metrics)]
-    return [*lines, table(rows, ("", it.one, it.other))] if rows else lines
+    lines += [table(rows, ("", it.one, it.other))] if rows else []
+    return lines + next_lines(it)
 
 
 def _reproduction(it: Reproduction) -> list[str]:
-    lines = [f"run {it.run_id}  {words.count(it.rows, 'row')}  {words.verdict(it)}"]
-    lines += [f"  ! {note}" for note in it.notes]
+    lines = [f"{words.verdict(it)}  {words.count(it.rows, 'row')}  run {it.run_id[:8]}"]
     lines += [f"  {because}" for because in it.because]
+    lines += [f"  ⚠ {note}" for note in it.notes]
     for column in it.columns:
         lines.append(f"  {column.name}: {words.differing(column)}")
         lines += [f"    {example}" for example in column.examples]
-    return lines
+    return lines + next_lines(it)
 
 
 def _score(it: Score) -> list[str]:
-    lines = [f"{it.model}  {words.count(it.rows, 'row')} scored, {it.mode}  run {it.run_id}"]
-    lines.append(f"  {it.absent:,} absent, {it.stale:,} stale, {sum(it.nulls.values()):,} nulls")
-    return lines + [f"  ! {note}" for note in it.notes]
+    lines = [verdicts.scored(it), f"  {verdicts.fed(it)}"]
+    lines += [f"  ⚠ {note}" for note in it.notes]
+    lines += next_lines(it)
+    if it.verbose:
+        lines.append(f"  prediction run {it.run_id}")
+        rows = [(name, f"{number:,}") for name, number in sorted(it.nulls.items())]
+        lines += [table(rows, ("input", "nulls"))] if rows else []
+    return lines
+
+
+def next_lines(it: Document) -> list[str]:
+    """What to do next, one line for each."""
+    steps = [step.line or step.url for step in next_steps.of(it)]
+    return [f"  {'Next' if i == 0 else '    '}  {step}" for i, step in enumerate(steps)]
 
 
 def _changes(changes: Iterable[Change]) -> list[str]:
@@ -77,7 +90,7 @@ def _changes(changes: Iterable[Change]) -> list[str]:
 def _erasure(it: Erasure) -> list[str]:
     lines = [f"run {it.run_id}  {words.count(len(it.erased), 'file')} erased"]
     lines += [f"  {name}" for name in it.erased]
-    return [*lines, *(f"  ! not reached: {what}" for what in it.beyond)]
+    return [*lines, *(f"  ⚠ not reached: {what}" for what in it.beyond)]
 
 
 RENDERERS: dict[str, Callable[[Any], list[str]]] = {

@@ -11,7 +11,7 @@ from ...records.document import Document
 from ...records.guide import Guide
 from ...records.retrieval import Retrieval, Retrievals
 from ...records.run import Origin, Repository, RunState, TrackedRun, TrainingSummary
-from .. import words
+from .. import verdicts, words
 from . import lineage, models
 from .table import table
 
@@ -22,34 +22,50 @@ def render(record: Document) -> str:
 
 
 def _training(it: TrainingSummary) -> list[str]:
+    lines = [_made(it)]
+    shown = [f"{m.name} {m.value}" + (f" {m.change}" if m.change else "")
+             for m in verdicts.metrics(it)]  # fmt: skip
+    more = verdicts.more_metrics(it)
+    if shown:
+        lines.append("  " + "   ".join(shown) + (f"   and {more} more" if more else ""))
+    lines.append(f"  {verdicts.shaped_by(it)}")
+    missing = verdicts.missing(it)
+    lines += [f"  ⚠ {said}" for said in (*it.warnings, *([missing] if missing else []))]
+    lines += models.next_lines(it)
+    return [*lines, *(_details(it) if it.verbose else [])]
+
+
+def _made(it: TrainingSummary) -> str:
+    named = [words.version(m) + "".join(f" @{a}" for a in m.aliases) for m in it.models if m.name]
+    failed = it.run.status in ("FAILED", "KILLED")
+    made = ", ".join(named) if named and not failed else verdicts.made(it)
+    beside = f"    {verdicts.against(it.compared, verdicts.aliases(it))}" if it.compared else ""
+    return f"{verdicts.sign(it)} {made}{beside}"
+
+
+def _details(it: TrainingSummary) -> list[str]:
     run = it.run
-    lines = [
-        f"{run.name}  {words.status(run.status)}  "
-        f"{run.experiment}  {words.seconds(it.seconds)}  run {run.id}"
-    ]
-    lines += [f"  ! {warning}" for warning in it.warnings]
-    for model in it.models:
-        aliases = "".join(f" @{a}" for a in model.aliases)
-        kind = f"{model.flavor} model" if model.flavor else "model"
-        lines.append(f"  {kind} {words.version(model)}{aliases}  {model.model_id}")
-    if it.metrics:
-        shown = "  ".join(f"{k} {words.number(v)}" for k, v in sorted(it.metrics.items()))
-        lines.append(f"  {shown}")
+    head = f"{run.name}  {words.status(run.status)}  {run.experiment}"
+    lines = ["", f"  {head}  {words.seconds(it.seconds)}  run {run.id}"]
+    lines += [f"  {m.flavor or 'model'} {words.version(m)}  {m.model_id}" for m in it.models]
+    if verdicts.more_metrics(it):
+        lines += [f"  {k} {words.number(v)}" for k, v in sorted(it.metrics.items())]
+    for label, refs in (("new", it.compared and it.compared.new),
+                        ("gone", it.compared and it.compared.gone)):  # fmt: skip
+        lines += [f"  {label}: {', '.join(refs)}"] if refs else []
     lines += _retrievals(it.retrievals)
     lines += [f"  {words.write(w)}" for w in it.writes]
     if it.features:
         rows = [
             (
                 f.input or "",
-                f.ref or f"{f.column} (not asked for)",
+                f.ref or f"{f.column} (not a feature)",
                 f.dtype or "–",
                 words.share(f.null_share),
             )
             for f in it.features
         ]
         lines += ["", table(rows, ("#", "feature", "dtype", "nulls"))]
-    if run.url:
-        lines.append(run.url)
     return lines
 
 
@@ -70,7 +86,7 @@ def _retrievals(retrievals: Sequence[Retrieval]) -> list[str]:
 
 def _run(it: TrackedRun) -> list[str]:
     lines = [f"{it.name}  {words.status(it.status)}  {it.experiment}  run {it.id}"]
-    lines += [f"  ! {w}" for w in it.warnings]
+    lines += [f"  ⚠ {w}" for w in it.warnings]
     done = [*_retrievals(it.retrievals), *(f"  {words.write(w)}" for w in it.writes)]
     lines += done or ["  nothing retrieved yet"]
     if it.pending:
@@ -103,7 +119,7 @@ def _kept(it: Retrievals) -> list[str]:
 
 def _origin(it: Origin) -> list[str]:
     head = f"{it.notebook or 'no notebook'}  {words.commit(it)}  Python {it.python or '–'}"
-    return [head, *(f"  ! {w}" for w in it.cautions)]
+    return [head, *(f"  ⚠ {w}" for w in it.cautions)]
 
 
 def _inputs(contract: Contract | None) -> list[str]:
@@ -122,7 +138,7 @@ def _repository(it: Repository) -> list[str]:
         f"  registry {it.registry}, offline {it.offline_store}, online {it.online_store}",
         f"  MLflow {tracking if it.mlflow.get('enabled') else 'off'}",
     ]
-    lines += [f"  ! {w}" for w in it.warnings]
+    lines += [f"  ⚠ {w}" for w in it.warnings]
     if not it.views:
         lines.append("  nothing is applied yet: store.apply([…]) or `feast apply`")
     views = [(name, len(features), ", ".join(features)) for name, features in it.views.items()]

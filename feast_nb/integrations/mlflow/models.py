@@ -238,6 +238,26 @@ def registered_names(uri: str) -> dict[str, tuple[str, ...]]:
             return found
 
 
+def versions_named(uri: str, name: str) -> tuple[list[str], dict[str, str]] | None:
+    """The versions of a registered model, and alias → version; None where there is no such model.
+
+    Raises `TrackingError` where MLflow does not answer.
+    """
+    check_reachable(uri)
+    from mlflow.exceptions import MlflowException
+
+    api = client(uri)
+    with translate_errors():
+        try:
+            known = api.get_registered_model(name)
+        except MlflowException as problem:
+            if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        versions = [str(v.version) for v in api.search_model_versions(f"name = '{name}'")]
+    return versions, {a: str(v) for a, v in (known.aliases or {}).items()}
+
+
 def versions_of_run(uri: str, run_id: str) -> list[ModelVersion]:
     """The registered versions that came from a run, with the aliases that point at them now."""
     api = client(uri)

@@ -19,11 +19,11 @@ from ...notebook import dataflow
 from ...recorder.open_runs import RunOptions
 from ...records.contract import ModelVersion
 from ...records.retrieval import LinkedBy, Retrieval
-from ...records.run import TrainingSummary
+from ...records.run import Comparison, TrainingSummary
 from .. import made_models, models
 from ..made_models import MadeModel
 from ..runs import OpenRun
-from . import summary
+from . import earlier_version, summary
 from .options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Training:
         self._owned = False
         self._logged_before = 0
         self._only: LoggedModel | None = None
+        self._registered: ModelVersion | None = None
+        self._earlier: earlier_version.EarlierVersion | Comparison | None = None
         self._started = 0.0
         self.deferred: FeastNbError | None = None
         self._linked: set[str] = set()
@@ -275,8 +277,9 @@ class Training:
                 f"cell, or log one now: %feast_log VAR --register {name}"
             )
         recorder, place = self._session.recorder, self.made.index(chosen)
+        self._earlier = earlier_version.find(self.run.ref.tracking_uri, name, self.options.aliases)
         version = models.register(recorder, self.run.ref, chosen, name, self.options.aliases)
-        self.made[place] = version
+        self.made[place] = self._registered = version
         self._session.names.remember_model(name, self.options.aliases)
 
     def _cautions(self, retrievals: list[Retrieval]) -> tuple[str, ...]:
@@ -287,7 +290,7 @@ class Training:
 
     def _close(self, problem: BaseException | None) -> None:
         """End the run if it is ours, and sum up, whatever happened."""
-        runs = self._session.runs
+        runs, options = self._session.runs, self.options
         status = "FINISHED" if problem is None else "FAILED"
         if isinstance(problem, KeyboardInterrupt):
             status = "KILLED"
@@ -299,14 +302,18 @@ class Training:
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         failed = problem is not None or self.deferred is not None
-        said = [] if failed else summary.warnings(retrievals, self.made, self.options.target)
+        said = [] if failed else summary.warnings(retrievals, self.made, options.target)
+        metrics = {k: v for k, v in record.metrics.items() if not k.startswith("feast")}
+        uri = self.run.ref.tracking_uri
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),
             writes=record.writes,
             features=summary.features_used(retrievals, self.made),
             retrievals=tuple(retrievals),
             models=tuple(self.made),
-            metrics={k: v for k, v in record.metrics.items() if not k.startswith("feast")},
+            metrics=metrics,
             warnings=(*said, *self._cautions(retrievals), *record.warnings),
             seconds=round(time.perf_counter() - self._started, 2),
+            compared=earlier_version.compare(uri, self._earlier, self._registered, metrics),
+            entity_name=options.entity_name if options.entity_df is not None else None,
         )
