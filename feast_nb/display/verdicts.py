@@ -85,7 +85,9 @@ def shaped_by(it: TrainingSummary) -> str:
     failed = [r for r in it.sources if r.state == "failed"]
     if len(failed) == len(it.sources):
         return f"the retrieval failed: {failed[0].error}"
-    return " · ".join(filter(None, [_features(it), _rows(it.sources), rebuilt(it.sources)]))
+    beside = sum(r.kind == "historical" for r in it.retrievals) - len(it.sources)
+    more = words.count(beside, "further retrieval") if beside else ""
+    return " · ".join(filter(None, [_features(it), _rows(it.sources), rebuilt(it.sources), more]))
 
 
 def _features(it: TrainingSummary) -> str:
@@ -106,7 +108,7 @@ def _features(it: TrainingSummary) -> str:
 def _rows(sources: Sequence[Retrieval]) -> str:
     if len(sources) > 1:
         rows = [f"{r.result.rows:,}" if r.result else r.state for r in sources]
-        return f"{len(sources)} retrievals of {words.listed(rows)} rows"
+        return f"{len(sources)} retrievals ({words.listed(rows)} rows)"
     one = sources[0]
     if one.result is None:
         return "never run" if one.state == "submitted" else one.state

@@ -98,7 +98,7 @@ def changed(it: Operation) -> str:
                "changed": it.changed}  # fmt: skip
     said = [f"{verb} {listed(names, 4)}" for verb, names in changes.items() if names]
     if not said and not it.views and it.what == "apply":
-        return "nothing that Feast's log names (deletions are not)"
+        return "no changes logged (Feast does not log deletions)"
     return "; ".join(said) or listed(it.views, 4)
 
 
@@ -141,15 +141,15 @@ def _service(retrieval: Retrieval) -> str:
     several = (
         f" (the same in {', '.join(retrieval.services)})" if len(retrieval.services) > 1 else ""
     )
-    return f"list of references{several}"
+    return f"list of features{several}"
 
 
 LINKS = {
-    "declared": "you said so",
-    "attrs": "the frame says so",
-    "name": "by the variables read",
-    "parent": "its parent run's",
-    "columns": "only its columns match",
+    "declared": "declared",
+    "attrs": "matched by frame",
+    "name": "matched by variable",
+    "parent": "from the parent run",
+    "columns": "matched by columns only",
 }
 
 
@@ -197,7 +197,7 @@ def reach_of(it: Feature) -> str:
 def differing(it: ColumnDifference) -> str:
     """How much of a column differs."""
     if not it.differ:
-        return "another type, the same values"
+        return "type changed, values equal"
     return count(it.differ, "value differs", "values differ")
 
 

@@ -18,7 +18,7 @@ def check(
     """Raise `FeatureError` for an entity frame that Feast could not use, or that has no rows."""
     if isinstance(entity, str):
         if not entity.strip():
-            raise FeatureError(f"{name} is empty text; give a frame or a SQL query.")
+            raise FeatureError(f"{name} is an empty string; pass a DataFrame or a SQL query.")
         return
     if not frames.is_pandas(entity):
         if hasattr(entity, "toPandas"):  # a Spark frame
@@ -29,7 +29,7 @@ def check(
         )
     columns = [str(c) for c in entity.columns]
     if entity.empty:
-        raise FeatureError(f"{name} is empty: no rows, no training frame.")
+        raise FeatureError(f"{name} is empty: there are no rows to retrieve features for.")
     if timestamp_column(entity) is None:
         raise FeatureError(
             f"{name} has no timestamp column; name one event_timestamp, with the moment at which "
@@ -102,5 +102,5 @@ def moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise FeatureError(f"{text} is no date; write 2026-01-31 or 2026-01-31T12:00.") from None
+        raise FeatureError(f"{text} is not a date; write 2026-01-31 or 2026-01-31T12:00.") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -251,7 +251,7 @@ def experiments(history: History) -> dict[str, str]:
 
 
 def without_refs(history: History) -> int:
-    """How many runs of the project say nothing of features."""
+    """How many runs of the project use no features."""
     found = history.rows("SELECT count(*) FROM runs WHERE deleted = 0 AND kind = 'other'")
     return int(found[0][0])
 

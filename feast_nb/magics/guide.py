@@ -135,7 +135,7 @@ class GuideMagics(Magics):
     def _nothing(self, asked: str) -> str:
         known = {w for magics in TASKS.values() for text in magics.values() for w in text.split()}
         hint = nearest(asked.split()[0], sorted(known)) or ""
-        return f"nothing here answers {asked}; {hint or '%feast lists all.'}"
+        return f"no magic matches {asked}; {hint or '%feast lists all.'}"
 
     # ------------------------------------------------------------------ what next
 
@@ -146,9 +146,9 @@ class GuideMagics(Magics):
         try:
             yaml = store.find(Path.cwd())
         except RepositoryError:
-            why = "no feature_store.yaml is in this folder or above it."
+            why = "no feature_store.yaml in this folder or above it."
             return Guide(entries, next="!feast init my_project", why=why)
-        why = "a repository is here, and not opened yet."
+        why = "there is a repository here; open it."
         return Guide(entries, path=str(yaml.parent), next="store = %feast_store", why=why)
 
     def _next(self, session: Session, repository: Any) -> tuple[str, str]:
@@ -156,18 +156,18 @@ class GuideMagics(Magics):
             line = 'mlflow: {enabled: true, tracking_uri: "sqlite:///mlflow.db"}'
             return line, "MLflow is off: add this line to feature_store.yaml and open it again."
         if not repository.views:
-            return "!feast apply", "nothing of this repository is applied yet."
+            return "!feast apply", "nothing is applied in this repository yet."
         frame = self._frame() or "entity_df"
         if name := session.names.registered_last:
             aliases = session.names.models[name]
             model = f"{name}@{aliases[0]}" if aliases else name
-            return f"%feast_score {model} --entities {frame}", "it was registered here last."
+            return f"%feast_score {model} --entities {frame}", "the model registered last."
         service = next(iter(repository.services), None)
         view, features = next(iter(repository.views.items()))
         what = f"--service {service}" if service else f"--features {view}:{features[0]}"
         return (
             f"%%feast_train v1 {what} --entity-df {frame}",
-            "features are applied: train on them.",
+            "features are applied: train a model on them.",
         )
 
     def _frame(self) -> str | None:

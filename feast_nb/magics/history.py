@@ -11,7 +11,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from ..errors import UsageError
 from .options import reads_options
 
-_REFRESH = "read everything from MLflow again, not only what is new"
+_REFRESH = "rebuild the local copy from MLflow"
 
 
 @magics_class
@@ -26,7 +26,7 @@ class HistoryMagics(Magics):
     @argument("object", nargs="?", help="a view, a service or view:feature; else everything")
     @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date: runs since then")
     @argument("--experiment", metavar="E", help="runs of that experiment only")
-    @argument("--unused", action="store_true", help="only what nobody uses")
+    @argument("--unused", action="store_true", help="only unused features")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
@@ -57,8 +57,8 @@ class HistoryMagics(Magics):
     @argument(
         "object", nargs="*", help="what to start from: a model, run, service, view, source, entity"
     )
-    @argument("--up", type=int, metavar="N", help="at most so many steps towards the sources")
-    @argument("--down", type=int, metavar="N", help="at most so many steps towards the models")
+    @argument("--up", type=int, metavar="N", help="number of steps upstream")
+    @argument("--down", type=int, metavar="N", help="number of steps downstream")
     @argument(
         "--runs", choices=("all", "latest", "collapsed"), default="collapsed",
         help="each run, the latest of each kind, or those of a kind together",
@@ -115,9 +115,9 @@ class HistoryMagics(Magics):
     @argument("--service", metavar="S", help="runs that used this service")
     @argument("--model", metavar="M", help="runs that trained this model or predicted with it")
     @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date")
-    @argument("--mine", action="store_true", help="only my own")
+    @argument("--mine", action="store_true", help="only your own runs")
     @argument("--most", type=int, default=20, metavar="N", help="how many (20)")
-    @argument("--forget", metavar="RUN", help="erase the rows that a run keeps")
+    @argument("--forget", metavar="RUN", help="erase the rows stored with a run")
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options

@@ -39,7 +39,9 @@ class ModelMagics(Magics):
 
     @magic_arguments()
     @argument("model", help=_NAMED)
-    @argument("--allow-drift", action="store_true", help="also where it should be retrained")
+    @argument(
+        "--allow-drift", action="store_true", help="continue even if the model needs retraining"
+    )
     @verbose_option
     @line_magic
     @reads_options
@@ -60,7 +62,7 @@ class ModelMagics(Magics):
 
     @magic_arguments()
     @argument("one", help=_NAMED)
-    @argument("other", help="the model to hold beside it")
+    @argument("other", help="the model to compare it with")
     @line_magic
     @reads_options
     def feast_diff(self, options: Namespace) -> Any:
@@ -76,10 +78,14 @@ class ModelMagics(Magics):
 
     @magic_arguments()
     @argument("run", help="a run's id or name, or a model")
-    @argument("--retrieval", type=int, metavar="N", help="which of several, from 1")
+    @argument(
+        "--retrieval", type=int, metavar="N", help="which retrieval, if there are several (from 1)"
+    )
     @argument("--into", metavar="VAR", help="the variable for the frame")
     @argument(
-        "--verify", action="store_true", help="say whether it is the same as then, and where not"
+        "--verify",
+        action="store_true",
+        help="compare it with the original, and show where they differ",
     )
     @verbose_option
     @line_magic
@@ -105,15 +111,19 @@ class ModelMagics(Magics):
     @magic_arguments()
     @argument("model", help=_NAMED)
     @argument("--entities", required=True, metavar="VAR", help="a frame of entity keys")
-    @argument("--online", action="store_true", help="from the online store (the default)")
-    @argument("--as-of", metavar="COLUMN", help="as it was at the moments in that column")
+    @argument("--online", action="store_true", help="read from the online store (default)")
+    @argument("--as-of", metavar="COLUMN", help="use values as of the timestamps in that column")
     @argument("--into", metavar="VAR", help="the variable for the predictions")
     @argument("--batch", type=int, default=1000, metavar="N", help="rows in one online request")
-    @argument("--prefer-given", action="store_true", help="a given column wins over the feature")
-    @argument("--with-features", action="store_true", help="add what the model was fed")
+    @argument(
+        "--prefer-given", action="store_true", help="use a given column instead of the feature"
+    )
+    @argument("--with-features", action="store_true", help="add the model's inputs to the result")
     @argument("--experiment", metavar="E", help="the experiment of the prediction run")
-    @argument("--columns", metavar="A,B", help="the model's inputs in order, where it is not known")
-    @argument("--allow-drift", action="store_true", help="also where it should be retrained")
+    @argument("--columns", metavar="A,B", help="the model's inputs in order, if unknown")
+    @argument(
+        "--allow-drift", action="store_true", help="continue even if the model needs retraining"
+    )
     @verbose_option
     @line_magic
     @reads_options
@@ -131,9 +141,9 @@ class ModelMagics(Magics):
             scored = %feast_score driver_model/3 --entities drivers --as-of event_timestamp
         """
         if options.online and options.as_of:
-            raise UsageError("--online and --as-of exclude each other; give one.")
+            raise UsageError("--online and --as-of cannot be used together; choose one.")
         if options.batch < 1:
-            raise UsageError(f"--batch {options.batch}: at least one row goes in a request.")
+            raise UsageError(f"--batch {options.batch}: use 1 or more.")
         _check_name(options.into)
         scored = self._feast.session().score(
             options.model,
@@ -163,4 +173,4 @@ def _check_name(into: str | None) -> None:
     import keyword
 
     if into is not None and (not into.isidentifier() or keyword.iskeyword(into)):
-        raise UsageError(f"--into {into} is no name for a variable.")
+        raise UsageError(f"--into {into} is not a variable name.")

@@ -79,14 +79,14 @@ def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
 def run_options(magic: Any) -> Any:
     """Where a run goes and what is written on it: shared by every magic that starts one."""
     for add in (
-        argument("--experiment", metavar="E", help="the experiment, made if there is none"),
+        argument("--experiment", metavar="E", help="the experiment (created if missing)"),
         argument("--tag", action="append", metavar="K=V", help="a tag of the run; may be repeated"),
         argument("--description", metavar="TEXT", help="the run's description in MLflow"),
         argument("--no-archive", action="store_true", help="keep no copy of entity frames"),
         argument(
             "--archive-rows",
             action="store_true",
-            help="keep the rows that a SQL query or date range gave, too",
+            help="also keep the rows returned by a SQL query or date range",
         ),
     ):
         magic = add(magic)
@@ -106,7 +106,7 @@ def register_options(magic: Any) -> Any:
 
 def verbose_option(magic: Any) -> Any:
     """`-v`: what is folded away is shown."""
-    add = argument("-v", "--verbose", action="store_true", help="show the details, too")
+    add = argument("-v", "--verbose", action="store_true", help="show details")
     return add(magic)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import (
-    Magics,
     line_cell_magic,
     line_magic,
     magics_class,
@@ -17,10 +16,8 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..display import words
-from ..errors import FeatureError, UsageError, nearest
+from ..errors import UsageError
 from ..integrations.model_libraries.flavors import flavor_named
-from ..session import Session, of_store
-from ..session import nearest as nearest_session
 from ..session import open as open_session
 from . import run_cell
 from .options import (
@@ -31,59 +28,16 @@ from .options import (
     run_options,
     verbose_option,
 )
+from .repository import RepositoryInUse
 
 if TYPE_CHECKING:
     from ..records.retrieval import Retrieval
     from ..records.run import TrackedRun
 
-_STORE = "FeatureStore"
-
 
 @magics_class
-class FeastMagics(Magics):
+class FeastMagics(RepositoryInUse):
     """`%feast_store`, `%feast_run`, `%%feast_train`, `%feast_log`."""
-
-    def __init__(self, shell: Any) -> None:
-        super().__init__(shell)
-        self._session: Session | None = None
-        self._passed_over: Any = None  # the store that was bound when another was named
-
-    # ------------------------------------------------------------------ which repository
-
-    @property
-    def known_session(self) -> Session | None:
-        """The session as far as it is open already; completion asks this."""
-        return self._session
-
-    def session(self) -> Session:
-        """The repository in use: the store bound in the notebook, else the nearest one."""
-        bound = self.bound_store()
-        if self._session is not None and (
-            bound is None or bound is self._session.store or bound is self._passed_over
-        ):
-            return self._session
-        if bound is not None:
-            self._session = of_store(bound)
-        else:
-            self._session = nearest_session()
-        self._session.names.refresh(self._session)
-        return self._session
-
-    def bound_store(self) -> Any:
-        """The `FeatureStore` in the namespace: `store`, else the one bound last."""
-        space = self._space
-        stores = {k: v for k, v in space.items() if type(v).__name__ == _STORE and k[:1] != "_"}
-        if not stores:
-            return None
-        return stores.get("store", list(stores.values())[-1])
-
-    @property
-    def _space(self) -> dict[str, Any]:
-        assert self.shell is not None
-        space: dict[str, Any] = self.shell.user_ns
-        return space
-
-    # ------------------------------------------------------------------ the magics
 
     @magic_arguments()
     @argument("path", nargs="?", help="a feature repository: its folder, or its feature_store.yaml")
@@ -118,7 +72,7 @@ class FeastMagics(Magics):
     @argument("--status", metavar="S", help="with --end: FINISHED, FAILED or KILLED")
     @argument("--resume", metavar="RUN_ID", help="continue an earlier run")
     @argument("--pause", action="store_true", help="stop recording until --unpause")
-    @argument("--unpause", action="store_true", help="go on recording")
+    @argument("--unpause", action="store_true", help="resume recording")
     @line_cell_magic
     @reads_options
     def feast_run(self, options: Namespace, cell: str | None = None) -> Any:
@@ -137,13 +91,15 @@ class FeastMagics(Magics):
         """
         chosen = [o for o in ("end", "resume", "pause", "unpause") if getattr(options, o)]
         if len(chosen) > 1:
-            raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other; give one.")
+            raise UsageError(
+                f"--{chosen[0]} and --{chosen[1]} cannot be used together; choose one."
+            )
         if options.status and not options.end:
-            raise UsageError("--status goes with --end.")
+            raise UsageError("--status needs --end.")
         if cell is not None:
             return self._run_cell(options, chosen, cell)
         if chosen and options.name:
-            raise UsageError(f"--{chosen[0]} takes no NAME.")
+            raise UsageError(f"--{chosen[0]} does not take a NAME.")
         if chosen:
             return self._run_state(options, chosen[0])
         session = self.session()
@@ -167,11 +123,10 @@ class FeastMagics(Magics):
 
     def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> Any:
         if chosen and chosen != ["resume"]:
-            raise UsageError(f"--{chosen[0]} is for %feast_run on a line of its own.")
+            raise UsageError(f"--{chosen[0]} works only with %feast_run on its own line.")
         if not cell.strip():
             raise UsageError(
-                "%%feast_run tracks the cell below it, and nothing is there; for later cells "
-                "write %feast_run NAME."
+                "%%feast_run needs a cell below its line; for later cells write %feast_run NAME."
             )
         run_cell.check(self.shell, cell, "feast_run")
         runs = self.session().runs
@@ -191,20 +146,26 @@ class FeastMagics(Magics):
     @magic_arguments()
     @argument("name", nargs="?", help="the run's name; without one an open %%feast_run is joined")
     @argument("--service", metavar="S", help="retrieve the features of this feature service first")
-    @argument("--features", nargs="+", default=(), metavar="REF", help="or these references")
+    @argument(
+        "--features",
+        nargs="+",
+        default=(),
+        metavar="REF",
+        help="or retrieve these references (view:feature)",
+    )
     @argument("--entity-df", metavar="VAR", help="the variable that holds the entity frame")
-    @argument("--start", metavar="T", help="instead of an entity frame: from this date on")
-    @argument("--end", metavar="T", help="up to this date")
+    @argument("--start", metavar="T", help="start date, instead of an entity frame")
+    @argument("--end", metavar="T", help="end date")
     @argument("--into", metavar="VAR", default="training_df", help="the training frame's variable")
     @argument("--full-feature-names", action="store_true", help="columns named view__feature")
     @argument("--filter-by-created-timestamp", action="store_true",
-              help="leave out values that were written after the moment asked for")  # fmt: skip
+              help="ignore values written after each row's timestamp")  # fmt: skip
     @argument("--target", metavar="COL", help="the label's column in the entity frame")
     @argument("--model", metavar="VAR", help="the variable that holds the model to log")
     @register_options
     @run_options
     @argument("--from", dest="sources", nargs="+", default=(), metavar="VAR",
-              help="the frames this trains on, where they were retrieved earlier")  # fmt: skip
+              help="the training frames, if they were retrieved earlier")  # fmt: skip
     @verbose_option
     @line_cell_magic
     @reads_options
@@ -222,9 +183,9 @@ class FeastMagics(Magics):
             model = LinearRegression().fit(training_df[["conv_rate"]], training_df["trips"])
         """
         if cell is None or not cell.strip():
-            raise UsageError("%%feast_train is a cell's first line, with the training below it.")
+            raise UsageError("%%feast_train needs a cell below its line: the training code.")
         if not options.into.isidentifier() or keyword.iskeyword(options.into):
-            raise UsageError(f"--into {options.into} is no name for a variable.")
+            raise UsageError(f"--into {options.into} is not a variable name.")
         assert self.shell is not None
         run_cell.check(self.shell, cell, "feast_train")
         if options.flavor:
@@ -254,12 +215,6 @@ class FeastMagics(Magics):
         run_cell.run(self.shell, cell)
         training.choose(self._space, before, source, options.model)
 
-    def show(self, record: Any) -> None:
-        from IPython.display import display
-
-        if record is not None:
-            display(record)
-
     def _training_options(self, options: Namespace) -> dict[str, Any]:
         given = {
             name: getattr(options, name)
@@ -276,17 +231,9 @@ class FeastMagics(Magics):
             given["entity_name"] = options.entity_df
         return given
 
-    def variable(self, name: str, option: str) -> Any:
-        """A frame in the notebook; raises `FeatureError` with the nearest name."""
-        if name not in self._space:
-            known = [k for k, v in self._space.items() if k[:1] != "_" and hasattr(v, "columns")]
-            hint = nearest(name, known) or "no frame is here."
-            raise FeatureError(f"{option} {name}: no such variable; {hint}")
-        return self._space[name]
-
     @magic_arguments()
     @argument("model", help="the variable that holds a trained model, or what one holds: m['a']")
-    @argument("--run", metavar="RUN_ID", help="the run that made it, where several may have")
+    @argument("--run", metavar="RUN_ID", help="the run that trained it, if there are several")
     @register_options
     @needs_local_scope
     @line_magic

@@ -114,7 +114,7 @@ def impact(past: HistorySource, named: str, refresh: bool = False) -> Impact:
     silent = queries.without_refs(past.history)
     notes = [*past.notes, *answer.notes]
     if silent:
-        notes.append(f"{silent:,} runs of the project say nothing of features.")
+        notes.append(f"{silent:,} runs of the project use no features.")
     models = tuple(replace(m, url=past.version_url(m.name)) for m in answer.models)
     return replace(answer, models=models, as_of=past.as_of, notes=tuple(notes))
 

@@ -179,7 +179,9 @@ def _after(token: str | None) -> tuple[int, str] | None:
     if token is None:
         return None
     if not _TOKEN.fullmatch(token):
-        raise UsageError(f"{token[:40]} is no page_token; take next_page_token of the page before.")
+        raise UsageError(
+            f"{token[:40]} is not a page_token; use next_page_token of the previous page."
+        )
     started, _, id = token.partition(":")
     return int(started), id
 

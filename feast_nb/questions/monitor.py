@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 _SAID = {
     "disabled": "MLflow is not enabled for this repository; add `mlflow: {enabled: true}` to its "
     "feature_store.yaml.",
-    "unapplied": "nothing of this repository is applied yet; run `feast apply`.",
+    "unapplied": "nothing is applied in this repository yet; run `feast apply`.",
     "unmade": "the tracking database has not all tables of this MLflow yet: the first run makes "
     "them.",
 }

@@ -168,7 +168,7 @@ def find(named: str, known: ProjectState, history: History) -> list[tuple[str, s
     if not found:
         every = {name for of in names.values() for name in of}
         hint = nearest(named, every) or "nothing is registered here."
-        raise FeatureError(f"nothing is called {named}; {hint}")
+        raise FeatureError(f"no object named {named}; {hint}")
     if found[0][0] == "run" and len(found) > 1:
         ids = ", ".join(id[:8] for _, id in found[:4])
         raise UsageError(f"{len(found)} runs are called {named}; write an id: {ids}.")
@@ -227,7 +227,9 @@ def since_of(text: str | None, now: float) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--since {text} is no time; write 30d, 12h, 8w or 2026-01-31.") from None
+        raise UsageError(
+            f"--since {text} is not a time; write 30d, 12h, 8w or 2026-01-31."
+        ) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

@@ -137,8 +137,10 @@ class TrainingSummary(Document):
 
     @property
     def sources(self) -> tuple[Retrieval, ...]:
-        """The retrievals of training sets."""
-        return tuple(r for r in self.retrievals if r.kind == "historical")
+        """The retrievals that the models were trained on; where that is not known, all of them."""
+        all_of_them = tuple(r for r in self.retrievals if r.kind == "historical")
+        known = {id for m in self.models if m.contract for id in m.contract.retrievals}
+        return tuple(r for r in all_of_them if r.id in known) or all_of_them
 
 
 @dataclass(frozen=True)

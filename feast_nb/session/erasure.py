@@ -28,7 +28,9 @@ def erase(session: Session, named: str) -> Erasure:
     if runs.read(uri, run_id).status == "RUNNING":
         raise UsageError(f"run {run_id[:8]} is RUNNING; end it first.")
     if not session.recorder.flush(run_id, final=True):
-        raise TrackingError(f"records of run {run_id[:8]} wait to be sent: erase it after them.")
+        raise TrackingError(
+            f"records of run {run_id[:8]} are still being sent; erase it afterwards."
+        )
     files = {p: retrieval_files.read(uri, run_id, p) for p in retrieval_files.places(uri, run_id)}
     kept = [one for each in files.values() for one in each.retrievals]
     found = [_places_of(one, run_id) for one in kept]

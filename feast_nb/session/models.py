@@ -35,7 +35,7 @@ def check_name(name: str) -> None:
     """
     if not name.strip() or re.search(r"[/:@'\"]", name) or re.fullmatch(r"m-[0-9a-f]{32}", name):
         raise UsageError(
-            f"--register {name or repr(name)} is no name for a model; use none of / : @ and "
+            f"--register {name or repr(name)} is not a valid model name; avoid / : @ and "
             "quotes, and not the id of a logged model."
         )
 
@@ -44,7 +44,7 @@ def check_alias(alias: str) -> None:
     """Raise `UsageError` for an alias that MLflow would refuse after the training."""
     if not re.fullmatch(r"[\w-]+", alias) or re.fullmatch(r"(?i)v\d+|latest", alias):
         raise UsageError(
-            f"--alias {alias} is none that MLflow takes; use letters, digits, _ and -, and "
+            f"--alias {alias} is not an alias MLflow accepts; use letters, digits, _ and -, and "
             "neither v1 nor latest."
         )
 
@@ -75,8 +75,8 @@ def log(
     kind = flavor_named(flavor) if flavor else flavor_of(model)
     if kind is None:
         raise ModelError(
-            f"{variable or 'this'} is a {type(model).__name__}, no model MLflow knows; name its "
-            "flavour with --flavor, or wrap it in mlflow.pyfunc.PythonModel."
+            f"{variable or 'this'} is a {type(model).__name__}, not a model MLflow can log. Name "
+            "its flavour with --flavor, or wrap it in mlflow.pyfunc.PythonModel."
         )
     found, fit = inputs_of(model), recorder.models.find(model).fit
     names = found.names
@@ -181,7 +181,7 @@ def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
         return retrieved_in[0]
     if runs.last is not None:
         return runs.last
-    raise ModelError("no run to log the model to; start one with %feast_run NAME.")
+    raise ModelError("no run to log the model to. Start one with %feast_run NAME.")
 
 
 def _which_run(said: str, several: Sequence[RunRef]) -> ModelError:

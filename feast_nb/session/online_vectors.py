@@ -55,7 +55,7 @@ def vector(
     rows = list(entity_rows)
     if isinstance(entity_rows, Mapping) or not all(isinstance(row, Mapping) for row in rows):
         kind = type(entity_rows).__name__
-        raise FeatureError(f"{kind} is no list of dictionaries; a frame has to_dict('records').")
+        raise FeatureError(f"{kind} is not a list of dictionaries; use frame.to_dict('records').")
     if not rows:
         return inputs.matrix(contract, {i.name: [] for i in contract.inputs})
     keys = _keys_of(plan, rows)

@@ -84,7 +84,9 @@ def run_of(session: Session, named: str) -> tuple[str, Contract | None]:
     try:
         found = model_lookup.find(uri, named)
     except ModelError as problem:
-        raise ModelError(f"{named} is no run of {session.store.project}, and {problem}") from None
+        raise ModelError(
+            f"{named}: no run of that name or id in {session.store.project}, and {problem}"
+        ) from None
     if found.run_id is None:
         raise ModelError(f"{found.shown} was logged outside any run: nothing was recorded.")
     return found.run_id, contract_store.contract_of(uri, found)
@@ -127,11 +129,11 @@ def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]
     if entity.kind == "sql" and entity.query:
         if GONE in entity.query:
             raise FeatureError(
-                "it cannot be rebuilt: its query holds a secret, which is not kept. Retrieve with "
+                "cannot be rebuilt: its query holds a secret, which is not kept. Retrieve with "
                 "--archive-rows, and its rows are."
             )
         if entity.query.endswith("...") and not recorded.by_us:
-            raise FeatureError("it cannot be rebuilt: Feast cut the entity query off.")
+            raise FeatureError("cannot be rebuilt: Feast cut the entity query off.")
         return {"entity_df": entity.query}
     if entity.kind == "range":
         import pandas as pd
@@ -162,7 +164,7 @@ def retrieve(
             raise
         kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
         raise FeatureError(
-            f"it cannot be rebuilt here: it was asked for by a range of dates, and the offline "
+            f"cannot be rebuilt here: it was asked for by a range of dates, and the offline "
             f"store {kind} takes none."
         ) from problem
     return job.to_df()
@@ -171,17 +173,17 @@ def retrieve(
 def check_repeatable(store: Any, retrieval: Retrieval) -> None:
     """Raise `FeatureError` for a call that cannot be made again as it was."""
     if retrieval.call is not None:
-        raise FeatureError(f"it cannot be rebuilt: it was a {retrieval.call}, which asks no rows.")
+        raise FeatureError(f"cannot be rebuilt: it was a {retrieval.call}, which asks no rows.")
     known = inspect.signature(store.get_historical_features).parameters
     for name, value in retrieval.arguments.items():
         if name not in REPEATABLE:
             raise FeatureError(
-                f"it cannot be rebuilt: it was retrieved with {name}={value}, and this version of "
+                f"cannot be rebuilt: it was retrieved with {name}={value}, and this version of "
                 "feast_nb does not know what that does."
             )
         if name not in known:
             raise FeatureError(
-                f"it cannot be rebuilt here: it was retrieved with {name}={value}, which this "
+                f"cannot be rebuilt here: it was retrieved with {name}={value}, which this "
                 "version of Feast does not have."
             )
 
@@ -193,8 +195,8 @@ def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
     if where is None and elsewhere.startswith("runs:/"):
         where = elsewhere
     if where is None:
-        why = entity.reason or "nobody said why"
-        raise FeatureError(f"it cannot be rebuilt: its entity frame was not archived: {why}.")
+        why = entity.reason or "no reason given"
+        raise FeatureError(f"cannot be rebuilt: its entity frame was not archived: {why}.")
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
         try:
             return parquet.read_frame(writer.download(uri, where, Path(place)), entity.rows, where)
@@ -204,8 +206,8 @@ def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
             said = runs.tags_of(uri, recorded.run_id).get("feast.entity_df_rows")
             size = f" ({said} rows)" if said else ""
             raise FeatureError(
-                f"it cannot be rebuilt: the run keeps no entity frame{size}; Feast archives one "
+                f"cannot be rebuilt: the run keeps no entity frame{size}; Feast archives one "
                 "with auto_log_entity_df: true, up to entity_df_max_rows."
                 if not recorded.by_us
-                else f"it cannot be rebuilt: {where} cannot be read ({problem})."
+                else f"cannot be rebuilt: {where} cannot be read ({problem})."
             ) from problem

@@ -73,7 +73,7 @@ def _check_available(views: Mapping[str, View]) -> None:
     try:
         definitions.check_available(views.values())
     except FeatureError as problem:
-        raise FeatureError(f"it cannot be rebuilt now: {problem}") from None
+        raise FeatureError(f"cannot be rebuilt now: {problem}") from None
 
 
 def _features(session: Session, retrieval: Retrieval) -> Any:
@@ -89,14 +89,14 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
             then = {v.name: v.view for v in retrieval.views}
             if then and any(now.get(name) != view for name, view in then.items()):
                 raise FeatureError(
-                    f"it cannot be rebuilt: service {retrieval.service} means other views by its "
+                    f"cannot be rebuilt: service {retrieval.service} means other views by its "
                     "names than it did."
                 )
             return service
     try:
         repository.check_refs(session.store, retrieval.refs)
     except FeatureError as problem:
-        raise FeatureError(f"it cannot be rebuilt: {problem}") from None
+        raise FeatureError(f"cannot be rebuilt: {problem}") from None
     return list(retrieval.refs)
 
 

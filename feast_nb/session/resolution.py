@@ -69,7 +69,7 @@ def contract_of(
     """A model's contract, where it is from, and what to know of it.
 
     Without one of ours it is put together from what Feast's integration and MLflow left. Raises
-    `ModelError` where those say nothing of features.
+    `ModelError` where those use no features.
     """
     kept = contract_store.contract_of(session.runs.uri, found)
     if kept is not None and (kept.features or kept.refs):
@@ -101,12 +101,14 @@ def _derived(
 ) -> Contract:
     """The contract of a model that was logged without us, with what could not be known."""
     names, order, signed = model_lookup.inputs(session.runs.uri, found)
-    unknown = ["the definitions it was trained on are unknown: changes since cannot be seen."]
+    unknown = [
+        "its definitions at training are not known, so changes since then cannot be checked."
+    ]
     columns = {r.partition(":")[2]: r for r in refs}
     long = {name: r for r in refs for name in column_names(r, True)}
     columns = {**long, **columns}
     if names is None:
-        unknown.append("the order of its inputs is unknown: it was fitted on a bare array.")
+        unknown.append("the order of its inputs is not known: it was fitted on an array.")
     if left.version and left.run and left.version != left.run:
         unknown.append(f"its version's tag says service {left.version}, its run's {left.run}.")
     if left.cut:
@@ -201,7 +203,7 @@ def _refuse(model: str, changes: Sequence[Change], allow_drift: bool) -> None:
         raise Drift(f"{model} cannot be served: {said}. Put it back, or retrain.", told)
     if gravest == "needs retraining" and not allow_drift:
         raise Drift(
-            f"{model} was trained on other values: {said}. Retrain, or add --allow-drift.", told
+            f"{model} was trained on different values: {said}. Retrain, or add --allow-drift.", told
         )
 
 

@@ -128,7 +128,7 @@ class SessionRuns:
     def end(self, opened: OpenRun, status: str = "FINISHED") -> TrackedRun:
         """End a run: its records go first, then its status; neither is lost if MLflow is away."""
         if status not in runs.ENDINGS:
-            raise UsageError(f"no status {status}; say one of {', '.join(runs.ENDINGS)}.")
+            raise UsageError(f"no status {status}; use one of {', '.join(runs.ENDINGS)}.")
         ended = opened.ref.id not in self._recorder.runs  # by the user's own `mlflow.end_run`
         self._recorder.run_listener.run_ends(opened.ref.id, status)
         self.last = opened.ref

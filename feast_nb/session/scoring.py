@@ -90,9 +90,9 @@ def _check(entities: Any, options: ScoringOptions) -> None:
     """Raise for what cannot be meant, before anything is asked of anybody."""
     if not hasattr(entities, "columns") or not hasattr(entities, "iloc"):
         kind = type(entities).__name__
-        raise FeatureError(f"a {kind} holds no entity keys; give a pandas DataFrame of them.")
+        raise FeatureError(f"--entities needs a DataFrame of entity keys, got a {kind}.")
     if options.batch < 1:
-        raise UsageError(f"--batch {options.batch}: at least one row goes in a request.")
+        raise UsageError(f"--batch {options.batch}: use 1 or more.")
     if options.as_of is not None:
         online_store.moments_of(entities, options.as_of)
 
@@ -125,15 +125,20 @@ def _check_keys(entities: pd.DataFrame, keys: Sequence[str]) -> None:
         gaps = int(column.isna().sum())
         if gaps:
             raise FeatureError(
-                f"{key} is null in {gaps:,} of {len(column):,} rows; leave them out."
+                f"{key} is null in {gaps:,} of {len(column):,} rows; drop those rows."
             )
         if column.dtype.kind == "f" and (column % 1 != 0).any():
-            raise FeatureError(f"{key} has fractions, and Feast would cut them off; it is a key.")
+            raise FeatureError(
+                f"{key} has fractional values, which Feast would truncate; entity keys must be "
+                "whole numbers."
+            )
 
 
 def _check_double(contract: Contract, given: Sequence[str], options: ScoringOptions) -> None:
     if "prediction" in given:
-        raise FeatureError("prediction is given already; rename the column, and score again.")
+        raise FeatureError(
+            "the frame already has a column 'prediction'; rename it and score again."
+        )
     for one in contract.inputs:
         if one.ref and one.name in given and not options.prefer_given:
             raise FeatureError(
@@ -151,8 +156,8 @@ def _run(
 
     if (foreign := runs.active()) and foreign[1].rstrip("/") != session.runs.uri.rstrip("/"):
         raise UsageError(  # MLflow has one server at a time: the user's run could not be ended
-            f"run {foreign[0][:8]} is open on another server; end it with mlflow.end_run(), and "
-            "score then."
+            f"run {foreign[0][:8]} is open on another server. End it with mlflow.end_run() and "
+            "score again."
         )
     tags = {"feast_nb.predicts": resolved.model}
     if found.name:
@@ -238,9 +243,7 @@ def _record(
     notes = [*told, *drifted, *inputs.training_skew(contract, frame, fed.columns)]
     online = options.as_of is None
     if fed.absent:
-        where = (
-            "the online store does not know them" if online else "the offline store dropped them"
-        )
+        where = "not found in the online store" if online else "dropped by the offline store"
         notes.append(f"{len(fed.absent):,} of {rows:,} entities have no features: {where}.")
     if fed.stale:
         notes.append(

@@ -27,7 +27,7 @@ export function showImpact(
   const title = trans.__('If %1 changes', record.object);
   host.append(outputHeader(title, about, record.notes));
   for (const [caption, of] of [
-    [trans.__('Models; those with an alias first'), record.models],
+    [trans.__('Models (with an alias first)'), record.models],
     [trans.__('Views that compute from it'), record.views],
     [trans.__('Feature services'), record.services],
     [trans.__('Notebooks'), record.notebooks]

@@ -33,8 +33,7 @@ const commands: JupyterFrontEndPlugin<void> = {
 
 const outputs: JupyterFrontEndPlugin<void> = {
   id: 'feast-nb:outputs',
-  description:
-    'Draws the outputs of feast_nb: lineage that moves, usage that sorts.',
+  description: 'Renders feast_nb outputs: interactive lineage, sortable usage.',
   autoStart: true,
   requires: [IRenderMimeRegistry, INotebookTracker],
   activate: (
@@ -47,7 +46,7 @@ const outputs: JupyterFrontEndPlugin<void> = {
 const panel: JupyterFrontEndPlugin<void> = {
   id: SETTINGS,
   description:
-    'A side panel: features, services, models, runs, and what becomes of them.',
+    'A side panel: features, services, models, runs and their lineage.',
   autoStart: true,
   requires: [INotebookTracker],
   optional: [

@@ -27,7 +27,7 @@ export class QueryWidget<T> extends Widget {
   ) {
     super();
     this.addClass('fnb-main-area');
-    this.say(trans.__('This is being read…'));
+    this.say(trans.__('Loading…'));
     this.renew();
   }
 
@@ -38,7 +38,7 @@ export class QueryWidget<T> extends Widget {
         this.say(
           state === 'starting'
             ? this.trans.__('Starting… Feast and MLflow are being imported.')
-            : this.trans.__('This is being read…')
+            : this.trans.__('Loading…')
         );
       }
     };

@@ -29,7 +29,7 @@ export function panelMessage(
     case null:
       return null;
     case 'loading':
-      return { text: trans.__('The repository is being read…'), ...refresh };
+      return { text: trans.__('Loading the repository…'), ...refresh };
     case 'starting':
       return {
         text: trans.__(
@@ -130,7 +130,7 @@ export function tabMessage(
     button: trans.__('Look again')
   };
   if (searched) {
-    return { text: trans.__('Nothing of that name here.'), ...refresh };
+    return { text: trans.__('No match.'), ...refresh };
   }
   switch (state.tab) {
     case 'features':

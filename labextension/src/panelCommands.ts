@@ -91,7 +91,7 @@ function panelCommands(place: IPlace): IPanelCommand[] {
     },
     {
       id: 'refresh',
-      label: trans.__('Look at the Repository Again'),
+      label: trans.__('Refresh'),
       execute: () => panel.model.refresh()
     },
     {

@@ -90,7 +90,7 @@ function heat(usage: IUsage): HTMLElement[] {
   const table = element('table', 'fnb-heat');
   const caption = element('caption', '');
   caption.textContent =
-    'Features by models; full where an alias points at a version that uses it';
+    'Features by model; bold where a version with an alias uses the feature';
   const head = element('tr', '');
   head.append(element('td', ''));
   for (const name of models) {

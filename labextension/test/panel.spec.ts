@@ -98,7 +98,7 @@ test('a search finds features in views that are closed, owners and tags', async 
   expect(lines()).toEqual(['hourly']);
   await type('no such thing');
   expect(lines()).toEqual([]);
-  expect(host.textContent).toContain('Nothing of that name here.');
+  expect(host.textContent).toContain('No match.');
 });
 
 test('the detail of a view says who depends on it, and what can be done', async () => {

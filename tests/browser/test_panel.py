@@ -117,7 +117,7 @@ def test_a_training_is_followed_from_the_notebook_to_its_lineage(
     page.wait_for_timeout(500)
     page.screenshot(path=SHOTS / "panel-dark.png")
     panel.get_by_role("button", name="Impact").click()
-    page.get_by_text("Models; those with an alias first").wait_for(timeout=SLOW)
+    page.get_by_text("Models (with an alias first)").wait_for(timeout=SLOW)
 
     tab(panel, "services")
     row(panel, "service", "driver_activity").click()

@@ -103,7 +103,7 @@ def twice(alone, load) -> Any:
 
 @pytest.mark.conformance("5.4")
 def test_5_4_a_list_that_two_services_hold_is_neither_s(twice, load, drivers) -> None:
-    """One list of references, two services of just these: Feast tags the last one it finds.
+    """One list of features, two services of just these: Feast tags the last one it finds.
 
     Right is that both are named, and the run, the model and its version claim neither.
     """
@@ -139,7 +139,7 @@ def test_5_4_a_list_that_two_services_hold_is_neither_s(twice, load, drivers) ->
     found = load.book.run("%feast_resolve ambiguous/1")
     assert (found.service, found.drift) == (None, ())
     assert list(found.refs) == list(found.features) == ["hourly:trips", "hourly:acc_rate"]
-    assert "list of references" in shown(load.book, found)
+    assert "list of features" in shown(load.book, found)
 
 
 @pytest.mark.conformance("5.4")

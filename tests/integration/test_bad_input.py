@@ -79,14 +79,14 @@ def test_mlflow_disabled(notebook, tmp_path, drivers) -> None:
         ("--service activty --entity-df drivers", "no feature service activty; did you mean activity?"),
         ("--features hourly:tripz --entity-df drivers", "view hourly has no feature tripz; did you mean trips?"),
         ("--features hourli:trips --entity-df drivers", "no feature view hourli for hourli:trips; did you mean hourly?"),
-        ("--features trips --entity-df drivers", "trips is no reference; write view:feature"),
-        ("--service activity --entity-df driverz", "--entity-df driverz: no such variable; did you mean drivers?"),
+        ("--features trips --entity-df drivers", "trips needs its view: write view:feature"),
+        ("--service activity --entity-df driverz", "--entity-df driverz: no variable of that name; did you mean drivers?"),
         ("--service activity --entity-df number", "number is a int, not an entity frame"),
-        ("--service activity --entity-df empty", "empty is empty: no rows"),
+        ("--service activity --entity-df empty", "empty is empty: there are no rows"),
         ("--service activity --entity-df timeless", "timeless has no timestamp column"),
         ("--service activity --entity-df keyless", "keyless has no join key driver_id; did you mean driver?"),
         ("--service activity --entity-df drivers --target z", "drivers has no target column z"),
-        ("--service activity --start yesterday", "yesterday is no date"),
+        ("--service activity --start yesterday", "yesterday is not a date"),
         ("--features hourly:trips,hourly:tripz --entity-df drivers", "view hourly has no feature tripz; did you mean trips?"),
         ("--features hourly:trips other:trips --entity-df drivers", "no feature view other for other:trips"),
     ],
@@ -107,21 +107,27 @@ def test_wrong_features_and_frames(book, client, line, expected) -> None:
     ("cell", "expected"),
     [
         ("%%feast_train v1 --alias a\n1", "--alias needs --register NAME"),
-        ("%%feast_train v1 --register m --alias v1\n1", "--alias v1 is none that MLflow takes"),
-        ("%%feast_train v1 --register m --alias 'a b'\n1", "--alias a b is none that MLflow takes"),
-        ("%%feast_train v1 --into 1x\n1", "--into 1x is no name for a variable"),
-        ("%feast_train v1", "%%feast_train is a cell's first line"),
+        (
+            "%%feast_train v1 --register m --alias v1\n1",
+            "--alias v1 is not an alias MLflow accepts",
+        ),
+        (
+            "%%feast_train v1 --register m --alias 'a b'\n1",
+            "--alias a b is not an alias MLflow accepts",
+        ),
+        ("%%feast_train v1 --into 1x\n1", "--into 1x is not a variable name"),
+        ("%feast_train v1", "%%feast_train needs a cell below its line"),
         ("%%feast_train v1 --service activity\n1", "need --entity-df VAR, or --start and --end"),
         ("%%feast_train v1 --entity-df drivers\n1", "--entity-df needs --service NAME"),
         (
             "%%feast_train v1 --service a --features b:c --entity-df drivers\n1",
-            "exclude each other",
+            "cannot be used together",
         ),
         ("%%feast_train v1 --servce activity\n1", "no option --servce; did you mean --service?"),
         ("%%feast_train v1 --service\n1", "expected one argument"),
         ("%%feast_train v1 --tag novalue\n1", "--tag novalue has no value"),
-        ("%feast_run --end --pause", "exclude each other"),
-        ("%feast_run --status FAILED", "--status goes with --end"),
+        ("%feast_run --end --pause", "cannot be used together"),
+        ("%feast_run --status FAILED", "--status needs --end"),
         ("%feast_run 'v1", "no closing quotation"),
         ("%feast_store a b", "unrecognized arguments: b"),
         ("%feast_log", "required: model"),
@@ -138,7 +144,7 @@ def test_wrong_models(book) -> None:
     book.run("number = 3")
     said = one_line(book.fails("%%feast_train v1 --model modell\nmodel = 1"))
     assert said.startswith("ModelError: no variable modell")
-    assert "is a int, no model MLflow knows" in one_line(
+    assert "is a int, not a model MLflow can log" in one_line(
         book.fails("%%feast_train v1 --model number\n1")
     )
     assert "no flavour sklern; did you mean sklearn?" in one_line(

@@ -165,7 +165,9 @@ def breaks(book: Any, model: str, said: str) -> tuple[Change, ...]:
 
 def stale(book: Any, model: str, said: str) -> tuple[Change, ...]:
     """The model is refused with that said, and let through where drift is allowed; the changes."""
-    whole = f"Drift: {model} was trained on other values: {said}. Retrain, or add --allow-drift."
+    whole = (
+        f"Drift: {model} was trained on different values: {said}. Retrain, or add --allow-drift."
+    )
     assert book.fails(f"%feast_resolve {model}") == whole
     found = book.run(f"%feast_resolve {model} --allow-drift")
     changes = refused(book, model, allow=False)
@@ -341,7 +343,7 @@ def test_another_timestamp_of_the_source(promoted, team) -> None:
     shown = promoted.fails("%feast_resolve m/1")
     before, _, after = shown.partition(", is ")
     assert before.startswith(
-        "Drift: m/1 was trained on other values: the source's query of hourly was "
+        "Drift: m/1 was trained on different values: the source's query of hourly was "
     )
     assert "event_timestamp" in before
     assert "written" in after

@@ -27,7 +27,7 @@ def test_where_no_repository_is_it_says_how_to_make_one(notebook, tmp_path, monk
     shown = notebook.run("%feast")
 
     assert (shown.next, shown.project) == ("!feast init my_project", None)
-    assert "no feature_store.yaml is in this folder" in str(shown.why)
+    assert "no feature_store.yaml in this folder" in str(shown.why)
 
 
 def test_a_repository_is_found_and_not_opened(notebook, repo, monkeypatch) -> None:
@@ -94,7 +94,7 @@ def test_a_word_that_nothing_answers_is_said_with_the_nearest(notebook) -> None:
     found = notebook.run("%feast predikt")
 
     assert found.magics == ()
-    assert str(found) == "nothing here answers predikt; did you mean predict?"
+    assert str(found) == "no magic matches predikt; did you mean predict?"
 
 
 def test_nothing_heavy_is_loaded_for_it(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_nothing_heavy_is_loaded_for_it(tmp_path: Path) -> None:
 def test_help_needs_no_cell_below_it(notebook) -> None:
     assert "--entity-df" in repr(notebook.run("%%feast_train --help"))
     assert "--resume" in repr(notebook.run("%%feast_run --help\n"))
-    for line, said in (("%%feast_train v1", "with the training below it"),
-                       ("%%feast_run v1", "nothing is there; for later cells write %feast_run")):  # fmt: skip
+    for line, said in (("%%feast_train v1", "needs a cell below its line"),
+                       ("%%feast_run v1", "needs a cell below its line; for later cells write %feast_run")):  # fmt: skip
         result = notebook.shell.run_cell(line)
         assert said in str(result.error_in_exec)
     notebook.run("%unload_ext feast_nb")

@@ -109,7 +109,7 @@ def book(made: tuple[Path, dict[str, str]], notebook: Any) -> Any:
     return notebook
 
 
-UNKNOWN = "the definitions it was trained on are unknown: changes since cannot be seen."
+UNKNOWN = "its definitions at training are not known, so changes since then cannot be checked."
 
 
 # ------------------------------------------------------------------ made by Feast alone
@@ -157,7 +157,7 @@ def test_a_model_fitted_on_an_array_says_that_its_order_is_unknown(book) -> None
     assert set(found.refs) == set(ACTIVITY)
     assert found.notes == (
         UNKNOWN,
-        "the order of its inputs is unknown: it was fitted on a bare array.",
+        "the order of its inputs is not known: it was fitted on an array.",
     )
 
 
@@ -254,7 +254,7 @@ def test_the_rebuilt_rows_are_those_of_then(book) -> None:
 def test_a_run_without_entity_rows_says_what_feast_would_need(book) -> None:
     """`auto_log_entity_df` was off: how many rows it had, and what to switch on."""
     assert book.fails("%feast_reproduce unkept --verify") == (
-        "FeatureError: it cannot be rebuilt: the run keeps no entity frame (10 rows); Feast "
+        "FeatureError: cannot be rebuilt: the run keeps no entity frame (10 rows); Feast "
         "archives one with auto_log_entity_df: true, up to entity_df_max_rows."
     )
     assert book.fails("%feast_reproduce online") == (

@@ -148,7 +148,7 @@ def test_what_nobody_changed_is_identical(promoted) -> None:
 
 @pytest.mark.parametrize("named", ["late", "bonus", "gaps", "m/2", "p/1"])
 def test_runs_of_every_kind_are_identical(promoted, named: str) -> None:
-    """Rows with gaps, on-demand features with request data, a list of references."""
+    """Rows with gaps, on-demand features with request data, a list of features."""
     found = promoted.run(f"%feast_reproduce {named} --verify")
 
     assert found.verdict in PROVEN
@@ -357,7 +357,7 @@ def test_into_binds_the_frame(promoted) -> None:
     assert promoted.space["again"] is found.frame
     assert {"driver_id", "y", "trips"} <= set(found.frame)
     assert promoted.fails("%feast_reproduce m/1 --into no-name") == (
-        "UsageError: --into no-name is no name for a variable."
+        "UsageError: --into no-name is not a variable name."
     )
 
 
@@ -466,10 +466,10 @@ def test_rows_that_another_store_gives_more_are_new(promoted) -> None:
 def test_an_entity_frame_that_was_not_kept_says_why(promoted) -> None:
     """`--no-archive`, and a frame larger than the limit."""
     assert promoted.fails("%feast_reproduce unkept") == (
-        "FeatureError: it cannot be rebuilt: its entity frame was not archived: archiving is off."
+        "FeatureError: cannot be rebuilt: its entity frame was not archived: archiving is off."
     )
     assert promoted.fails("%feast_reproduce large") == (
-        "FeatureError: it cannot be rebuilt: its entity frame was not archived: 10 rows above "
+        "FeatureError: cannot be rebuilt: its entity frame was not archived: 10 rows above "
         "entity_df_max_rows (3)."
     )
 
@@ -478,7 +478,7 @@ def test_a_feature_that_is_gone_says_which(promoted, team) -> None:
     team.apply(fields=team.without("conv_rate"), services={"activity": None})
     said = promoted.fails("%feast_reproduce m/1 --verify")
 
-    assert said.startswith("FeatureError: it cannot be rebuilt: view hourly has no feature "
+    assert said.startswith("FeatureError: cannot be rebuilt: view hourly has no feature "
                            "conv_rate; ")  # fmt: skip
 
 
@@ -489,7 +489,7 @@ def test_a_view_that_is_gone_says_which(promoted, team) -> None:
     store.apply([], objects_to_delete=gone, partial=False)
     said = promoted.fails("%feast_reproduce m/1")
 
-    assert said.startswith("FeatureError: it cannot be rebuilt: no feature view hourly for hourly:")
+    assert said.startswith("FeatureError: cannot be rebuilt: no feature view hourly for hourly:")
 
 
 def test_a_service_that_is_gone_does_not_matter(promoted, team) -> None:
@@ -517,10 +517,16 @@ def test_a_run_without_a_historical_retrieval_says_so(promoted, named: str) -> N
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("nothing", "ModelError: nothing is no run of drivers, and no registered model nothing; "),
+        (
+            "nothing",
+            "ModelError: nothing: no run of that name or id in drivers, and no registered model nothing; ",
+        ),
         ("0" * 32, f"TrackingError: no run {'0' * 32} on this server (deleted for good?)."),
-        ("m/9", "ModelError: m/9 is no run of drivers, and no version 9 of m; it has 1–2."),
-        ("m@no", "ModelError: m@no is no run of drivers, and no alias no of m; "),
+        (
+            "m/9",
+            "ModelError: m/9: no run of that name or id in drivers, and no version 9 of m; it has 1–2.",
+        ),
+        ("m@no", "ModelError: m@no: no run of that name or id in drivers, and no alias no of m; "),
     ],
 )
 def test_a_name_of_nothing_says_so(promoted, named: str, said: str) -> None:

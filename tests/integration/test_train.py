@@ -278,7 +278,7 @@ def test_an_array_model_of_another_width_has_unknown_inputs(book) -> None:
     summary = book.run(text.replace(".fit(", ".fit(hidden(").replace(".to_numpy()", ".to_numpy())"))
 
     assert (summary.models[0].contract.order, summary.models[0].contract.inputs) == ("unknown", ())
-    assert "is not known" in summary.warnings[0]
+    assert "are not known" in summary.warnings[0]
 
 
 def test_what_nothing_says_is_assumed(book) -> None:
@@ -287,7 +287,7 @@ def test_what_nothing_says_is_assumed(book) -> None:
     summary = book.run(text.replace(".fit(", ".fit(hidden(").replace(".to_numpy()", ".to_numpy())"))
 
     assert summary.models[0].contract.order == "assumed"
-    assert "nothing says in which order model takes" in summary.warnings[0]
+    assert "the input order of model is not known" in summary.warnings[0]
 
 
 def test_a_column_that_the_cell_made_is_an_input_that_is_no_feature(book) -> None:

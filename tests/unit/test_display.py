@@ -528,7 +528,7 @@ def test_rows_asked_and_given(changes: dict[str, Any], said: str) -> None:
 def test_a_service_says_how_it_is_known() -> None:
     assert words.service(retrieval()) == "delays"
     assert words.service(retrieval(service_basis="exact")) == "delays (same features)"
-    assert words.service(retrieval(service=None)) == "list of references"
+    assert words.service(retrieval(service=None)) == "list of features"
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED"])

@@ -43,7 +43,7 @@ def test_what_is_elsewhere_is_not_looked_into(entity: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "  \n"])
 def test_empty_text_is_no_query(text: str) -> None:
-    assert refused(text) == "drivers is empty text; give a frame or a SQL query."
+    assert refused(text) == "drivers is an empty string; pass a DataFrame or a SQL query."
 
 
 @pytest.mark.parametrize("entity", [[1], {"driver_id": [1]}, None, 3, pd.Series([1])], ids=repr)
@@ -59,7 +59,9 @@ def test_a_view_without_keys_reads_well_too() -> None:
 
 
 def test_no_rows_are_no_training_frame() -> None:
-    assert refused(frame().iloc[:0]) == "drivers is empty: no rows, no training frame."
+    assert (
+        refused(frame().iloc[:0]) == "drivers is empty: there are no rows to retrieve features for."
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,5 +225,5 @@ def test_a_moment_is_utc_unless_it_says_otherwise(text: str, found: datetime) ->
 
 @pytest.mark.parametrize("text", ["yesterday", "2024-13-01", "31.01.2024", ""])
 def test_what_is_no_date_is_told_how_to_write_one(text: str) -> None:
-    with pytest.raises(FeatureError, match="is no date; write 2026-01-31"):
+    with pytest.raises(FeatureError, match="is not a date; write 2026-01-31"):
         moment(text)

@@ -415,8 +415,8 @@ def test_a_service_that_is_not_there_is_told_with_the_nearest(store) -> None:
     [
         ("hourly:trps", "view hourly has no feature trps; did you mean trips?"),
         ("hurly:trips", "no feature view hurly for hurly:trips; did you mean hourly?"),
-        ("trips", "trips is no reference; write view:feature."),
-        ("", "is no reference"),
+        ("trips", "trips needs its view: write view:feature."),
+        ("", "needs its view"),
     ],
 )
 def test_a_reference_that_names_nothing_is_told_with_the_nearest(store, ref, said) -> None:

@@ -125,7 +125,7 @@ def check_refs(store: Any, refs: Sequence[str]) -> None:
     for ref in refs:
         name, colon, feature = ref.partition(":")
         if not colon:
-            raise FeatureError(f"{ref} is no reference; write view:feature.")
+            raise FeatureError(f"{ref} needs its view: write view:feature.")
         plain = split_version(name)[0]
         if plain not in known.views:
             raise FeatureError(f"no feature view {plain} for {ref}; {nearest(plain, known.views)}")
@@ -146,7 +146,7 @@ def saved_rows(store: Any, name: str) -> Any:
             return store.get_saved_dataset(name).to_df()
     except SavedDatasetNotFound:
         raise FeatureError(
-            f"it cannot be rebuilt: the saved dataset {name} is not registered any more."
+            f"cannot be rebuilt: the saved dataset {name} is not registered any more."
         ) from None
 
 

@@ -45,7 +45,9 @@ def find(uri: str, named: str) -> ModelRef:
 
     text = named.removeprefix("models:/")
     if not text or "'" in text:
-        raise ModelError(f"{named or 'nothing'} names no model; write name/3, name@alias or name.")
+        raise ModelError(
+            f"{named or 'nothing'} is not a model name; write name/3, name@alias or name."
+        )
     with translate_errors():
         try:
             return _found(uri, named, text)

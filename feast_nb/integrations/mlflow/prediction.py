@@ -43,7 +43,7 @@ def predict(model: Any, fed: Any, named: bool) -> dict[str, Any]:
             answer = _asked(model, fed, by_name).predict(fed)
     except MlflowException as problem:
         text = brief(problem, 300)
-        raise ModelError(f"the model refuses what it was fed: {text}") from problem
+        raise ModelError(f"the model rejected its input: {text}") from problem
     if isinstance(answer, pd.DataFrame):
         if len(answer.columns) == 1:
             return {"prediction": answer.iloc[:, 0].to_numpy()}

@@ -140,7 +140,7 @@ def delete(uri: str, run_id: str, artifact: str) -> None:
     except NotImplementedError as problem:
         raise TrackingError("this store of artifacts deletes nothing.") from problem
     except Exception as problem:  # whatever a store raises, of which MLflow has a dozen
-        raise TrackingError(f"its store refuses: {brief(problem, 200)}") from problem
+        raise TrackingError(f"its store answers: {brief(problem, 200)}") from problem
 
 
 def read_text(uri: str, run_id: str, artifact: str) -> str | None:

@@ -41,7 +41,7 @@ class TrainingOptions:
     def check(self) -> None:
         """Raise `UsageError` for options that contradict each other."""
         if self.service and self.features:
-            raise UsageError("--service and --features exclude each other; give one.")
+            raise UsageError("--service and --features cannot be used together; choose one.")
         if self.aliases and not self.register:
             raise UsageError("--alias needs --register NAME: an alias points at a version.")
         ranged = bool(self.start or self.end)
@@ -58,4 +58,4 @@ class TrainingOptions:
         for alias in self.aliases:
             models.check_alias(alias)
         if self.entity_df is not None and ranged:
-            raise UsageError("--entity-df and --start/--end exclude each other; give one.")
+            raise UsageError("--entity-df and --start/--end cannot be used together; choose one.")

@@ -66,42 +66,44 @@ def warnings(
             )
         kept = entity.reason is None or entity.reason.startswith(("it is kept", "archiving is off"))
         if not kept and r.kind == "historical":
-            said.append(f"the entity frame is not archived: {entity.reason}; its fingerprint is.")
+            said.append(
+                f"the entity frame is not archived ({entity.reason}); only its fingerprint is."
+            )
         if result is not None:
             empty = [c.name for c in result.columns if c.nulls == result.rows and result.rows]
             features = [c for c in empty if c in r.columns()]
             if features:
-                said.append(f"no value at all in {', '.join(features)}.")
+                said.append(f"all values are missing in {', '.join(features)}.")
         if result is not None:
             said += [late.said for late in result.late]
         if r.state == "submitted":
-            said.append("a retrieval was asked for and never run (no to_df() or to_arrow()).")
+            said.append("a retrieval was never run (call to_df() or to_arrow()).")
         if len(r.services) > 1:
             said.append(
-                f"the list of features is that of several services ({', '.join(r.services)}); "
-                "none is recorded. Pass the service itself."
+                f"the list of features matches several services ({', '.join(r.services)}); "
+                "no service is recorded. Pass the service itself."
             )
     return said
 
 
 def _of_models(made: Sequence[ModelVersion], retrieved: bool) -> list[str]:
     if not made:
-        return ["no model was found here; assign it to a variable, or log one: %feast_log VAR"]
+        return ["no model found in this cell. Assign it to a variable, or log one: %feast_log VAR"]
     said = []
     for version in made:
         contract = version.contract
         name = version.variable or version.model_id
         if contract is None or not contract.retrievals:
             if retrieved:
-                said.append(f"{name} could not be linked to any retrieval.")
+                said.append(f"{name} is not linked to any retrieval.")
         elif contract.order == "assumed":
             said.append(
-                f"nothing says in which order {name} takes its features. Fit it on a frame, or "
+                f"the input order of {name} is not known. Fit it on a DataFrame, or "
                 "score it with --columns."
             )
         elif contract.order == "unknown":
             said.append(
-                f"which features {name} takes, and in which order, is not known. Fit it on a "
+                f"the inputs of {name} and their order are not known. Fit it on a "
                 "frame, or score it with --columns."
             )
     return said

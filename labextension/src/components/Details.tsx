@@ -81,7 +81,7 @@ function Body({ item, state }: IDetailsProps): React.ReactElement | null {
         <Run run={run} />
       ) : (
         <p className="fnb-quiet">
-          {trans.__('Nothing of this run has reached MLflow yet.')}
+          {trans.__('Nothing of this run is in MLflow yet.')}
         </p>
       );
     }

@@ -17,7 +17,7 @@ import {
 
 const TALLEST = 460;
 const HINT =
-  'Arrow keys go along the edges, + and − zoom, 0 shows all, Escape lets go.';
+  'Arrow keys follow the edges, + and − zoom, 0 fits the graph, Escape clears the selection.';
 
 /** A graph in an element of the page; `onSelect` hears the id of the clicked object, or ''. */
 export class LineageView {
@@ -285,7 +285,7 @@ export class LineageView {
       return;
     }
     const { before, after } = this.graph;
-    const around = `${before[place].length} before it, ${after[place].length} after it`;
+    const around = `${before[place].length} upstream, ${after[place].length} downstream`;
     this.said.textContent = `${node.kind} ${node.label} ${subtitle(node)}, ${around}`;
     this.aside.replaceChildren(...details(node, around));
   }

@@ -23,7 +23,10 @@ export function Feature(props: {
         facts={[
           [trans.__('reference'), id],
           [trans.__('type'), feature?.dtype],
-          [trans.__('trained'), feature && formatRuns(feature.training, trans)],
+          [
+            trans.__('used in training'),
+            feature && formatRuns(feature.training, trans)
+          ],
           [
             trans.__('predicted'),
             feature?.prediction && formatRuns(feature.prediction, trans)

@@ -92,9 +92,9 @@ function Version(props: {
 function fits(drift: string, trans: TranslationBundle): string {
   return (
     {
-      same: trans.__('as it was trained on'),
-      safe: trans.__('changed, safely'),
-      unknown: trans.__('what it was trained on is not known whole')
+      same: trans.__('unchanged since training'),
+      safe: trans.__('changed (safe)'),
+      unknown: trans.__('definitions at training only partly known')
     }[drift] ??
     drifted(drift, trans) ??
     drift

@@ -64,7 +64,7 @@ function factsOf(
   const tags = Object.entries(view.tags).map(([k, v]) => `${k}=${v}`);
   return [
     [trans.__('kind'), view.kind.replace('_', '-')],
-    [trans.__('trained'), formatRuns(view.training, trans)],
+    [trans.__('used in training'), formatRuns(view.training, trans)],
     [
       trans.__('predicted'),
       view.prediction && formatRuns(view.prediction, trans)
