@@ -16,6 +16,7 @@ from IPython.core.magic_arguments import argument
 from ..errors import UsageError
 from ..integrations.model_libraries.flavors import FLAVORS
 from ..notebook import dataflow
+from . import library_warnings
 
 
 class Help:
@@ -71,7 +72,8 @@ def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
         options = read(getattr(magics, method.__name__), line)
         if isinstance(options, Help):
             return options
-        return in_full(method(magics, options, *cell, **scope), options)
+        with library_warnings.folded():
+            return in_full(method(magics, options, *cell, **scope), options)
 
     return magic
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import FeastNbError, UsageError
+from .library_warnings import of_the_users_cell
 
 
 def run(shell: Any, source: str) -> None:
@@ -19,7 +20,7 @@ def run(shell: Any, source: str) -> None:
     """
     kept: list[Any] = []
     outer = shell.displayhook.exec_result  # the inner cell takes its place and leaves nothing
-    with _keeping_tracebacks(shell, kept):
+    with _keeping_tracebacks(shell, kept), of_the_users_cell():
         result = shell.run_cell(source, store_history=False)
     shell.displayhook.exec_result = outer
     problem = result.error_before_exec or result.error_in_exec

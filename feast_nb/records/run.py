@@ -144,6 +144,14 @@ class TrainingSummary(Document):
 
 
 @dataclass(frozen=True)
+class LibraryWarnings(Document):
+    """What other libraries warned of while a magic worked."""
+
+    kind: ClassVar[str] = "library_warnings"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Repository(Document):
     """What a feature repository holds and which stores it uses; no credentials."""
 

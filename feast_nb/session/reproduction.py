@@ -49,7 +49,7 @@ def reproduce(
     _check_available(views)
     with (
         session.recorder.runs.apart(),
-        definitions.retrieving(views.values()),
+        definitions.retrieving(session.store, views.values()),
     ):  # an open run does not train on it: a later cell may
         frame = retrieve(session, retrieval, features, asked)
     found = Reproduction(

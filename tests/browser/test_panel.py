@@ -103,7 +103,7 @@ def test_a_training_is_followed_from_the_notebook_to_its_lineage(
     tab(panel, "models")
     row(panel, "model", "driver_rating").wait_for(timeout=SLOW)
     row(panel, "model", "driver_rating").click()
-    panel.get_by_text("as it was trained on").wait_for(timeout=SLOW)
+    panel.get_by_text("unchanged since training").wait_for(timeout=SLOW)
 
     tab(panel, "features")
     row(panel, "view", "driver_hourly_stats").click()
@@ -400,5 +400,5 @@ def test_views_of_every_kind_are_in_the_panel_and_in_the_lineage(
     tab(panel, "models")
     panel.get_by_label("Search").fill("pinned")
     row(panel, "model", "pinned").click()
-    panel.get_by_text("as it was trained on").wait_for(timeout=SLOW)
+    panel.get_by_text("unchanged since training").wait_for(timeout=SLOW)
     page.screenshot(path=SHOTS / "panel-pinned.png")

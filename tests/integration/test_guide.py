@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from feast_nb.magics import _MAGICS
 from feast_nb.magics.guide import TASKS
 
-from ..conftest import make_repository
+from ..conftest import YAML, make_repository
 
 
 def test_every_magic_is_named_with_its_task_and_a_sentence(notebook, tmp_path, monkeypatch) -> None:
@@ -121,3 +122,113 @@ def test_help_needs_no_cell_below_it(notebook) -> None:
         assert said in str(result.error_in_exec)
     notebook.run("%unload_ext feast_nb")
     assert "_with_a_body" not in str(notebook.shell.input_transformers_cleanup)
+
+
+# ---------------------------------------------------------------------- what others warn of
+
+
+def test_what_libraries_warn_of_is_one_line_and_what_the_cell_warns_of_is_shown(
+    notebook, repo, drivers, recwarn
+) -> None:
+    """No red box by a library's deprecation over the first training; the user's own stays."""
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    notebook.run(
+        "import warnings, mlflow\n"
+        "start = mlflow.start_run\n"
+        "def old(*a, **k):\n"
+        "    warnings.warn('start_run is old', FutureWarning)\n"
+        "    return start(*a, **k)\n"
+        "mlflow.start_run = old"
+    )
+    notebook.shown.clear()
+    notebook.run(
+        "%%feast_train v1 --service activity --entity-df drivers\n"
+        "warnings.warn('mine', UserWarning)\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "m = LogisticRegression().fit(training_df[['trips']], training_df['y'])"
+    )
+    notebook.run("mlflow.start_run = start; warnings.warn('after', UserWarning)")
+
+    said = [str(warning.message) for warning in recwarn]
+    assert "start_run is old" not in said
+    assert [text for text in said if text in ("mine", "after")] == ["mine", "after"]
+    (folded,) = [d for d in notebook.shown if "from other libraries" in d["text/plain"]]
+    assert "start_run is old" in folded["text/plain"]
+    assert "<details" in folded["text/html"]
+
+
+def test_an_empty_repository_says_to_apply(notebook, tmp_path, drivers) -> None:
+    mlflow = f"mlflow: {{enabled: true, tracking_uri: 'sqlite:///{tmp_path}/mlflow.db'}}"
+    text = YAML.format(project="p", offline="duckdb", mlflow=mlflow)
+    (tmp_path / "feature_store.yaml").write_text(text)
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {tmp_path}")
+    for what in ("--features hourly:trips", "--service activity"):
+        said = notebook.fails(f"%%feast_train v1 {what} --entity-df drivers\n1")
+        assert "nothing is applied in this repository yet: run `feast apply`." in said
+
+
+# ---------------------------------------------------------------------- what DuckDB reads
+
+TRAIN = "%%feast_train v1 --features stats:trips --entity-df keys\n1"
+
+
+@pytest.fixture
+def relative(tmp_path, monkeypatch):
+    """A repository as `feast init` makes it: its source is a path relative to it."""
+    folder = tmp_path / "repo"
+    (folder / "data").mkdir(parents=True)
+    (folder / "feature_store.yaml").write_text(
+        "project: p\nprovider: local\nregistry: data/registry.db\nentity_key_serialization_version: 3\n"
+        "online_store: {type: sqlite, path: data/online.db}\n"
+        "mlflow: {enabled: true, tracking_uri: 'sqlite:///mlflow.db'}\n"
+    )
+    now = pd.Timestamp("2024-01-01", tz="UTC")
+    frame = pd.DataFrame({"driver_id": [1, 2], "event_timestamp": [now] * 2, "trips": [3, 4]})
+    frame.to_parquet(folder / "data/stats.parquet")
+    monkeypatch.chdir(tmp_path)
+    _apply(folder, "data/stats.parquet")
+    return folder
+
+
+def _apply(folder, path: str) -> None:
+    from feast import Entity, FeatureStore, FeatureView, Field, FileSource
+    from feast.types import Int64
+
+    driver = Entity(name="driver", join_keys=["driver_id"])
+    source = FileSource(name="stats_source", path=path, timestamp_field="event_timestamp")
+    view = FeatureView(
+        name="stats", entities=[driver], schema=[Field(name="trips", dtype=Int64)], source=source
+    )
+    FeatureStore(repo_path=str(folder)).apply([driver, view])
+
+
+def test_duckdb_is_advised_only_where_it_reads_the_sources(notebook, relative) -> None:
+    notebook.run(f"store = %feast_store {relative}")
+    assert "drops training rows" in notebook.shown[-1]["text/plain"]
+    assert "type: duckdb" not in notebook.shown[-1]["text/plain"]
+
+    _apply(relative, str(relative / "data/stats.parquet"))
+    notebook.run(f"store = %feast_store {relative}")
+    assert "offline_store: {type: duckdb}" in notebook.shown[-1]["text/plain"]
+
+
+def test_a_path_that_duckdb_would_not_find_is_one_line_with_the_whole_path(
+    notebook, relative, monkeypatch
+) -> None:
+    """It takes a relative path from the process's folder, and answers with its own traceback."""
+    yaml = relative / "feature_store.yaml"
+    yaml.write_text(yaml.read_text() + "offline_store: {type: duckdb}\n")
+    notebook.run(
+        f"store = %feast_store {relative}\nimport pandas as pd\n"
+        "keys = pd.DataFrame({'driver_id': [1], 'event_timestamp': [pd.Timestamp('2024-01-01', tz='UTC')]})"
+    )
+    said = notebook.fails(TRAIN)
+    assert said.startswith(
+        "FeatureError: source stats_source is data/stats.parquet, a relative path"
+    )
+    assert str(relative / "data/stats.parquet") in said
+
+    monkeypatch.chdir(relative)  # where it would be found, it is
+    assert notebook.run(TRAIN).retrievals[0].state == "ran"

@@ -53,6 +53,7 @@ from feast_nb.records.retrieval import (
 from feast_nb.records.run import (
     Comparison,
     FeatureUse,
+    LibraryWarnings,
     MetricChange,
     Origin,
     Repository,
@@ -257,6 +258,7 @@ DOCUMENTS: dict[str, Document] = {
     "run_state_paused": RunState(recording=False),
     "repository": REPOSITORY,
     "repository_off": Repository("p", "/r", mlflow={"enabled": False}),
+    "library_warnings": LibraryWarnings(("SADeprecationWarning: it is old.", "UserWarning: no")),
     "model_version": model(),
     "model_version_bare": ModelVersion("m-2"),
 }
@@ -320,6 +322,7 @@ MINIMAL: dict[type[Document], Document] = {
     Erasure: Erasure("r", ("entity_df.parquet",), ("what others have downloaded",)),
     ModelVersion: ModelVersion("m-1"),
     Origin: Origin("nb.ipynb", "1a2b", "main", True, cautions=("cell 3 was edited.",)),
+    LibraryWarnings: LibraryWarnings(("UserWarning: no",)),
     Repository: Repository("p", "/r"),
     Retrievals: Retrievals("r", (retrieval(),)),
     RunState: RunState(),

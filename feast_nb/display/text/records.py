@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...errors import visible
+from ...errors import brief, visible
 from ...records.contract import Contract, ModelVersion
 from ...records.document import Document
 from ...records.guide import Guide
 from ...records.retrieval import Retrieval, Retrievals
-from ...records.run import Origin, Repository, RunState, TrackedRun, TrainingSummary
+from ...records.run import (
+    LibraryWarnings,
+    Origin,
+    Repository,
+    RunState,
+    TrackedRun,
+    TrainingSummary,
+)
 from .. import verdicts, words
 from . import lineage, models
 from .table import table
@@ -168,6 +175,11 @@ def _guide(it: Guide) -> list[str]:
     return lines
 
 
+def _library_warnings(it: LibraryWarnings) -> list[str]:
+    head = words.count(len(it.warnings), "warning")
+    return [f"({head} from other libraries: {brief(it.warnings[0], 100)})"] if it.warnings else []
+
+
 _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "training": _training,
     "run": _run,
@@ -178,6 +190,7 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "origin": _origin,
     "repository": _repository,
     "guide": _guide,
+    "library_warnings": _library_warnings,
     **models.RENDERERS,
     **lineage.RENDERERS,
 }

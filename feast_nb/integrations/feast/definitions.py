@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from ...errors import FeatureError, brief
 from ...records.references import column_names
 from ...records.retrieval import ViewDefinition
-from . import definition_hashes
+from . import definition_hashes, sources
 from .registry import Definitions, definitions_of, refs_of_service, registry_hash, state_of
 from .views import View, sources_of
 
@@ -220,12 +220,14 @@ def key_clash(known: Definitions, views: Iterable[View]) -> str | None:
 
 
 @contextmanager
-def retrieving(views: Iterable[View]) -> Iterator[None]:
+def retrieving(store: Any, views: Iterable[View]) -> Iterator[None]:
     """A historical retrieval of ours; raises `FeatureError` where `singleton` code ends it.
 
-    Feast's offline stores hand whole columns to code that takes one row (Feast 0.67). Whose code
-    it was is read from the traceback.
+    The same for a source that the offline store would not find. Feast's offline stores hand whole
+    columns to code that takes one row (Feast 0.67). Whose code it was is read from the traceback.
     """
+    views = tuple(views)
+    sources.check_found(store, _batch_sources(store, views))
     try:
         yield
     except (ValueError, TypeError, AttributeError, KeyError) as problem:
@@ -246,6 +248,16 @@ def retrieving(views: Iterable[View]) -> Iterator[None]:
             f"{computing[-1]} computes one row at a time (singleton), and Feast's offline stores "
             f"hand it whole columns ({brief(problem, 150)}); write it so that it takes both."
         ) from problem
+
+
+def _batch_sources(store: Any, views: Iterable[View]) -> Iterator[Any]:
+    """The protos of the sources that views read, through on-demand views, too."""
+    known = definitions_of(store).views
+    for view in views:
+        behind = [known[read.view] for read in view.reads if read.view in known]
+        for one in (view, *behind):
+            if one.batch_proto is not None:
+                yield one.batch_proto
 
 
 def check_available(views: Iterable[View]) -> None:

@@ -257,7 +257,7 @@ def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> 
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
     arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
-    with definitions.retrieving(wanted.views):
+    with definitions.retrieving(store, wanted.views):
         frame = store.get_historical_features(
             entity_df=asked,
             features=_as_trained(wanted),

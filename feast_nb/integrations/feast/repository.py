@@ -15,6 +15,7 @@ from ...records.references import split_version
 from ...records.retrieval import NO_ENTITY
 from ...records.run import Repository
 from .registry import Definitions, definitions_now, definitions_of, dtype_named, refs_of_service
+from .sources import duckdb_reads
 from .store import settings_of
 from .views import View, mlflow_origin, sources_of
 
@@ -42,6 +43,8 @@ def describe(store: Any, yaml: Path) -> Repository:
     )
 
 
+_EMPTY = "nothing is applied in this repository yet: run `feast apply`."
+_NO_SERVICE = "this repository has none."
 _SHOWN = (
     "enabled",
     "auto_log",
@@ -69,9 +72,15 @@ def _repository_warnings(store: Any) -> tuple[str, ...]:
             "feature_store.yaml."
         )
     if str(getattr(store.config.offline_store, "type", "")).endswith(("file", "dask")):
+        sources = [v.batch_proto for v in definitions_of(store).views.values() if v.batch_proto]
+        better = (
+            " `offline_store: {type: duckdb}` keeps them as nulls and is several times faster."
+            if duckdb_reads(sources)
+            else ""
+        )
         said.append(
             "the offline store `file` (dask) drops training rows that have no value within the "
-            "TTL; `offline_store: {type: duckdb}` keeps them as nulls and is several times faster."
+            f"TTL.{better}"
         )
     return tuple(said)
 
@@ -103,7 +112,7 @@ def service_named(store: Any, name: str) -> Any:
         return store.get_feature_service(name)
     except FeatureServiceNotFoundException:
         known = definitions_of(store).services
-        hint = nearest(name, known) or "this repository has none."
+        hint = nearest(name, known) or (_NO_SERVICE if definitions_of(store).views else _EMPTY)
         raise FeatureError(f"no feature service {name}; {hint}") from None
 
 
@@ -128,7 +137,8 @@ def check_refs(store: Any, refs: Sequence[str]) -> None:
             raise FeatureError(f"{ref} needs its view: write view:feature.")
         plain = split_version(name)[0]
         if plain not in known.views:
-            raise FeatureError(f"no feature view {plain} for {ref}; {nearest(plain, known.views)}")
+            hint = nearest(plain, known.views) or _EMPTY
+            raise FeatureError(f"no feature view {plain} for {ref}; {hint}")
         features = [f.name for f in known.view(name).features]
         if feature not in features:
             raise FeatureError(

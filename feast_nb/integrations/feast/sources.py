@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
+from ...errors import FeatureError
 from ...masking import public_uri
 from ...records.retrieval import Source
 from .views import View
@@ -129,3 +131,34 @@ def address_of(storage: Any) -> str:
     source = storage.to_data_source()
     seen = _seen(source, None)
     return seen.path or seen.table or seen.kind
+
+
+def is_duckdb(store: Any) -> bool:
+    """Whether the offline store is Feast's DuckDB."""
+    return str(getattr(store.config.offline_store, "type", "")).endswith("duckdb")
+
+
+def duckdb_reads(protos: Iterable[Any]) -> bool:
+    """Whether Feast's DuckDB reads all of these sources, wherever the notebook is.
+
+    It takes paths as they are written (Feast 0.67), from the process's folder; and an object
+    store's only with DuckDB's `httpfs`.
+    """
+    paths = [str(proto.file_options.uri) for proto in protos]
+    return bool(paths) and all(path.startswith(("/", "file:///")) for path in paths)
+
+
+def check_found(store: Any, protos: Iterable[Any]) -> None:
+    """Raise `FeatureError` for a relative path that Feast's DuckDB would not find from here."""
+    if not is_duckdb(store):
+        return
+    for proto in protos:
+        path = str(proto.file_options.uri)
+        if not path or "://" in path or Path(path).is_absolute() or glob(path):
+            continue
+        whole = Path(store.repo_path or ".") / path
+        raise FeatureError(
+            f"source {proto.name} is {path}, a relative path, which Feast's DuckDB looks for in "
+            f"the notebook's folder ({Path.cwd()}). Write the whole path in its FileSource "
+            f"({whole}), or take `offline_store: {{type: dask}}`, which looks in the repository."
+        )

@@ -49,7 +49,8 @@ def client(uri: str) -> Any:
     from mlflow import MlflowClient
 
     if not threads.is_ours():
-        _clients[uri] = MlflowClient(tracking_uri=uri)
+        with silence.silent():  # a new database is told of, table by table
+            _clients[uri] = MlflowClient(tracking_uri=uri)
     elif uri not in _clients:
         _clients[uri] = MlflowClient(tracking_uri=uri, registry_uri=_registries.get(uri))
     return _clients[uri]

@@ -20,7 +20,7 @@ from typing import Any
 from ...masking import masked_text
 from ...patching.patches import Patches
 
-_LOGGERS = ("mlflow.models.model", "mlflow.types.utils")
+_LOGGERS = ("mlflow.models.model", "mlflow.types.utils", "mlflow.store.db.utils")
 
 _by_itself = Patches()
 _silent: ContextVar[bool] = ContextVar("feast_nb_silent", default=False)

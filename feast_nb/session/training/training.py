@@ -209,7 +209,7 @@ class Training:
 
     def _retrieve(self, features: Any) -> None:
         options = self.options
-        with warnings.catch_warnings(), definitions.retrieving(self._views):
+        with warnings.catch_warnings(), definitions.retrieving(self._session.store, self._views):
             # Feast's own use of its libraries; the user did not write this call.
             warnings.simplefilter("ignore", DeprecationWarning)
             job = self._session.store.get_historical_features(
