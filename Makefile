@@ -19,7 +19,7 @@ export OMP_NUM_THREADS ?= 1
 # Tests start hundreds of processes: each would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: audit demo lab prepare test test-code test-unit test-integration test-schedules test-soak test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
+.PHONY: audit demo dist docs lab prepare test test-code test-unit test-integration test-schedules test-soak test-notebooks test-browser test-python test-conformance test-torch test-spark test-stack test-matrix test-wheel bench lint types notebooks conformance lock clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -85,22 +85,31 @@ test-matrix: $(VENV)/.test  ## unit and forty smoke tests with other versions: V
 	$(PYTEST) tests/unit $(SPREAD)
 	$(PYTEST) tests/integration -m matrix $(SPREAD)
 
-test-wheel:  ## the package as it is installed, in an environment of its own
-	rm -rf .venv-wheel
-	$(MAKE) --no-print-directory .venv-wheel/bin/python VENV=.venv-wheel
-	$(MAKE) --no-print-directory install-wheel VENV=.venv-wheel
-
-.PHONY: install-wheel
-install-wheel:
-	@$(INSTALL) --constraint requirements.lock --reinstall-package feast-nb .
-	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*OK"
-	$(BIN)/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
+# What the wheel needs is laid ready by uv, since pip takes three minutes for it: EMPTY=1 leaves that to pip.
+test-wheel: $(VENV)/.test  ## the built wheel in an environment of its own: the README's quick start, line by line
+	rm -rf .venv-wheel build/wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	@$(if $(EMPTY),,$(UV) install --quiet --python .venv-wheel/bin/python --constraint requirements.lock build/wheel/*.whl && $(UV) uninstall --quiet --python .venv-wheel/bin/python feast-nb)
+	FEAST_NB_WHEEL_ENV=$(abspath .venv-wheel) FEAST_NB_WHEEL=$(abspath build/wheel) $(PYTEST) tests/wheel -s
+	.venv-wheel/bin/jupyter labextension list 2>&1 | grep -E "feast-nb .*OK"
+	.venv-wheel/bin/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
 
 conformance: $(VENV)/.test  ## Feast alone and with feast_nb, row by row: writes docs/conformance.md
 	$(BIN)/python -m tests.conformance.table
 
 bench: $(VENV)/.test  ## the benchmarks: ratios within one run
 	$(BIN)/python -m tests.bench
+
+dist: $(VENV)/.test  ## the wheel and the sources, built and checked, in dist/
+	rm -rf dist
+	@$(INSTALL) build twine
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m build --quiet --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
+docs: $(VENV)/.test  ## the documentation site, in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__version__ = "0.1.0"
+__version__: str  # as it was installed; package.json is the one place that says it
 __all__ = ["load_ipython_extension", "open", "unload_ipython_extension"]
 
 
@@ -55,3 +55,11 @@ def _jupyter_labextension_paths() -> list[dict[str, Any]]:
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     return [{"module": "feast_nb.server"}]
+
+
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("feast-nb")

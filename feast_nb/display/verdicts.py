@@ -68,9 +68,14 @@ def _metric(name: str, value: float, changed: MetricChange | None) -> Metric:
     if step == 0 or step != step:
         return Metric(name, shown, "unchanged" if step == 0 else "", None)
     arrow = {True: "▲ ", False: "▼ "}[step > 0] if changed.better is not None else ""
-    size = f"{'+' if step > 0 else '−'}{words.number(abs(step))}"
+    size = f"{'+' if step > 0 else '−'}{_size(abs(step))}"
     worse = " worse" if changed.better is False else ""
     return Metric(name, shown, f"{arrow}{size}{worse}", changed.better)
+
+
+def _size(step: float) -> str:
+    """How far a metric moved, to two digits below one: more of them would not be read."""
+    return f"{step:.2g}" if step < 1 else words.number(step)
 
 
 def more_metrics(it: TrainingSummary) -> int:

@@ -147,3 +147,27 @@ def alone(path: Path, wait: bool) -> Iterator[bool]:
         yield True
     finally:
         os.close(handle)
+
+
+def names_in(
+    path: Path, runs: int = 50
+) -> tuple[dict[str, tuple[str, ...]], list[tuple[str, str]]]:
+    """Registered models with their aliases, and the newest runs as name and id; nothing is made.
+
+    What cannot be read now holds no names: whoever asks in earnest is told why.
+    """
+    if not path.exists():
+        return {}, []
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            found: dict[str, list[str]] = {
+                name: [] for (name,) in db.execute("SELECT DISTINCT name FROM versions")
+            }
+            for name, alias in db.execute("SELECT name, alias FROM aliases"):
+                found.setdefault(name, []).append(alias)
+            newest = db.execute(
+                "SELECT name, id FROM runs WHERE deleted = 0 ORDER BY started DESC LIMIT ?", (runs,)
+            ).fetchall()
+    except sqlite3.Error:
+        return {}, []
+    return {name: tuple(aliases) for name, aliases in found.items()}, newest

@@ -66,7 +66,8 @@ class Completion:
         if option and (option in ("--features", "--from") or directly == option):
             return sorted(self._values(option, magic.__name__))
         if magic.__name__ in _OF_MODELS and not any(w.startswith("--") for w in words[:-1]):
-            return self._registered()
+            runs = self._runs() if magic.__name__ == "feast_reproduce" else []
+            return [*self._registered(), *runs]
         if magic.__name__ in _OF_OBJECTS and not any(w.startswith("--") for w in words[:-1]):
             return self._objects(magic.__name__)
         if magic.__name__ == "feast_log" and len([w for w in words[:-1] if w]) == 0:
@@ -91,6 +92,8 @@ class Completion:
             return registered
         if option == "--alias":
             return {a for aliases in registered.values() for a in aliases}
+        if option in ("--resume", "--run", "--forget"):
+            return known.runs.values()
         if option == "--flavor":
             return FLAVORS
         return ("FINISHED", "FAILED", "KILLED") if option == "--status" else ()
@@ -101,6 +104,11 @@ class Completion:
         return sorted(
             [*registered, *(f"{name}@{a}" for name, of in registered.items() for a in of)]
         )
+
+    def _runs(self) -> list[str]:
+        """The newest runs by name, as the local history has them."""
+        session = self._magics.known_session
+        return list(session.names.runs) if session else []
 
     def _objects(self, magic: str) -> list[str]:
         """What the registry holds, as last read; a graph also starts from a model."""

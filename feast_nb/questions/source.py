@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ..errors import FeatureError, TrackingError, UsageError, nearest
@@ -47,11 +48,7 @@ class HistorySource:
         self._catalog: Registry | None = None
 
     def _opened(self, uri: str) -> History:
-        server = public_uri(uri) or ""
-        if workspace := clients.workspace():  # the same server holds other runs in another
-            server = f"{server} {workspace}"
-        named = (server, public_uri(self._registry), self.project)
-        return History(database.path_of(cache_folder() / "history", *named))
+        return History(place_of(uri, self._registry, self.project))
 
     def refresh(self, anew: bool = False) -> None:
         """Bring the copy up to date; with the server away the copy answers, and says as of when.
@@ -144,6 +141,15 @@ class HistorySource:
         settings = settings_of(self.store)
         base = (settings.get_ui_url() if settings else None) or os.environ.get("MLFLOW_UI_URL")
         return str(base or self.uri or "")
+
+
+def place_of(uri: str, registry: str | None, project: str) -> Path:
+    """Where the history of a server, registry and project lies."""
+    server = public_uri(uri) or ""
+    if workspace := clients.workspace():  # the same server holds other runs in another
+        server = f"{server} {workspace}"
+    named = (server, public_uri(registry), project)
+    return database.path_of(cache_folder() / "history", *named)
 
 
 def find(named: str, known: ProjectState, history: History) -> list[tuple[str, str]]:

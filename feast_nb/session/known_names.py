@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..patching import threads
@@ -20,6 +21,7 @@ class KnownNames:
         self.services: tuple[str, ...] = ()
         self.refs: tuple[str, ...] = ()
         self.models: dict[str, tuple[str, ...]] = {}
+        self.runs: dict[str, str] = {}  # name → id, of the newest
         self.registered_last: str | None = None  # by this session
 
     def note(self, repository: Repository) -> None:
@@ -33,15 +35,18 @@ class KnownNames:
         self.models[model] = tuple(dict.fromkeys((*self.models.get(model, ()), *aliases)))
 
     def refresh(self, session: Session) -> None:
-        """Read all in the background: the registered models once a run is open.
+        """Read all in the background: models and runs from the local history, without a server.
 
-        Whoever needs them in earnest is told what is wrong with either.
+        Once a run is open the server is asked for its models, too. Whoever needs them in earnest is
+        told what is wrong with either.
         """
         from ..errors import FeastNbError
+        from ..history import database
         from ..integrations.feast import repository  # noqa: F401 (threads of ours load nothing)
         from ..integrations.mlflow import clients, http, models
 
         uri: str | None = None
+        kept = _history(session)
         if session.recorder.runs:
             with suppress(FeastNbError):  # MLflow is off for this repository, say
                 uri = session.runs.uri
@@ -49,6 +54,10 @@ class KnownNames:
 
         def read() -> None:
             try:
+                if kept is not None:
+                    known, newest = database.names_in(kept)
+                    self.models |= known
+                    self.runs |= dict(reversed(newest))
                 _ = session.repository
                 if uri is not None:
                     with http.translate_errors():
@@ -58,3 +67,18 @@ class KnownNames:
                 return
 
         threads.start(lambda: threads.do(read, lambda: None, lambda: False), "names")
+
+
+def _history(session: Session) -> Path | None:
+    """The file of the local history, as far as it is known without importing MLflow."""
+    import os
+
+    from ..errors import FeastNbError
+    from ..questions.source import place_of
+
+    try:
+        uri = session.runs.uri
+    except FeastNbError:  # MLflow is off for this repository, say
+        return None
+    registry = os.environ.get("MLFLOW_REGISTRY_URI")
+    return place_of(uri, registry if registry != uri else None, session.store.project)

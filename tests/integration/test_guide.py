@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import feast_nb
 from feast_nb.magics import _MAGICS
 from feast_nb.magics.guide import TASKS
+from feast_nb.session.known_names import KnownNames
 
 from ..conftest import YAML, make_repository
 
@@ -232,3 +235,32 @@ def test_a_path_that_duckdb_would_not_find_is_one_line_with_the_whole_path(
 
     monkeypatch.chdir(relative)  # where it would be found, it is
     assert notebook.run(TRAIN).retrievals[0].state == "ran"
+
+
+# ---------------------------------------------------------------------- Tab in a fresh kernel
+
+
+def test_tab_knows_models_and_runs_of_the_local_history_and_asks_no_server(
+    notebook, repo, drivers
+) -> None:
+    notebook.space["drivers"] = drivers
+    notebook.run(f"store = %feast_store {repo}")
+    notebook.run(
+        "%%feast_train v1 --service activity --entity-df drivers --register m --alias champion\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(training_df[['trips']], training_df['y'])"
+    )
+    notebook.run("%feast_usage")
+    (repo / "mlflow.db").rename(repo / "away.db")
+
+    fresh = feast_nb.open(repo)
+    names = fresh.names = KnownNames()
+    names.refresh(fresh)
+    deadline = time.monotonic() + 30
+    while not (names.models and names.refs) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert names.models == {"m": ("champion",)}
+    assert list(names.runs) == ["v1"]
+    assert "hourly:trips" in names.refs
+    assert not (repo / "mlflow.db").exists()
