@@ -184,7 +184,7 @@ def _run_of(session: Session) -> str:
         record = session.runs.innermost.record
         return f"run {record.name} is open."
     if session.runs.last is not None:
-        return f"no run is open; the last was {session.runs.last.id[:8]}."
+        return f"no run is open; the last was {session.runs.last_name}."
     return "no run is open."
 
 

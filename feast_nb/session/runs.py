@@ -34,6 +34,7 @@ class SessionRuns:
         self._store = store
         self._innermost: OpenRun | None = None
         self.last: RunRef | None = None
+        self.last_name = ""
 
     @property
     def innermost(self) -> OpenRun | None:
@@ -131,7 +132,7 @@ class SessionRuns:
             raise UsageError(f"no status {status}; use one of {', '.join(runs.ENDINGS)}.")
         ended = opened.ref.id not in self._recorder.runs  # by the user's own `mlflow.end_run`
         self._recorder.run_listener.run_ends(opened.ref.id, status)
-        self.last = opened.ref
+        self.last, self.last_name = opened.ref, opened.record.name
         if self._innermost is opened:
             self._innermost = opened.outer
         self._recorder.changed()
@@ -206,7 +207,7 @@ class SessionRuns:
         self._recorder.runs.ask(ref.id, options)
         self._on_open()
         self._innermost = OpenRun(ref, record, self.innermost)
-        self.last = ref
+        self.last, self.last_name = ref, record.name
         self._recorder.changed()
         return self._innermost
 
