@@ -24,7 +24,7 @@ from tests.browser.conftest import Lab, served  # noqa: E402
 IMAGES = HERE / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 WIDTH, HEIGHT = 1280, 900
-SLOW = 240_000
+SLOW = 60_000
 
 
 def main() -> None:
@@ -33,6 +33,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="feast_nb_pictures") as place, sync_playwright() as web:
         home = Path(sys.argv[1] if len(sys.argv) > 1 else place)
         home.mkdir(parents=True, exist_ok=True)
+        settings = home / "settings/feast-nb/panel.jupyterlab-settings"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text('{"repository": "01_flight_delays/flights"}')  # each copy has its own
         with served(home) as lab:
             for name in ("03_who_uses_what", "01_flight_delays"):
                 if not (lab.root / name).exists():
@@ -63,12 +66,12 @@ def take(browser: Browser, lab: Lab, theme: str, called: str) -> None:
     page.screenshot(path=IMAGES / "frame-1.png")
     page.evaluate("window.jupyterapp.commands.execute('feast-nb:open-panel')")
     panel = page.locator(".fnb-panel")
-    panel.get_by_role("tab", name="Models").click()
-    panel.get_by_text("arrival_delay").first.click()
-    panel.get_by_role("button", name="Lineage").first.wait_for()
+    panel.locator("[data-tab=models]").click()
+    panel.locator(".fnb-row-model", has_text="arrival_delay").first.click()
+    panel.get_by_role("button", name="Show lineage").first.wait_for()
     page.screenshot(path=IMAGES / "frame-2.png")
-    panel.get_by_role("button", name="Lineage").first.click()
-    page.locator(".fnb-lineage canvas[data-painted=yes]").first.wait_for()
+    panel.get_by_role("button", name="Show lineage").first.click()
+    page.locator(".fnb-main-area canvas[data-painted=yes]").wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=IMAGES / f"panel-{theme}.png")
     page.screenshot(path=IMAGES / "frame-3.png")
@@ -106,11 +109,15 @@ def output_of(page: Page, code: str, said: str) -> Locator:
 
 def shown(page: Page, cell: Locator) -> None:
     """Scroll a cell to the top, whose part of the notebook may not be drawn yet."""
-    for _ in range(60):
+    page.wait_for_timeout(3000)  # it is being drawn
+    for _ in range(200):
         if cell.count():
             break
-        page.locator(".jp-WindowedPanel-outer").first.evaluate("e => e.scrollBy(0, 500)")
-        page.wait_for_timeout(100)
+        page.locator(".jp-WindowedPanel-outer").first.evaluate(
+            "e => e.scrollTo(0, e.scrollTop + 400 < e.scrollHeight - e.clientHeight"
+            " ? e.scrollTop + 400 : 0)"
+        )
+        page.wait_for_timeout(200)
     cell.evaluate("e => e.scrollIntoView({block: 'start'})")
     page.wait_for_timeout(500)
 

@@ -36,6 +36,16 @@ class Document(Record):
 
     kind: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        """A dataclass would write out every field: a summary's repr would be a page."""
+        cls.__repr__ = Document.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        """One short line; `print` shows the text form, and `to_dict()` every field."""
+        texts = ((name, getattr(self, name)) for name in _kept(type(self)))  # type: ignore[arg-type]
+        named = [f"{k}={v[:40]!r}" for k, v in texts if isinstance(v, str) and v][:2]
+        return f"{type(self).__name__}({', '.join([*named, '…'])})"
+
     def to_dict(self) -> dict[str, Any]:
         head = {"schema_version": SCHEMA_VERSION, "kind": self.kind}
         return {**head, **super().to_dict()}

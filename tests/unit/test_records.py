@@ -245,3 +245,13 @@ def test_an_artifact_of_another_shape_is_refused_in_one_line(text: str, why: str
     assert said.startswith("feast/retrievals.json of run 1 ")
     assert why in said
     assert "\n" not in said
+
+
+def test_a_documents_repr_is_one_short_line() -> None:
+    """In a list, a log, a traceback: not every feature of every retrieval."""
+    features = tuple(FeatureUse(f"view:f{n}", f"f{n}") for n in range(500))
+    summary = TrainingSummary(TrackedRun("0" * 32, "v1", "flights"), features=features)
+
+    assert repr(summary.run) == f"TrackedRun(id='{'0' * 32}', name='v1', …)"
+    assert len(repr(summary)) < 120
+    assert "\n" not in repr(summary)

@@ -20,7 +20,7 @@ def test_the_worker_answers_each_route_of_a_repository() -> None:
     assert tuple(worker._ASKED) == route_names.OF_A_REPOSITORY
 
 
-def test_the_readme_names_each_route() -> None:
-    text = (ROOT / "README.md").read_text().partition("The routes under `feast-nb/api/`")[2]
+def test_the_panels_page_names_each_route() -> None:
+    text = (ROOT / "docs/reference/panel.md").read_text().partition("The routes under `feast-nb/api/`")[2]
 
     assert set(route_names.ALL) <= set(re.findall(r"`([a-z-]+)`", text[:600]))

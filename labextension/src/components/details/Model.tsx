@@ -59,7 +59,7 @@ function Version(props: {
       </h4>
       <Facts
         facts={[
-          [trans.__('registry'), fits(version.drift, trans)],
+          [trans.__('definitions'), fits(version.drift, trans)],
           [trans.__('changed'), version.changes.slice(0, 4).join(' ')],
           [trans.__('features'), version.features],
           [trans.__('service'), version.service],
