@@ -131,9 +131,9 @@ OPERATIONS = Operations(
     "rides",
     (
         Operation("apply", "FINISHED", usage.iso(at(2)), 0.25, (), ("hourly", "activity"),
-                  ("driver",), ("older",), None, None, "ann", None),
-        Operation("materialize incremental", "FAILED", usage.iso(at(3)), 12.0, ("hourly",), (), (),
-                  (), None, "2026-01-03T00:00:00+00:00"),
+                  ("driver",), ("older",), user="ann"),
+        Operation("materialize incremental", "FAILED", usage.iso(at(3)), 12.0, ("hourly",),
+                  end="2026-01-03T00:00:00+00:00"),
     ),
     usage.iso(NOW), usage.iso(NOW),
 )  # fmt: skip

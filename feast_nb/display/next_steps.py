@@ -23,7 +23,9 @@ class Step(NamedTuple):
 
 def of(record: Document) -> list[Step]:
     """The next steps of a record, the likeliest first."""
-    return _STEPS[record.kind](record) if record.kind in _STEPS else []
+    steps = _STEPS[record.kind](record) if record.kind in _STEPS else []
+    # IPython would take what stands in braces for Python.
+    return [step for step in steps if not re.search(r"[{}$]", step.line)]
 
 
 def _training(it: TrainingSummary) -> list[Step]:

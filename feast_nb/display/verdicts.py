@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..records.answers import Resolution, Score
+from ..records.contract import Contract
 from ..records.retrieval import Retrieval
 from ..records.run import Comparison, MetricChange, TrainingSummary
 from . import words
@@ -13,6 +14,7 @@ from . import words
 # From this share on a missing feature is said in a line of its own.
 _MISSING = 0.1
 _METRICS = 8
+_HUGE = 1e300  # what SQLite makes of an infinite metric
 
 
 class Metric(NamedTuple):
@@ -65,7 +67,7 @@ def _metric(name: str, value: float, changed: MetricChange | None) -> Metric:
     if changed is None:
         return Metric(name, shown, "", None)
     step = value - changed.before
-    if step == 0 or step != step:
+    if step == 0 or not abs(step) < _HUGE:
         return Metric(name, shown, "unchanged" if step == 0 else "", None)
     arrow = {True: "▲ ", False: "▼ "}[step > 0] if changed.better is not None else ""
     size = f"{'+' if step > 0 else '−'}{_size(abs(step))}"
@@ -92,13 +94,13 @@ def shaped_by(it: TrainingSummary) -> str:
         return f"the retrieval failed: {failed[0].error}"
     beside = sum(r.kind == "historical" for r in it.retrievals) - len(it.sources)
     more = words.count(beside, "further retrieval") if beside else ""
-    return " · ".join(filter(None, [_features(it), _rows(it.sources), rebuilt(it.sources), more]))
+    return " · ".join(filter(None, [_features(it), _rows(it.sources), it.rebuilt, more]))
 
 
 def _features(it: TrainingSummary) -> str:
     asked = [f for f in it.features if f.ref]
     known = [m for m in it.models if m.contract is not None and m.contract.inputs]
-    if len(known) == 1 and len(it.models) == 1:
+    if len(known) == 1 and len(it.models) == 1 and are_features(known[0].contract):
         used = sum(f.input is not None for f in asked)
         said = words.count(len(asked), "feature")
         said = said if used == len(asked) else f"uses {used} of {said}"
@@ -108,6 +110,15 @@ def _features(it: TrainingSummary) -> str:
     if compared is None or compared.new is None or compared.gone is None:
         return said
     return f"{said} ({len(compared.new)} new, {len(compared.gone)} gone)"
+
+
+def are_features(contract: Contract | None) -> bool:
+    """Whether what a model takes can be counted as features: nothing is derived, all is linked."""
+    return (
+        contract is not None
+        and bool(contract.retrievals)
+        and all(i.ref or i.basis == "given" for i in contract.inputs)
+    )
 
 
 def _rows(sources: Sequence[Retrieval]) -> str:
@@ -123,26 +134,7 @@ def _rows(sources: Sequence[Retrieval]) -> str:
     if dropped < 0:
         return f"{words.count(given, 'row')}, {-dropped:,} more than asked"
     known = one.entity.kind == "dataframe" and one.entity.rows is not None
-    return words.count(given, "row") + (", none dropped" if known else "")
-
-
-def rebuilt(sources: Sequence[Retrieval]) -> str:
-    """Whether the training set can be asked for again: its rows, its query, or why not."""
-    said = [_rebuilt(one) for one in sources if one.state == "ran"]
-    for worst in (said_of for said_of in said if said_of.startswith("cannot")):
-        return worst
-    return next((s for s in said if s != "can be rebuilt"), said[0] if said else "")
-
-
-def _rebuilt(one: Retrieval) -> str:
-    entity = one.entity
-    if one.call == "get_saved_dataset" or entity.artifact:
-        return "can be rebuilt"
-    if entity.kind == "range":
-        return "can be asked again by its dates"
-    if entity.kind == "sql" and entity.query:
-        return "can be asked again by its query"
-    return f"cannot be rebuilt: {entity.reason or 'its entity frame is not kept'}"
+    return words.count(given, "row") + (", as many as asked" if known else "")
 
 
 def missing(it: TrainingSummary) -> str:
@@ -195,6 +187,8 @@ def resolved(it: Resolution) -> str:
     for grade in ("breaks serving", "needs retraining"):
         if grade in grades:
             return f"⚠ {it.model} {grade}: {words.count(grades.count(grade), 'change')} since"
+    if not has_order(it):
+        return f"⚠ {it.model}: definitions unchanged; the order of its inputs is not known"
     harmless = f", {words.count(len(grades), 'harmless change')} aside" if grades else ""
     return f"✓ {it.model} can be served: definitions unchanged since training{harmless}"
 
@@ -205,8 +199,13 @@ def is_compared(it: Resolution) -> bool:
 
 
 def is_unchanged(it: Resolution) -> bool:
-    """Whether nothing that matters changed."""
-    return is_compared(it) and all(c.grade == "safe" for c in it.drift)
+    """Whether nothing that matters changed, and the model can be fed in its order."""
+    return is_compared(it) and has_order(it) and all(c.grade == "safe" for c in it.drift)
+
+
+def has_order(it: Resolution) -> bool:
+    """Whether the order of the model's inputs is known: scoring asks for it else."""
+    return it.contract is None or it.contract.order not in ("assumed", "unknown")
 
 
 def served(it: Resolution) -> str:

@@ -50,7 +50,9 @@ def number(value: float | None) -> str:
     """A metric, to four digits."""
     if value is None:
         return "–"
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}"
 
 
 def moment(text: str | None) -> str:

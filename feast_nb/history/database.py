@@ -159,7 +159,8 @@ def names_in(
     if not path.exists():
         return {}, []
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
             found: dict[str, list[str]] = {
                 name: [] for (name,) in db.execute("SELECT DISTINCT name FROM versions")
             }

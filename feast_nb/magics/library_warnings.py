@@ -22,6 +22,15 @@ class _Folder:
         self.paused = False
         self._thread = threading.get_ident()
 
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """A magic within the user's cell: what libraries warn of then is folded again."""
+        before, self.paused = self.paused, False
+        try:
+            yield
+        finally:
+            self.paused = before
+
     def __call__(
         self, message: Any, category: Any, filename: str, lineno: int,
         file: Any = None, line: str | None = None,
@@ -40,7 +49,8 @@ def folded() -> Iterator[None]:
     A magic inside another one adds to the outer one's.
     """
     if _folders:
-        yield
+        with _folders[-1].resumed():
+            yield
         return
     folder = _Folder()
     _folders.append(folder)
@@ -49,6 +59,7 @@ def folded() -> Iterator[None]:
         yield
     finally:
         _folders.remove(folder)
+        folder.paused = True  # whoever kept it and puts it back has what was there before
         if warnings.showwarning is folder:  # else the user's cell chose another
             warnings.showwarning = folder.before
         if folder.taken:

@@ -42,7 +42,6 @@ class ModelMagics(Magics):
     @argument(
         "--allow-drift", action="store_true", help="continue even if the model needs retraining"
     )
-    @verbose_option
     @line_magic
     @reads_options
     def feast_resolve(self, options: Namespace) -> Any:
@@ -87,7 +86,6 @@ class ModelMagics(Magics):
         action="store_true",
         help="compare it with the original, and show where they differ",
     )
-    @verbose_option
     @line_magic
     @reads_options
     def feast_reproduce(self, options: Namespace) -> Any:

@@ -16,6 +16,8 @@ from IPython.core.magic_arguments import argument
 from ..errors import UsageError
 from ..integrations.model_libraries.flavors import FLAVORS
 from ..notebook import dataflow
+from ..records.answers import Score
+from ..records.run import TrainingSummary
 from . import library_warnings
 
 
@@ -114,7 +116,8 @@ def verbose_option(magic: Any) -> Any:
 
 def in_full(answer: Any, options: Namespace) -> Any:
     """A record that shows its details, where the line says `-v`."""
-    if getattr(options, "verbose", False) and hasattr(answer, "verbose"):
+    long = getattr(options, "verbose", False) and isinstance(answer, (TrainingSummary, Score))
+    if long:
         return dataclasses.replace(answer, verbose=True)
     return answer
 

@@ -75,7 +75,6 @@ class Resolution(Document):
     notes: tuple[str, ...] = ()
     contract: Contract | None = None
     features: Any = field(default=None, compare=False, metadata={"kept": False})
-    verbose: bool = field(default=False, compare=False, metadata={"kept": False})
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,6 @@ class Reproduction(Document):
     because: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     frame: Any = field(default=None, compare=False, metadata={"kept": False})
-    verbose: bool = field(default=False, compare=False, metadata={"kept": False})
 
 
 @dataclass(frozen=True)

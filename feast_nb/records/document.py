@@ -22,7 +22,7 @@ class Record:
     """A frozen dataclass of plain values that turns into a dictionary and back."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: _plain(getattr(self, name)) for name in _kept(type(self))}  # type: ignore[arg-type]
+        return {name: _plain(getattr(self, name)) for name in kept_fields(type(self))}  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -42,7 +42,7 @@ class Document(Record):
 
     def __repr__(self) -> str:
         """One short line; `print` shows the text form, and `to_dict()` every field."""
-        texts = ((name, getattr(self, name)) for name in _kept(type(self)))  # type: ignore[arg-type]
+        texts = ((name, getattr(self, name)) for name in kept_fields(type(self)))  # type: ignore[arg-type]
         named = [f"{k}={v[:40]!r}" for k, v in texts if isinstance(v, str) and v][:2]
         return f"{type(self).__name__}({', '.join([*named, '…'])})"
 
@@ -115,7 +115,8 @@ def _adapter(cls: type) -> Any:
 
 
 @cache
-def _kept(cls: type) -> tuple[str, ...]:
+def kept_fields(cls: type) -> tuple[str, ...]:
+    """The fields of a record that are written."""
     return tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("kept", True))
 
 

@@ -118,8 +118,8 @@ class TrainingSummary(Document):
     """What a tracked training made and was shaped by.
 
     `compared` holds the version that it registered against an earlier one. `entity_name` is the
-    variable that held the entity frame. `verbose` shows the details unasked; it is no part of the
-    record.
+    variable that held the entity frame, `rebuilt` says whether the training set can be asked for
+    again. `verbose` shows the details unasked; it is no part of the record.
     """
 
     kind: ClassVar[str] = "training"
@@ -133,6 +133,7 @@ class TrainingSummary(Document):
     seconds: float | None = None
     compared: Comparison | None = None
     entity_name: str | None = None
+    rebuilt: str = ""
     verbose: bool = field(default=False, compare=False, metadata={"kept": False})
 
     @property

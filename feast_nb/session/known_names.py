@@ -56,7 +56,7 @@ class KnownNames:
             try:
                 if kept is not None:
                     known, newest = database.names_in(kept)
-                    self.models |= known
+                    self.models = {**known, **self.models}
                     self.runs |= dict(reversed(newest))
                 _ = session.repository
                 if uri is not None:

@@ -188,6 +188,29 @@ def check_repeatable(store: Any, retrieval: Retrieval) -> None:
             )
 
 
+def outlook(store: Any, retrieval: Retrieval) -> str:
+    """Whether a training set can be asked for again, said when it is made; else why not.
+
+    A promise of what `asked_again` and `retrieve` will do, as far as it is known now.
+    """
+    entity = retrieval.entity
+    if retrieval.call == _SAVED:
+        return "can be rebuilt"
+    try:
+        check_repeatable(store, retrieval)
+    except FeatureError as problem:
+        return str(problem).rstrip(".")
+    if entity.artifact or (entity.reason or "").startswith("it is kept in runs:/"):
+        return "can be rebuilt"
+    if entity.kind == "range":
+        return "can be asked again by its dates"
+    if entity.kind == "sql" and entity.query:
+        if GONE in entity.query:
+            return "cannot be rebuilt: its query holds a secret, which is not kept"
+        return "can be asked again by its query"
+    return f"cannot be rebuilt: {entity.reason or 'its entity frame is not kept'}"
+
+
 def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
     entity, uri = recorded.retrieval.entity, session.runs.uri
     where = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None

@@ -23,9 +23,12 @@ export function insertInto(tracker: INotebookTracker): InsertLine {
   };
 }
 
-/** Only lines of ours become buttons: a saved output may come from anybody. */
+/**
+ * Only lines of ours become buttons: a saved output may come from anybody, and IPython runs what
+ * stands in braces in a magic's line.
+ */
 const OURS =
-  /^(?:\w+ = )?%{1,2}feast(?:_\w+)?(?: .*)?$|^!feast (?:init \w+|apply)$/;
+  /^(?:\w+ = )?%{1,2}feast(?:_\w+)?(?: [^{}$]*)?$|^!feast (?:init \w+|apply)$/;
 
 /** Make the lines and ids in an output's HTML into buttons. */
 export function addActions(host: HTMLElement, insert: InsertLine): void {
@@ -42,6 +45,9 @@ export function addActions(host: HTMLElement, insert: InsertLine): void {
     }
   }
   for (const code of host.querySelectorAll<HTMLElement>('code.fnb-id')) {
+    if (!/^[\w-]{1,64}$/.test(code.title)) {
+      continue; // it would be pasted somewhere
+    }
     const button = document.createElement('button');
     button.type = 'button';
     button.className = 'fnb-copy';

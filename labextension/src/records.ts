@@ -1,166 +1,22 @@
-// The TypeScript face of the records that Python writes (feast_nb/records): outputs first, then what
-// the panel's routes answer (Feast's own in feast_nb/questions/feast_ui.py).
+// The records that Python writes (feast_nb/records), generated from their JSON Schema by
+// `npm run records`; and what the panel's routes answer beside them (feast_nb/questions/feast_ui.py).
+import type * as generated from './generatedRecords';
 
-export interface INode {
-  id: string;
-  kind: string;
-  label: string;
-  sub: string;
-  gone: boolean;
-  focus: boolean;
-  aliases: string[];
-  count: number;
-  members: Record<string, string>[];
-  details: Record<string, string>;
-  url: string | null;
-  layer: number;
-  x: number;
-  y: number;
-}
-
-export interface ILineage {
-  schema_version: string;
-  kind: 'lineage';
-  project: string;
-  title: string;
-  nodes: INode[];
-  edges: [number, number][];
-  bends: number[][];
-  width: number;
-  height: number;
-  as_of: string | null;
-  notes: string[];
-}
-
-export interface IModelUse {
-  name: string;
-  versions: number[];
-  aliases: Record<string, number>;
-}
-
-export interface IFeatureUsage {
-  ref: string;
-  kind: string;
-  training: number;
-  prediction: number;
-  last: string | null;
-  first: string | null;
-  users: string[];
-  services: string[];
-  models: IModelUse[];
-  through: string[];
-  trend: number[];
-  gone: boolean;
-}
-
-export interface IUsage {
-  schema_version: string;
-  kind: 'usage';
-  project: string;
-  views: IFeatureUsage[];
-  features: IFeatureUsage[];
-  training: number;
-  prediction: number;
-  trend: number[];
-  since: string | null;
-  stretch: number;
-  named: string | null;
-  as_of: string | null;
-  now: string | null;
-  notes: string[];
-}
-
-export interface ITracking {
-  state:
-    | 'ready'
-    | 'away'
-    | 'reading'
-    | 'unmade'
-    | 'refused'
-    | 'disabled'
-    | 'unapplied';
-  said: string;
-  url: string | null;
-  read: number;
-}
-
-export interface IFeatureOverview {
-  name: string;
-  dtype: string;
-  training: number;
-  prediction: number;
-  models: number;
-  gone: boolean;
-}
-
-export interface IViewOverview {
-  name: string;
-  kind: string;
-  features: IFeatureOverview[];
-  entities: string[];
-  sources: string[];
-  reads: string[];
-  services: string[];
-  description: string;
-  owner: string;
-  tags: Record<string, string>;
-  ttl: number | null;
-  online: boolean;
-  fresh: string | null;
-  stale: boolean;
-  training: number;
-  prediction: number;
-  last: string | null;
-  users: string[];
-  models: IModelUse[];
-  trend: number[];
-  gone: boolean;
-}
-
-export interface IServiceOverview {
-  name: string;
-  refs: string[];
-  description: string;
-  owner: string;
-  models: IModelUse[];
-  gone: boolean;
-}
-
-export interface IVersionOverview {
-  version: number;
-  aliases: string[];
-  stage: string | null;
-  created: string | null;
-  service: string | null;
-  features: number;
-  drift: string;
-  changes: string[];
-  predictions: number;
-  last: string | null;
-  run: string | null;
-  url: string | null;
-}
-
-export interface IModelOverview {
-  name: string;
-  versions: IVersionOverview[];
-}
-
-export interface IProjectOverview {
-  schema_version: string;
-  kind: 'catalog';
-  project: string;
-  views: IViewOverview[];
-  services: IServiceOverview[];
-  models: IModelOverview[];
-  sources: Record<string, string>;
-  entities: Record<string, string>;
-  tracking: ITracking;
-  since: string | null;
-  stretch: number;
-  as_of: string | null;
-  notes: string[];
-}
+export type INode = generated.Node;
+export type ILineage = generated.LineageDocument;
+export type IModelUse = generated.ModelUse;
+export type IFeatureUsage = generated.FeatureUsage;
+export type IUsage = generated.UsageDocument;
+export type ITracking = generated.Tracking;
+export type IFeatureOverview = generated.FeatureOverview;
+export type IViewOverview = generated.ViewOverview;
+export type IServiceOverview = generated.ServiceOverview;
+export type IVersionOverview = generated.VersionOverview;
+export type IModelOverview = generated.ModelOverview;
+export type IProjectOverview = generated.ProjectOverviewDocument;
+export type IOperation = generated.Operation;
+export type IDependent = generated.Dependent;
+export type IImpact = generated.Impact;
 
 export interface IRun {
   run_id: string;
@@ -194,22 +50,6 @@ export interface IRuns {
   reason?: string;
 }
 
-export interface IOperation {
-  what: string;
-  status: string;
-  at: string | null;
-  seconds: number | null;
-  views: string[];
-  created: string[];
-  updated: string[];
-  deleted: string[];
-  changed: string[];
-  start: string | null;
-  end: string | null;
-  user: string | null;
-  url: string | null;
-}
-
 export interface IOperations {
   operations: IOperation[];
   notes?: string[];
@@ -228,31 +68,4 @@ export interface IKernel {
 export interface IRepositories {
   repositories: { repo: string; project: string | null }[];
   kernels: IKernel[];
-}
-
-export interface IDependent {
-  name: string;
-  kind: string;
-  aliases: string[];
-  count: number;
-  since: string | null;
-  last: string | null;
-  through: string | null;
-  predictions: number;
-  url: string | null;
-}
-
-export interface IImpact {
-  project: string;
-  object: string;
-  models: IDependent[];
-  views: IDependent[];
-  services: IDependent[];
-  runs: number;
-  predictions: number;
-  since: string | null;
-  last: string | null;
-  notebooks: IDependent[];
-  as_of: string | null;
-  notes: string[];
 }

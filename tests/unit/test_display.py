@@ -139,6 +139,7 @@ SUMMARY = TrainingSummary(
     run=run(),
     features=FEATURES,
     retrievals=(retrieval(), retrieval(service_basis="exact", linked_by="attrs")),
+    rebuilt="cannot be rebuilt: its entity frame is not kept",
     models=(model(), ModelVersion("m-2", flavor=None)),
     metrics={"rmse": 12.34567, "n": 37420, "tiny": 0.0000123},
     warnings=("3 of 37,423 rows asked did not come back.", "1 feature is missing everywhere."),
@@ -241,6 +242,7 @@ DOCUMENTS: dict[str, Document] = {
             (),
         ),
         entity_name="flights",
+        rebuilt="can be rebuilt",
         warnings=(),
     ),
     "training_not_compared": replace(

@@ -32,3 +32,13 @@ def test_less_is_better(name: str) -> None:
 )  # fmt: skip
 def test_what_the_name_does_not_say_is_not_known(name: str) -> None:
     assert higher_is_better(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["negative_log_likelihood_loss", "loss_negative", "false_negative_error", "neg_class_error",
+     "accuracy_std", "cv_auc_std", "auc_gap", "f1_threshold", "acc_time", "map_seconds"],
+)  # fmt: skip
+def test_a_metric_of_a_metric_has_no_direction(name: str) -> None:
+    """Its spread, its threshold, what it took; a loss that is negative by itself."""
+    assert higher_is_better(name) is None

@@ -21,6 +21,10 @@ def test_the_worker_answers_each_route_of_a_repository() -> None:
 
 
 def test_the_panels_page_names_each_route() -> None:
-    text = (ROOT / "docs/reference/panel.md").read_text().partition("The routes under `feast-nb/api/`")[2]
+    text = (
+        (ROOT / "docs/reference/panel.md")
+        .read_text()
+        .partition("The routes under `feast-nb/api/`")[2]
+    )
 
     assert set(route_names.ALL) <= set(re.findall(r"`([a-z-]+)`", text[:600]))

@@ -74,7 +74,7 @@ def test_the_quick_start_holds_line_by_line(tmp_path: Path, environment: dict[st
     assert red == [], "no red box of anybody's"
     text = "\n".join(o.data["text/plain"] for o in outputs if "data" in o)
     assert "✓ driver_model/1 @champion" in text
-    assert "rows, none dropped · can be rebuilt" in text
+    assert "rows, as many as asked · can be rebuilt" in text
     assert "✓ 5 rows scored with driver_model/1" in text
     assert "model driver_model/1 @champion\n  comes from" in text
     print(f"{taken:.0f} s from an empty folder to the lineage")

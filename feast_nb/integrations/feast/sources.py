@@ -154,7 +154,7 @@ def check_found(store: Any, protos: Iterable[Any]) -> None:
         return
     for proto in protos:
         path = str(proto.file_options.uri)
-        if not path or "://" in path or Path(path).is_absolute() or glob(path):
+        if not path or "://" in path or Path(path).is_absolute() or glob(path, recursive=True):
             continue
         whole = Path(store.repo_path or ".") / path
         raise FeatureError(

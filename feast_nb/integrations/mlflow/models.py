@@ -238,8 +238,8 @@ def registered_names(uri: str) -> dict[str, tuple[str, ...]]:
             return found
 
 
-def versions_named(uri: str, name: str) -> tuple[list[str], dict[str, str]] | None:
-    """The versions of a registered model, and alias → version; None where there is no such model.
+def versions_named(uri: str, name: str) -> tuple[dict[str, str | None], dict[str, str]] | None:
+    """Version → its run, and alias → version, of a registered model; None where there is none.
 
     Raises `TrackingError` where MLflow does not answer.
     """
@@ -254,7 +254,8 @@ def versions_named(uri: str, name: str) -> tuple[list[str], dict[str, str]] | No
             if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
-        versions = [str(v.version) for v in api.search_model_versions(f"name = '{name}'")]
+        found = api.search_model_versions(f"name = '{name}'")
+        versions = {str(v.version): v.run_id or None for v in found}
     return versions, {a: str(v) for a, v in (known.aliases or {}).items()}
 
 

@@ -278,6 +278,13 @@ def read(uri: str, run_id: str) -> TrackedRun:
         return _tracked(client(uri).get_run(run_id), uri)
 
 
+def models_made(uri: str, run_id: str) -> int:
+    """How many models a run logged."""
+    with translate_errors():
+        outputs = client(uri).get_run(run_id).outputs
+        return len(outputs.model_outputs) if outputs is not None else 0
+
+
 def newest(uri: str, experiment: str, most: int) -> list[TrackedRun]:
     """The newest runs of an experiment, newest first; none where there is no such experiment."""
     check_reachable(uri)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import FeastNbError
+from ...errors import brief
 from ...integrations.mlflow import contract_store, model_lookup
 from ...integrations.mlflow import models as mlflow_models
 from ...integrations.mlflow import runs as mlflow_runs
 from ...records.contract import Contract, ModelVersion
 from ...records.run import Comparison, MetricChange
 
+# scikit-learn's scorers of errors (`neg_…`) are negative, so that more of each is better.
 # Which way is better, by the words of a metric's name, as scikit-learn and MLflow call them.
 _HIGHER = frozenset(
     {"auc", "auroc", "aucpr", "accuracy", "acc", "f1", "f2", "fbeta", "precision", "recall", "r2"}
@@ -21,6 +23,12 @@ _HIGHER = frozenset(
 _LOWER = frozenset(
     {"loss", "logloss", "error", "err", "mae", "mse", "rmse", "msle", "rmsle", "mape", "smape"}
     | {"wape", "brier", "deviance", "crossentropy", "perplexity"}
+)
+
+# A metric of a metric: its spread, its threshold, what it took.
+_OTHER = frozenset(
+    {"std", "stdev", "var", "variance", "gap", "diff", "drop", "threshold", "time", "seconds"}
+    | {"ms", "count", "epoch", "iteration"}
 )
 
 
@@ -37,21 +45,24 @@ class EarlierVersion:
         return f"{self.name}/{self.version}"
 
 
-def find(uri: str, name: str, aliases: Sequence[str]) -> EarlierVersion | Comparison | None:
+def find(
+    uri: str, name: str, aliases: Sequence[str], run: str
+) -> EarlierVersion | Comparison | None:
     """The version that has the first of `aliases`, else the last one of `name`; None for none.
 
-    It is asked before the new version takes its aliases. Where MLflow does not say it, a
-    comparison that says so: a training is never lost for it.
+    It is asked before the new version takes its aliases; what `run` itself registered is none that
+    was before. Where MLflow does not say it, a comparison that says so.
     """
     try:
         known = mlflow_models.versions_named(uri, name)
-    except FeastNbError as problem:
-        return Comparison(name, unknown=str(problem).rstrip("."))
+    except Exception as problem:  # a training is never lost for what it would be held against
+        return Comparison(name, unknown=brief(problem, 200).rstrip("."))
     if known is None:
         return None
     versions, pointed = known
-    held = next((pointed[a] for a in aliases if a in pointed), None)
-    number = held or max(versions, key=int, default=None)
+    before = [number for number, of in versions.items() if of != run]
+    held = next((pointed[a] for a in aliases if pointed.get(a) in before), None)
+    number = held or max(before, key=int, default=None)
     if number is None:
         return None
     mine = tuple(sorted(a for a, v in pointed.items() if v == number))
@@ -64,17 +75,20 @@ def compare(
     made: ModelVersion | None,
     metrics: Mapping[str, float],
 ) -> Comparison | None:
-    """The new version held against the earlier one: metrics that both have, features used."""
+    """The new version held against the earlier one: metrics that both have, features used.
+
+    `metrics` are those of the new version alone; a run's metrics are a version's only where the run
+    made no other model.
+    """
     if made is None or earlier is None or isinstance(earlier, Comparison):
         return earlier if made is not None and isinstance(earlier, Comparison) else None
     try:
         found = model_lookup.find(uri, earlier.shown)
         contract = contract_store.contract_of(uri, found)
-        # Two versions of one run have the run's metrics, which tell neither from the other.
-        other = found.run_id if found.run_id != made.run_id else None
-        before = mlflow_runs.read(uri, other).metrics if other else {}
-    except FeastNbError as problem:
-        return Comparison(earlier.shown, earlier.aliases, unknown=str(problem).rstrip("."))
+        alone = found.run_id is not None and mlflow_runs.models_made(uri, found.run_id) == 1
+        before = mlflow_runs.read(uri, found.run_id).metrics if alone and found.run_id else {}
+    except Exception as problem:  # an artifact store's own errors, too
+        return Comparison(earlier.shown, earlier.aliases, unknown=brief(problem, 200).rstrip("."))
     new, gone = _features(made.contract, contract)
     changed = [
         MetricChange(name, metrics[name], before[name], _better(name, metrics[name], before[name]))
@@ -88,8 +102,12 @@ def _features(
     made: Contract | None, before: Contract | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """Features that only the new model uses, and those that only the earlier one used."""
-    if made is None or before is None or not (made.inputs and before.inputs):
-        return None, None
+    for one in (made, before):
+        derived = one is not None and any(not i.ref and i.basis != "given" for i in one.inputs)
+        if one is None or derived or not (one.inputs and one.retrievals):
+            return None, None
+    assert made is not None
+    assert before is not None
     mine, theirs = made.features, before.features
     return (
         tuple(ref for ref in mine if ref not in theirs),
@@ -99,16 +117,19 @@ def _features(
 
 def _better(name: str, value: float, before: float) -> bool | None:
     higher = higher_is_better(name)
-    return None if higher is None or value == before else (value > before) == higher
+    known = math.isfinite(value) and math.isfinite(before) and value != before
+    return (value > before) == higher if known and higher is not None else None
 
 
 def higher_is_better(name: str) -> bool | None:
     """Whether more of a metric is better, by its name; None where the name does not say it."""
     words = re.findall(r"[a-z0-9]+", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower())
+    if _OTHER.intersection(words):
+        return None
     text = "".join(words)
     more = bool(_HIGHER.intersection(words)) or "rocauc" in text or "averageprecision" in text
     less = bool(_LOWER.intersection(words))
-    if more == less:
-        return None
-    # scikit-learn's scorers of errors are negative, so that more of each is better
-    return True if more else "neg" in words or "negative" in words
+    if more == less or {"neg", "negative"}.intersection(words):
+        scorer = re.search(r"(^|_)neg_(mean|root|median|log|max|brier)", name)
+        return True if scorer and less and not more else None
+    return more

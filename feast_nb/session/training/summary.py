@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ...records.contract import ModelVersion
 from ...records.retrieval import Retrieval
 from ...records.run import FeatureUse
+from ..recorded_training_set import outlook
 
 
 def features_used(
@@ -40,6 +42,15 @@ def features_used(
             if item.ref is None:
                 used[f"input {n}"] = FeatureUse("", item.name, item.dtype, input=n)
     return tuple(used.values())
+
+
+def rebuilt(store: Any, retrievals: Sequence[Retrieval], made: Iterable[ModelVersion]) -> str:
+    """Whether what the models were trained on can be asked for again; the worst is said."""
+    known = {id for m in made if m.contract for id in m.contract.retrievals}
+    ran = [r for r in retrievals if r.kind == "historical" and r.state == "ran"]
+    said = [outlook(store, r) for r in [r for r in ran if r.id in known] or ran]
+    worst = [s for s in said if s.startswith("cannot")] or [s for s in said if "again" in s]
+    return next(iter(worst or said), "")
 
 
 def warnings(

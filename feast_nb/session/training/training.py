@@ -277,7 +277,9 @@ class Training:
                 f"cell, or log one now: %feast_log VAR --register {name}"
             )
         recorder, place = self._session.recorder, self.made.index(chosen)
-        self._earlier = earlier_version.find(self.run.ref.tracking_uri, name, self.options.aliases)
+        self._earlier = earlier_version.find(
+            self.run.ref.tracking_uri, name, self.options.aliases, self.run.ref.id
+        )
         version = models.register(recorder, self.run.ref, chosen, name, self.options.aliases)
         self.made[place] = self._registered = version
         self._session.names.remember_model(name, self.options.aliases)
@@ -304,6 +306,7 @@ class Training:
         failed = problem is not None or self.deferred is not None
         said = [] if failed else summary.warnings(retrievals, self.made, options.target)
         metrics = {k: v for k, v in record.metrics.items() if not k.startswith("feast")}
+        own = metrics if self._owned and len(self.made) == 1 else {}
         uri = self.run.ref.tracking_uri
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),
@@ -314,6 +317,7 @@ class Training:
             metrics=metrics,
             warnings=(*said, *self._cautions(retrievals), *record.warnings),
             seconds=round(time.perf_counter() - self._started, 2),
-            compared=earlier_version.compare(uri, self._earlier, self._registered, metrics),
+            compared=earlier_version.compare(uri, self._earlier, self._registered, own),
+            rebuilt=summary.rebuilt(self._session.store, retrievals, self.made),
             entity_name=options.entity_name if options.entity_df is not None else None,
         )

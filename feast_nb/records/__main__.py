@@ -1,0 +1,79 @@
+"""The JSON Schema of every document: `python -m feast_nb.records` prints it.
+
+For tools that read artifacts, outputs and routes: one schema for each `kind`, in `$defs`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from typing import Any
+
+from . import __path__ as rooms
+from .document import SCHEMA_VERSION, Document, kept_fields
+
+
+def documents() -> dict[str, type[Document]]:
+    """Kind → document, of every room of records."""
+    for room in pkgutil.iter_modules(rooms, f"{__package__}."):
+        if not room.name.endswith("__main__"):
+            importlib.import_module(room.name)
+    found = sorted(Document.__subclasses__(), key=lambda kind: kind.kind)
+    return {kind.kind: kind for kind in found}
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2019-09) of all documents, told apart by `kind`."""
+    from pydantic import TypeAdapter
+    from pydantic.json_schema import GenerateJsonSchema
+
+    known = documents()
+    inputs = [(kind.__name__, "validation", TypeAdapter(kind).core_schema)
+              for kind in known.values()]  # fmt: skip
+    _, parts = GenerateJsonSchema(ref_template="#/$defs/{model}").generate_definitions(inputs)  # type: ignore[arg-type]
+    records = _records(Document.__mro__[1])
+    for name, part in parts.items():
+        _complete(part, records[name])
+    return {
+        "$schema": "https://json-schema.org/draft/2019-09/schema",
+        "title": "feast_nb",
+        "description": f"Documents of shape {SCHEMA_VERSION}. A newer minor version adds fields.",
+        "oneOf": [{"$ref": f"#/$defs/{kind.__name__}Document"} for kind in known.values()],
+        "$defs": {**{f"{k.__name__}Document": _outermost(k) for k in known.values()}, **parts},
+    }
+
+
+def _records(kind: type[Any]) -> dict[str, type[Any]]:
+    """Every record by its class's name."""
+    found = {kind.__name__: kind}
+    child: type[Any]
+    for child in kind.__subclasses__():
+        found |= _records(child)
+    return found
+
+
+def _outermost(document: type[Document]) -> dict[str, Any]:
+    """A document by itself says its kind and its shape's version; within another it does not."""
+    head = {"schema_version": {"type": "string"}, "kind": {"const": document.kind}}
+    return {
+        "allOf": [
+            {"$ref": f"#/$defs/{document.__name__}"},
+            {"type": "object", "properties": head, "required": list(head)},
+        ]
+    }
+
+
+def _complete(part: dict[str, Any], record: type) -> None:
+    """Without fields that are not kept: every other one is written, and so required."""
+    part["properties"] = {name: part["properties"][name] for name in kept_fields(record)}
+    part["required"] = list(part["properties"])
+    for field in part["properties"].values():
+        field.pop("title", None)  # pydantic's: the name again
+        pairs = field.get("items", {})
+        if "prefixItems" in pairs:  # what generators of types know is the older word
+            pairs["items"] = pairs.pop("prefixItems")
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=1, ensure_ascii=False))
