@@ -28,7 +28,7 @@ export function insertInto(tracker: INotebookTracker): InsertLine {
  * stands in braces in a magic's line.
  */
 const OURS =
-  /^(?:\w+ = )?%{1,2}feast(?:_\w+)?(?: [^{}$]*)?$|^!feast (?:init \w+|apply)$/;
+  /^(?:\w+ = )?%{1,2}feast(?:_\w+)?(?: [^{}$\r\n]*)?$|^!feast (?:init \w+|apply)$/;
 
 /** Make the lines and ids in an output's HTML into buttons. */
 export function addActions(host: HTMLElement, insert: InsertLine): void {
