@@ -164,7 +164,7 @@ def test_a_changed_conflict_policy_wants_another_training(session, kinds) -> Non
         (change,) = (c for c in session.resolve("judged/1", allow_drift=True).drift)
         assert (change.what, change.grade) == ("labels", "needs retraining")
         assert "label policy of labels was" in change.said
-        with pytest.raises(Drift, match="was trained on other values"):
+        with pytest.raises(Drift, match="was trained on different values"):
             session.resolve("judged/1")
     finally:
         session.store.apply([was])
