@@ -59,7 +59,7 @@ def test_the_next_line_trains_and_then_scores(notebook, repo, drivers) -> None:
     assert summary.models[0].name == "m"
     after = notebook.run("%feast")
     assert after.next == "%feast_score m@champion --entities trips"
-    assert after.run == f"no run is open; the last was {summary.run.id[:8]}."
+    assert after.run == f"no run is open; the last was {summary.run.name}."
     notebook.run("%feast_run second")
     assert notebook.run("%feast").run == "run second is open."
 
