@@ -139,7 +139,7 @@ def test_5_4_a_list_that_two_services_hold_is_neither_s(twice, load, drivers) ->
     found = load.book.run("%feast_resolve ambiguous/1")
     assert (found.service, found.drift) == (None, ())
     assert list(found.refs) == list(found.features) == ["hourly:trips", "hourly:acc_rate"]
-    assert "list of features" in shown(load.book, found)
+    assert "by references, not by a service" in shown(load.book, found)
 
 
 @pytest.mark.conformance("5.4")

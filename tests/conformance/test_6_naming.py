@@ -276,7 +276,7 @@ def test_6_5_a_model_of_a_plain_list_is_resolved_to_its_references(alone, load, 
         ("age", "profile:age", "int64", "int64"),
     ]
     text = shown(book, found)
-    assert "list of features" in text
+    assert "by references, not by a service" in text
     assert text.index("hourly:trips") < text.index("profile:age")
 
     # and they are what Feast's own calls take
