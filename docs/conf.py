@@ -14,8 +14,7 @@ project = "feast_nb"
 author = "The feast_nb maintainers"
 release = version = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["version"]
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
-intersphinx_mapping: dict[str, Any] = {}
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "requirements.txt"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"feast_nb {version}"

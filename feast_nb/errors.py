@@ -82,7 +82,11 @@ class Drift(FeastNbError):
         self.changes = tuple(changes)
 
 
-class Warned(UserWarning):
+class Told(UserWarning):
+    """Something of ours to know of an answer; what others warn of is another thing."""
+
+
+class Warned(Told):
     """Bookkeeping that could not be done; the work itself is not touched."""
 
 

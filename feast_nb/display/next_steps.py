@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from shlex import quote
 from typing import Any, NamedTuple
 
 from ..records.answers import ModelDiff, Reproduction, Resolution, Score
@@ -40,9 +41,9 @@ def _training(it: TrainingSummary) -> list[Step]:
     named = f"{model.name}/{model.version}"
     steps = []
     if it.compared and not it.compared.unknown:
-        steps.append(Step("Diff", f"%feast_diff {word(it.compared.model)} {word(named)}"))
+        steps.append(Step("Diff", f"%feast_diff {quote(it.compared.model)} {quote(named)}"))
     steps.append(_score(_served_as(model), it.entity_name))
-    return [*steps, Step("Lineage", f"%feast_lineage {word(named)}"), *opened]
+    return [*steps, Step("Lineage", f"%feast_lineage {quote(named)}"), *opened]
 
 
 def _served_as(model: ModelVersion) -> str:
@@ -50,16 +51,16 @@ def _served_as(model: ModelVersion) -> str:
 
 
 def _score(model: str, entities: str | None = None) -> Step:
-    return Step("Score", f"%feast_score {word(model)} --entities {entities or 'entity_df'}")
+    return Step("Score", f"%feast_score {quote(model)} --entities {entities or 'entity_df'}")
 
 
 def _scored(it: Score) -> list[Step]:
-    return [Step("Features", f"%feast_features {word(it.model)}"),
-            Step("Lineage", f"%feast_lineage {word(it.model)}")]  # fmt: skip
+    return [Step("Features", f"%feast_features {quote(it.model)}"),
+            Step("Lineage", f"%feast_lineage {quote(it.model)}")]  # fmt: skip
 
 
 def _resolved(it: Resolution) -> list[Step]:
-    return [_score(it.model), Step("Lineage", f"%feast_lineage {word(it.model)}")]
+    return [_score(it.model), Step("Lineage", f"%feast_lineage {quote(it.model)}")]
 
 
 def _reproduced(it: Reproduction) -> list[Step]:
@@ -68,18 +69,11 @@ def _reproduced(it: Reproduction) -> list[Step]:
     if it.verdict != "different":
         return []
     views = list(dict.fromkeys(ref.partition(":")[0] for ref in it.refs))
-    return [Step("Impact", f"%feast_impact {word(views[0])}")] if len(views) == 1 else []
+    return [Step("Impact", f"%feast_impact {quote(views[0])}")] if len(views) == 1 else []
 
 
 def _told_apart(it: ModelDiff) -> list[Step]:
-    return [Step("Lineage", f"%feast_lineage {word(it.one)} {word(it.other)}")]
-
-
-def word(text: str) -> str:
-    """A word of a magic's line: quoted where it would be several."""
-    if re.fullmatch(r"[\w@/.:=-]+", text):
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return [Step("Lineage", f"%feast_lineage {quote(it.one)} {quote(it.other)}")]
 
 
 _STEPS: dict[str, Callable[[Any], list[Step]]] = {

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..records.answers import Resolution, Score
-from ..records.contract import Contract
 from ..records.retrieval import Retrieval
 from ..records.run import Comparison, MetricChange, TrainingSummary
 from . import words
 
-# From this share on a missing feature is said in a line of its own.
-_MISSING = 0.1
 _METRICS = 8
 _HUGE = 1e300  # what SQLite makes of an infinite metric
 
@@ -86,7 +83,7 @@ def more_metrics(it: TrainingSummary) -> int:
 
 
 def shaped_by(it: TrainingSummary) -> str:
-    """`22 features (10 new, 0 gone) · 37,423 rows, none dropped · can be rebuilt`."""
+    """`22 features (10 new, 0 gone) · 37,423 rows, as many as asked · can be rebuilt`."""
     if not it.sources:
         return "no training set was retrieved"
     failed = [r for r in it.sources if r.state == "failed"]
@@ -99,8 +96,8 @@ def shaped_by(it: TrainingSummary) -> str:
 
 def _features(it: TrainingSummary) -> str:
     asked = [f for f in it.features if f.ref]
-    known = [m for m in it.models if m.contract is not None and m.contract.inputs]
-    if len(known) == 1 and len(it.models) == 1 and are_features(known[0].contract):
+    made = it.models[0].contract if len(it.models) == 1 else None
+    if made is not None and made.is_of_features:
         used = sum(f.input is not None for f in asked)
         said = words.count(len(asked), "feature")
         said = said if used == len(asked) else f"uses {used} of {said}"
@@ -110,15 +107,6 @@ def _features(it: TrainingSummary) -> str:
     if compared is None or compared.new is None or compared.gone is None:
         return said
     return f"{said} ({len(compared.new)} new, {len(compared.gone)} gone)"
-
-
-def are_features(contract: Contract | None) -> bool:
-    """Whether what a model takes can be counted as features: nothing is derived, all is linked."""
-    return (
-        contract is not None
-        and bool(contract.retrievals)
-        and all(i.ref or i.basis == "given" for i in contract.inputs)
-    )
 
 
 def _rows(sources: Sequence[Retrieval]) -> str:
@@ -135,24 +123,6 @@ def _rows(sources: Sequence[Retrieval]) -> str:
         return f"{words.count(given, 'row')}, {-dropped:,} more than asked"
     known = one.entity.kind == "dataframe" and one.entity.rows is not None
     return words.count(given, "row") + (", as many as asked" if known else "")
-
-
-def missing(it: TrainingSummary) -> str:
-    """The features with the most gaps, of those that the model uses; nothing where few miss."""
-    known = any(f.input is not None for f in it.features)
-    gaps = [
-        (f.null_share, f.column)
-        for f in it.features
-        if f.ref and f.null_share is not None and _MISSING <= f.null_share < 1
-        and (f.input is not None or not known)
-    ]  # fmt: skip
-    if not gaps:
-        return ""
-    gaps.sort(reverse=True)
-    if len(gaps) == 1:
-        return f"{gaps[0][1]} is missing in {words.share(gaps[0][0])} of the rows"
-    names = [f"{name} ({words.share(share)})" for share, name in gaps]
-    return f"{words.listed(names)} are missing in part of the rows"
 
 
 def scored(it: Score) -> str:

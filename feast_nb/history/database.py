@@ -152,7 +152,7 @@ def alone(path: Path, wait: bool) -> Iterator[bool]:
 def names_in(
     path: Path, runs: int = 50
 ) -> tuple[dict[str, tuple[str, ...]], list[tuple[str, str]]]:
-    """Registered models with their aliases, and the newest runs as name and id; nothing is made.
+    """Registered models with their aliases, and the newest runs as id and name; nothing is made.
 
     What cannot be read now holds no names: whoever asks in earnest is told why.
     """
@@ -167,7 +167,7 @@ def names_in(
             for name, alias in db.execute("SELECT name, alias FROM aliases"):
                 found.setdefault(name, []).append(alias)
             newest = db.execute(
-                "SELECT name, id FROM runs WHERE deleted = 0 ORDER BY started DESC LIMIT ?", (runs,)
+                "SELECT id, name FROM runs WHERE deleted = 0 ORDER BY started DESC LIMIT ?", (runs,)
             ).fetchall()
     except sqlite3.Error:
         return {}, []

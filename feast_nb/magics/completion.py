@@ -93,7 +93,7 @@ class Completion:
         if option == "--alias":
             return {a for aliases in registered.values() for a in aliases}
         if option in ("--resume", "--run", "--forget"):
-            return known.runs.values()
+            return known.runs
         if option == "--flavor":
             return FLAVORS
         return ("FINISHED", "FAILED", "KILLED") if option == "--status" else ()
@@ -108,7 +108,7 @@ class Completion:
     def _runs(self) -> list[str]:
         """The newest runs by name, as the local history has them."""
         session = self._magics.known_session
-        return list(session.names.runs) if session else []
+        return list(dict.fromkeys(session.names.runs.values())) if session else []
 
     def _objects(self, magic: str) -> list[str]:
         """What the registry holds, as last read; a graph also starts from a model."""

@@ -184,7 +184,8 @@ def _run_of(session: Session) -> str:
         record = session.runs.innermost.record
         return f"run {record.name} is open."
     if session.runs.last is not None:
-        return f"no run is open; the last was {session.runs.last_name}."
+        last = session.runs.last
+        return f"no run is open; the last was {session.runs.last_name} ({last.id[:8]})."
     return "no run is open."
 
 

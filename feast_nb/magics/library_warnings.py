@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import Warned
+from ..errors import Told
+from ..masking import masked_text
 
 _folders: list[_Folder] = []
 
@@ -36,10 +37,10 @@ class _Folder:
         file: Any = None, line: str | None = None,
     ) -> None:  # fmt: skip
         theirs = self.paused or threading.get_ident() != self._thread
-        if theirs or file is not None or issubclass(category, Warned):
+        if theirs or file is not None or issubclass(category, Told):
             self.before(message, category, filename, lineno, file, line)
         else:
-            self.taken[f"{category.__name__}: {message}"] = None
+            self.taken[masked_text(f"{category.__name__}: {message}")] = None
 
 
 @contextmanager

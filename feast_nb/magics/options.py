@@ -16,8 +16,6 @@ from IPython.core.magic_arguments import argument
 from ..errors import UsageError
 from ..integrations.model_libraries.flavors import FLAVORS
 from ..notebook import dataflow
-from ..records.answers import Score
-from ..records.run import TrainingSummary
 from . import library_warnings
 
 
@@ -116,10 +114,13 @@ def verbose_option(magic: Any) -> Any:
 
 def in_full(answer: Any, options: Namespace) -> Any:
     """A record that shows its details, where the line says `-v`."""
-    long = getattr(options, "verbose", False) and isinstance(answer, (TrainingSummary, Score))
-    if long:
-        return dataclasses.replace(answer, verbose=True)
-    return answer
+    if not getattr(options, "verbose", False):
+        return answer
+    from ..records.answers import Score
+    from ..records.run import TrainingSummary
+
+    long = isinstance(answer, (TrainingSummary, Score))
+    return dataclasses.replace(answer, verbose=True) if long else answer
 
 
 def _without_comment(line: str) -> str:

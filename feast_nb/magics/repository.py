@@ -55,6 +55,7 @@ class RepositoryInUse(Magics):
         return space
 
     def show(self, record: Any) -> None:
+        """Show a record before the magic's own answer."""
         from IPython.display import display
 
         if record is not None:

@@ -15,7 +15,6 @@ from IPython.core.magic import (
 )
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from ..display import words
 from ..errors import UsageError
 from ..integrations.model_libraries.flavors import flavor_named
 from ..session import open as open_session
@@ -271,8 +270,11 @@ class FeastMagics(RepositoryInUse):
 
 def _closed(run: TrackedRun, retrievals: Sequence[Retrieval]) -> str:
     """How a run was left by a cell that failed, and what it keeps."""
+    from ..display import words
+    from ..errors import visible
+
     kept = f"; it keeps {words.count(len(retrievals), 'retrieval')}" if retrievals else ""
-    named = f"Run {run.name} ({run.id[:8]})"
+    named = f"Run {visible(run.name)} ({run.id[:8]})"
     if run.status == "RUNNING":
         return f"{named} stays open{kept}."
     how = {"KILLED": "interrupted: closed as KILLED", "FAILED": "closed as FAILED"}

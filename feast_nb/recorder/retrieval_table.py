@@ -100,7 +100,7 @@ class RetrievalTable:
             entity = moved_entity
         elif entity.artifact:  # the copy is another run's
             where = f"runs:/{original.run_id}/{entity.artifact}"
-            entity = replace(entity, artifact=None, reason=f"it is kept in {where}")
+            entity = entity.kept_in(where)
         if moved_result is not None:
             result = moved_result
         elif result is not None and result.artifact:

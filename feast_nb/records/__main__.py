@@ -11,7 +11,7 @@ import pkgutil
 from typing import Any
 
 from . import __path__ as rooms
-from .document import SCHEMA_VERSION, Document, kept_fields
+from .document import SCHEMA_VERSION, Document, Record, kept_fields
 
 
 def documents() -> dict[str, type[Document]]:
@@ -32,7 +32,7 @@ def schema() -> dict[str, Any]:
     inputs = [(kind.__name__, "validation", TypeAdapter(kind).core_schema)
               for kind in known.values()]  # fmt: skip
     _, parts = GenerateJsonSchema(ref_template="#/$defs/{model}").generate_definitions(inputs)  # type: ignore[arg-type]
-    records = _records(Document.__mro__[1])
+    records = _records(Record)
     for name, part in parts.items():
         _complete(part, records[name])
     return {

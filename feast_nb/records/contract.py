@@ -87,6 +87,12 @@ class Contract(Document):
         return tuple(i.ref for i in self.inputs if i.ref)
 
     @property
+    def is_of_features(self) -> bool:
+        """Whether its inputs can be counted as features: each is one, or came with the entities."""
+        known = all(i.ref or i.basis == "given" for i in self.inputs)
+        return bool(self.inputs and self.retrievals) and known
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What to know before its features are served."""
         said = [

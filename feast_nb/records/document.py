@@ -38,6 +38,7 @@ class Document(Record):
 
     def __init_subclass__(cls) -> None:
         """A dataclass would write out every field: a summary's repr would be a page."""
+        super().__init_subclass__()
         cls.__repr__ = Document.__repr__  # type: ignore[method-assign]
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from .document import Document, Record
@@ -65,6 +65,9 @@ class Span(Record):
     max: str | None = None
 
 
+_ELSEWHERE = "it is kept in "
+
+
 @dataclass(frozen=True)
 class EntityFrame(Record):
     """The keys and timestamps that were asked for: none of them in a saved dataset, in a search.
@@ -86,6 +89,16 @@ class EntityFrame(Record):
     artifact: str | None = None
     reason: str | None = None
     changed: tuple[str, ...] = ()
+
+    def kept_in(self, address: str) -> EntityFrame:
+        """The same for a further run: the copy is that of the run which retrieved it."""
+        return replace(self, artifact=None, reason=f"{_ELSEWHERE}{address}")
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The address of the copy that another run keeps: `runs:/…`."""
+        address = (self.reason or "").removeprefix(_ELSEWHERE)
+        return address if address.startswith("runs:/") else None
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,7 @@ def erase(session: Session, named: str) -> Erasure:
 def _places_of(one: Retrieval, run_id: str) -> tuple[list[str], list[str]]:
     """The artifacts of the run that hold rows of a retrieval, and those of other runs."""
     named = [one.entity.artifact, one.result.artifact if one.result else None]
-    elsewhere = (one.entity.reason or "").removeprefix("it is kept in ")
-    named.append(elsewhere if elsewhere.startswith("runs:/") else None)
+    named.append(one.entity.elsewhere)
     mine: list[str] = []
     theirs: list[str] = []
     for path in [p for p in named if p]:

@@ -21,7 +21,7 @@ class KnownNames:
         self.services: tuple[str, ...] = ()
         self.refs: tuple[str, ...] = ()
         self.models: dict[str, tuple[str, ...]] = {}
-        self.runs: dict[str, str] = {}  # name → id, of the newest
+        self.runs: dict[str, str] = {}  # id → name, the newest first
         self.registered_last: str | None = None  # by this session
 
     def note(self, repository: Repository) -> None:
@@ -57,7 +57,7 @@ class KnownNames:
                 if kept is not None:
                     known, newest = database.names_in(kept)
                     self.models = {**known, **self.models}
-                    self.runs |= dict(reversed(newest))
+                    self.runs = dict(newest)
                 _ = session.repository
                 if uri is not None:
                     with http.translate_errors():

@@ -200,7 +200,7 @@ def outlook(store: Any, retrieval: Retrieval) -> str:
         check_repeatable(store, retrieval)
     except FeatureError as problem:
         return str(problem).rstrip(".")
-    if entity.artifact or (entity.reason or "").startswith("it is kept in runs:/"):
+    if entity.artifact or entity.elsewhere:
         return "can be rebuilt"
     if entity.kind == "range":
         return "can be asked again by its dates"
@@ -213,10 +213,8 @@ def outlook(store: Any, retrieval: Retrieval) -> str:
 
 def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
     entity, uri = recorded.retrieval.entity, session.runs.uri
-    where = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None
-    elsewhere = (entity.reason or "").removeprefix("it is kept in ")
-    if where is None and elsewhere.startswith("runs:/"):
-        where = elsewhere
+    own = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None
+    where = own or entity.elsewhere
     if where is None:
         why = entity.reason or "no reason given"
         raise FeatureError(f"cannot be rebuilt: its entity frame was not archived: {why}.")

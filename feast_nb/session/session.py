@@ -231,6 +231,8 @@ class Session:
     ) -> Any:
         """Predictions for a frame of entity keys; each keyword is an option of `%feast_score`.
 
+        `told` is given the record of what the model was fed; without it its notes are told.
+
         >>> session.score("driver_model@champion", drivers, with_features=True)
         """
         from . import scoring

@@ -59,7 +59,7 @@ def test_the_next_line_trains_and_then_scores(notebook, repo, drivers) -> None:
     assert summary.models[0].name == "m"
     after = notebook.run("%feast")
     assert after.next == "%feast_score m@champion --entities trips"
-    assert after.run == f"no run is open; the last was {summary.run.name}."
+    assert after.run == f"no run is open; the last was v1 ({summary.run.id[:8]})."
     notebook.run("%feast_run second")
     assert notebook.run("%feast").run == "run second is open."
 
@@ -261,6 +261,34 @@ def test_tab_knows_models_and_runs_of_the_local_history_and_asks_no_server(
         time.sleep(0.05)
 
     assert names.models == {"m": ("champion",)}
-    assert list(names.runs) == ["v1"]
+    assert list(names.runs.values()) == ["v1"]
     assert "hourly:trips" in names.refs
     assert not (repo / "mlflow.db").exists()
+
+
+def test_a_magic_in_a_cell_and_a_saved_hook_lose_no_warning(notebook, repo, recwarn) -> None:
+    """`logging.captureWarnings` keeps what shows warnings and puts it back, cells later."""
+    notebook.run(f"store = %feast_store {repo}")
+    notebook.run("%%feast_run one\nimport logging, warnings\nlogging.captureWarnings(True)")
+    notebook.run("logging.captureWarnings(False)\nwarnings.warn('still seen', UserWarning)")
+
+    assert "still seen" in [str(warning.message) for warning in recwarn]
+
+
+def test_what_libraries_warn_of_in_a_magic_within_a_cell_is_folded(notebook, repo, recwarn) -> None:
+    notebook.run(f"store = %feast_store {repo}")
+    notebook.run(
+        "import warnings\nfrom feast_nb.session.session import Session\n"
+        "usage = Session.usage\n"
+        "def old(*a, **k):\n"
+        "    warnings.warn('usage is old', FutureWarning)\n"
+        "    return usage(*a, **k)\n"
+        "Session.usage = old"
+    )
+    try:
+        notebook.run("%%feast_run one\nseen = %feast_usage")
+    finally:
+        notebook.run("Session.usage = usage")
+
+    assert "usage is old" not in [str(warning.message) for warning in recwarn]
+    assert "usage is old" in "".join(data["text/plain"] for data in notebook.shown)

@@ -631,3 +631,56 @@ def test_v_shows_what_is_folded_away(book) -> None:
     assert "hourly:trips" in str(long)
     assert "<details open>" in book.shell.display_formatter.format(long)[0]["text/html"]
     assert "<details>" in book.shell.display_formatter.format(short)[0]["text/html"]
+
+
+def test_gaps_are_said_of_what_the_model_uses(book) -> None:
+    """Trained on a column that is mostly missing; another such column is retrieved and not used."""
+    book.run(
+        "from feast.infra.offline_stores.offline_store import RetrievalJob\n"
+        "drivers = drivers.assign(event_timestamp=[*drivers['event_timestamp'][:3], "
+        "*(drivers['event_timestamp'][3:] - __import__('pandas').Timedelta(days=400))])"
+    )
+    used = book.run("%%feast_train v1 --service activity --entity-df drivers" + FIT.replace(
+        'training_df[["trips", "acc_rate"]]', 'training_df[["trips"]].fillna(0)'))  # fmt: skip
+
+    (said,) = [w for w in used.warnings if "missing" in w]
+    assert said == "trips is missing in 50.0 % of the rows."
+    assert said in str(used)
+
+
+def test_a_frame_of_another_run_can_be_rebuilt_there(book) -> None:
+    """Retrieved in one run, trained on in another: the copy is the first one's, and is found."""
+    book.run("%feast_run first\n")
+    book.run("kept = store.get_historical_features(drivers, ['hourly:trips']).to_df()")
+    book.run("%feast_run --end")
+    second = book.run(
+        "%%feast_train second --from kept\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "m = LogisticRegression().fit(kept[['trips']], kept['y'])"
+    )
+
+    assert second.rebuilt == "can be rebuilt"
+    assert book.run(f"%feast_reproduce {second.run.id} --verify").verdict == "identical"
+
+
+def test_v_of_a_frame_with_a_column_of_that_name_is_no_fault(book) -> None:
+    book.run("drivers['verbose'] = 1")
+    book.run("%%feast_train v1 --service activity --entity-df drivers --register m" + FIT)
+    scored = book.run("%feast_score m --entities drivers --as-of event_timestamp -v")
+
+    assert "prediction" in scored.columns
+    assert "prediction run" in book.shown[-1]["text/plain"]
+
+
+def test_a_version_that_the_cell_registered_itself_is_not_the_one_before(book) -> None:
+    trained(book, "['trips']", "{'auc': 0.6}", "")
+    second = book.run(
+        "%%feast_train --service activity --entity-df drivers --register held\n"
+        "import mlflow\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "model = LogisticRegression().fit(training_df[['trips']].fillna(0), training_df['y'])\n"
+        "mlflow.sklearn.log_model(model, name='model', registered_model_name='held')"
+    )
+
+    assert second.models[0].version == "3"
+    assert second.compared.model == "held/1"

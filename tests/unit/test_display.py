@@ -243,7 +243,7 @@ DOCUMENTS: dict[str, Document] = {
         ),
         entity_name="flights",
         rebuilt="can be rebuilt",
-        warnings=(),
+        warnings=("fog is missing in 13.4 % of the rows.",),
     ),
     "training_not_compared": replace(
         SUMMARY, compared=Comparison("arrival_delay", unknown="MLflow refuses: no")

@@ -36,8 +36,7 @@ def _training(it: TrainingSummary) -> list[str]:
     if shown:
         lines.append("  " + "   ".join(shown) + (f"   and {more} more" if more else ""))
     lines.append(f"  {verdicts.shaped_by(it)}")
-    missing = verdicts.missing(it)
-    lines += [f"  ⚠ {said}" for said in (*it.warnings, *([missing] if missing else []))]
+    lines += [f"  ⚠ {warning}" for warning in it.warnings]
     lines += models.next_lines(it)
     return [*lines, *(_details(it) if it.verbose else [])]
 

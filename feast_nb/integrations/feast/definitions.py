@@ -227,7 +227,7 @@ def retrieving(store: Any, views: Iterable[View]) -> Iterator[None]:
     columns to code that takes one row (Feast 0.67). Whose code it was is read from the traceback.
     """
     views = tuple(views)
-    sources.check_found(store, _batch_sources(store, views))
+    sources.check_found(store, views)
     try:
         yield
     except (ValueError, TypeError, AttributeError, KeyError) as problem:
@@ -248,16 +248,6 @@ def retrieving(store: Any, views: Iterable[View]) -> Iterator[None]:
             f"{computing[-1]} computes one row at a time (singleton), and Feast's offline stores "
             f"hand it whole columns ({brief(problem, 150)}); write it so that it takes both."
         ) from problem
-
-
-def _batch_sources(store: Any, views: Iterable[View]) -> Iterator[Any]:
-    """The protos of the sources that views read, through on-demand views, too."""
-    known = definitions_of(store).views
-    for view in views:
-        behind = [known[read.view] for read in view.reads if read.view in known]
-        for one in (view, *behind):
-            if one.batch_proto is not None:
-                yield one.batch_proto
 
 
 def check_available(views: Iterable[View]) -> None:

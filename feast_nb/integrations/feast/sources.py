@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import FeatureError
 from ...masking import public_uri
 from ...records.retrieval import Source
+from .registry import definitions_of
 from .views import View
 
 
@@ -133,11 +134,6 @@ def address_of(storage: Any) -> str:
     return seen.path or seen.table or seen.kind
 
 
-def is_duckdb(store: Any) -> bool:
-    """Whether the offline store is Feast's DuckDB."""
-    return str(getattr(store.config.offline_store, "type", "")).endswith("duckdb")
-
-
 def duckdb_reads(protos: Iterable[Any]) -> bool:
     """Whether Feast's DuckDB reads all of these sources, wherever the notebook is.
 
@@ -148,11 +144,16 @@ def duckdb_reads(protos: Iterable[Any]) -> bool:
     return bool(paths) and all(path.startswith(("/", "file:///")) for path in paths)
 
 
-def check_found(store: Any, protos: Iterable[Any]) -> None:
-    """Raise `FeatureError` for a relative path that Feast's DuckDB would not find from here."""
-    if not is_duckdb(store):
+def check_found(store: Any, views: Iterable[View]) -> None:
+    """Raise `FeatureError` for a relative path that Feast's DuckDB would not find from here.
+
+    On-demand views are looked through: it reads the sources of the views that they compute from.
+    """
+    if not str(getattr(store.config.offline_store, "type", "")).endswith("duckdb"):
         return
-    for proto in protos:
+    known = definitions_of(store).views
+    read = [known[r.view] for view in views for r in view.reads if r.view in known]
+    for proto in (view.batch_proto for view in (*views, *read) if view.batch_proto is not None):
         path = str(proto.file_options.uri)
         if not path or "://" in path or Path(path).is_absolute() or glob(path, recursive=True):
             continue

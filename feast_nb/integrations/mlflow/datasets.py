@@ -49,9 +49,7 @@ def _name(retrieval: Retrieval) -> str:
 def _source(run_id: str, retrieval: Retrieval) -> dict[str, Any]:
     entity = retrieval.entity
     kept_by = retrieval.origin or run_id
-    where = f"runs:/{kept_by}/{entity.artifact}" if entity.artifact else None
-    if where is None and (entity.reason or "").startswith("it is kept in "):
-        where = str(entity.reason).removeprefix("it is kept in ")
+    where = f"runs:/{kept_by}/{entity.artifact}" if entity.artifact else entity.elsewhere
     return {
         "uri": where,
         "project": retrieval.project,

@@ -93,6 +93,26 @@ def _version(uri: str, named: str, name: str, version: str) -> ModelRef:
         return _aliased(uri, named, name, version)
 
 
+def versions(uri: str, name: str) -> tuple[dict[str, ModelRef], dict[str, str]] | None:
+    """Number → version, and alias → number, of a registered model; None where there is none.
+
+    Raises `TrackingError` where MLflow does not answer.
+    """
+    check_reachable(uri)
+    from mlflow.exceptions import MlflowException
+
+    api = client(uri)
+    with translate_errors():
+        try:
+            pointed = api.get_registered_model(name).aliases or {}
+        except MlflowException as problem:
+            if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        found = [_of_version(uri, name, v) for v in api.search_model_versions(f"name = '{name}'")]
+    return {str(v.version): v for v in found}, {a: str(n) for a, n in pointed.items()}
+
+
 def _aliased(uri: str, named: str, name: str, alias: str) -> ModelRef:
     from mlflow.exceptions import MlflowException
 

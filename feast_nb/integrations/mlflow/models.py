@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...errors import GoneError, ModelError, brief, nearest
+from ...errors import GoneError, ModelError, Told, brief, nearest
 from ...frames import is_pandas
 from ...records.contract import ModelVersion
 from ..model_libraries.flavors import FLAVORS, flavor_named, flavor_of
@@ -47,7 +47,7 @@ def log(
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
     if trouble is not None:
-        warnings.warn(trouble, stacklevel=2)
+        warnings.warn(trouble, Told, stacklevel=2)
     return ModelVersion(
         model_id=str(info.model_id), run_id=run_id, uri=info.model_uri, flavor=flavor
     )
@@ -236,27 +236,6 @@ def registered_names(uri: str) -> dict[str, tuple[str, ...]]:
         token = page.token
         if not token:
             return found
-
-
-def versions_named(uri: str, name: str) -> tuple[dict[str, str | None], dict[str, str]] | None:
-    """Version → its run, and alias → version, of a registered model; None where there is none.
-
-    Raises `TrackingError` where MLflow does not answer.
-    """
-    check_reachable(uri)
-    from mlflow.exceptions import MlflowException
-
-    api = client(uri)
-    with translate_errors():
-        try:
-            known = api.get_registered_model(name)
-        except MlflowException as problem:
-            if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        found = api.search_model_versions(f"name = '{name}'")
-        versions = {str(v.version): v.run_id or None for v in found}
-    return versions, {a: str(v) for a, v in (known.aliases or {}).items()}
 
 
 def versions_of_run(uri: str, run_id: str) -> list[ModelVersion]:

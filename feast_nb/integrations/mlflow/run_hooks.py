@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
-from ...errors import brief
+from ...errors import Told, brief
 from ...patching.interrupts import guarded
 from ...patching.patches import Patches
 from . import http, silence
@@ -259,7 +259,9 @@ def _kept_by_skops(model: Any) -> dict[str, Any]:
         if not local:
             return {"skops_trusted_types": types or None}
         why = f"it holds {', '.join(local)}, which has no name to be found by"
-    warnings.warn(f"skops cannot keep this model ({why}); it is kept by cloudpickle.", stacklevel=2)
+    warnings.warn(
+        f"skops cannot keep this model ({why}); it is kept by cloudpickle.", Told, stacklevel=2
+    )
     return {"serialization_format": "cloudpickle"}
 
 

@@ -278,11 +278,12 @@ def read(uri: str, run_id: str) -> TrackedRun:
         return _tracked(client(uri).get_run(run_id), uri)
 
 
-def models_made(uri: str, run_id: str) -> int:
-    """How many models a run logged."""
+def metrics_of_only_model(uri: str, run_id: str) -> dict[str, float]:
+    """The metrics of a run that logged one model; none where it logged several: whose are they?"""
     with translate_errors():
-        outputs = client(uri).get_run(run_id).outputs
-        return len(outputs.model_outputs) if outputs is not None else 0
+        run = client(uri).get_run(run_id)
+    made = run.outputs.model_outputs if run.outputs is not None else []
+    return dict(run.data.metrics) if len(made) == 1 else {}
 
 
 def newest(uri: str, experiment: str, most: int) -> list[TrackedRun]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from ...errors import brief
 from ...integrations.mlflow import contract_store, model_lookup
-from ...integrations.mlflow import models as mlflow_models
 from ...integrations.mlflow import runs as mlflow_runs
+from ...integrations.mlflow.model_lookup import ModelRef
 from ...records.contract import Contract, ModelVersion
 from ...records.run import Comparison, MetricChange
 
@@ -32,41 +32,35 @@ _OTHER = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class EarlierVersion:
+class EarlierVersion(NamedTuple):
     """A registered version as it was before the new one, with the aliases that it had then."""
 
-    name: str
-    version: str
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def shown(self) -> str:
-        return f"{self.name}/{self.version}"
+    model: ModelRef
+    aliases: tuple[str, ...]
 
 
 def find(
-    uri: str, name: str, aliases: Sequence[str], run: str
+    uri: str, name: str, aliases: Sequence[str], logged: Collection[str]
 ) -> EarlierVersion | Comparison | None:
     """The version that has the first of `aliases`, else the last one of `name`; None for none.
 
-    It is asked before the new version takes its aliases; what `run` itself registered is none that
-    was before. Where MLflow does not say it, a comparison that says so.
+    It is asked before the new version takes its aliases; a version of what the training `logged`
+    itself is none that was before. Where MLflow does not say it, a comparison that says so.
     """
     try:
-        known = mlflow_models.versions_named(uri, name)
+        known = model_lookup.versions(uri, name)
     except Exception as problem:  # a training is never lost for what it would be held against
         return Comparison(name, unknown=brief(problem, 200).rstrip("."))
     if known is None:
         return None
     versions, pointed = known
-    before = [number for number, of in versions.items() if of != run]
+    before = [number for number, model in versions.items() if model.model_id not in logged]
     held = next((pointed[a] for a in aliases if pointed.get(a) in before), None)
     number = held or max(before, key=int, default=None)
     if number is None:
         return None
-    mine = tuple(sorted(a for a, v in pointed.items() if v == number))
-    return EarlierVersion(name, number, mine)
+    mine = sorted(alias for alias, pointed_at in pointed.items() if pointed_at == number)
+    return EarlierVersion(versions[number], tuple(mine))
 
 
 def compare(
@@ -80,34 +74,31 @@ def compare(
     `metrics` are those of the new version alone; a run's metrics are a version's only where the run
     made no other model.
     """
-    if made is None or earlier is None or isinstance(earlier, Comparison):
-        return earlier if made is not None and isinstance(earlier, Comparison) else None
+    if made is None or earlier is None:
+        return None
+    if isinstance(earlier, Comparison):
+        return earlier
+    model, shown = earlier.model, earlier.model.shown
     try:
-        found = model_lookup.find(uri, earlier.shown)
-        contract = contract_store.contract_of(uri, found)
-        alone = found.run_id is not None and mlflow_runs.models_made(uri, found.run_id) == 1
-        before = mlflow_runs.read(uri, found.run_id).metrics if alone and found.run_id else {}
+        contract = contract_store.contract_of(uri, model)
+        before = mlflow_runs.metrics_of_only_model(uri, model.run_id) if model.run_id else {}
     except Exception as problem:  # an artifact store's own errors, too
-        return Comparison(earlier.shown, earlier.aliases, unknown=brief(problem, 200).rstrip("."))
+        return Comparison(shown, earlier.aliases, unknown=brief(problem, 200).rstrip("."))
     new, gone = _features(made.contract, contract)
     changed = [
         MetricChange(name, metrics[name], before[name], _better(name, metrics[name], before[name]))
         for name in sorted(metrics)
         if name in before
     ]
-    return Comparison(earlier.shown, earlier.aliases, tuple(changed), new, gone)
+    return Comparison(shown, earlier.aliases, tuple(changed), new, gone)
 
 
 def _features(
     made: Contract | None, before: Contract | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """Features that only the new model uses, and those that only the earlier one used."""
-    for one in (made, before):
-        derived = one is not None and any(not i.ref and i.basis != "given" for i in one.inputs)
-        if one is None or derived or not (one.inputs and one.retrievals):
-            return None, None
-    assert made is not None
-    assert before is not None
+    if made is None or before is None or not (made.is_of_features and before.is_of_features):
+        return None, None
     mine, theirs = made.features, before.features
     return (
         tuple(ref for ref in mine if ref not in theirs),

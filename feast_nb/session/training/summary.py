@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...display import words
 from ...records.contract import ModelVersion
 from ...records.retrieval import Retrieval
 from ...records.run import FeatureUse
@@ -53,8 +54,31 @@ def rebuilt(store: Any, retrievals: Sequence[Retrieval], made: Iterable[ModelVer
     return next(iter(worst or said), "")
 
 
+# From this share on a missing feature is said in a line of its own.
+_MISSING = 0.1
+
+
+def _gaps(features: Sequence[FeatureUse]) -> list[str]:
+    """The features with the most gaps, of those that a model uses; nothing where few miss."""
+    known = any(f.input is not None for f in features)
+    found = [
+        (f.null_share, f.column)
+        for f in features
+        if f.ref and f.null_share is not None and _MISSING <= f.null_share < 1
+        and (f.input is not None or not known)
+    ]  # fmt: skip
+    found.sort(key=lambda gap: -gap[0])
+    if len(found) == 1:
+        return [f"{found[0][1]} is missing in {words.share(found[0][0])} of the rows."]
+    named = [f"{name} ({words.share(share)})" for share, name in found]
+    return [f"{words.listed(named)} are missing in part of the rows."] if named else []
+
+
 def warnings(
-    retrievals: Sequence[Retrieval], made: Sequence[ModelVersion], target: str | None = None
+    retrievals: Sequence[Retrieval],
+    made: Sequence[ModelVersion],
+    features: Sequence[FeatureUse] = (),
+    target: str | None = None,
 ) -> list[str]:
     """What the reader of a summary should know before trusting it."""
     said = _of_models(made, any(r.kind == "historical" for r in retrievals))
@@ -75,16 +99,17 @@ def warnings(
                 if why
                 else f"{abs(result.dropped):,} rows were {verb}."
             )
-        kept = entity.reason is None or entity.reason.startswith(("it is kept", "archiving is off"))
+        off = (entity.reason or "").startswith("archiving is off")
+        kept = entity.reason is None or entity.elsewhere is not None or off
         if not kept and r.kind == "historical":
             said.append(
                 f"the entity frame is not archived ({entity.reason}); only its fingerprint is."
             )
         if result is not None:
             empty = [c.name for c in result.columns if c.nulls == result.rows and result.rows]
-            features = [c for c in empty if c in r.columns()]
-            if features:
-                said.append(f"all values are missing in {', '.join(features)}.")
+            asked = [c for c in empty if c in r.columns()]
+            if asked:
+                said.append(f"all values are missing in {', '.join(asked)}.")
         if result is not None:
             said += [late.said for late in result.late]
         if r.state == "submitted":
@@ -94,7 +119,7 @@ def warnings(
                 f"the list of features matches several services ({', '.join(r.services)}); "
                 "no service is recorded. Pass the service itself."
             )
-    return said
+    return said + _gaps(features)
 
 
 def _of_models(made: Sequence[ModelVersion], retrieved: bool) -> list[str]:

@@ -277,12 +277,12 @@ class Training:
                 f"cell, or log one now: %feast_log VAR --register {name}"
             )
         recorder, place = self._session.recorder, self.made.index(chosen)
-        self._earlier = earlier_version.find(
-            self.run.ref.tracking_uri, name, self.options.aliases, self.run.ref.id
-        )
-        version = models.register(recorder, self.run.ref, chosen, name, self.options.aliases)
+        mine = [version.model_id for version in self.made]
+        uri, aliases = self.run.ref.tracking_uri, self.options.aliases
+        self._earlier = earlier_version.find(uri, name, aliases, mine)
+        version = models.register(recorder, self.run.ref, chosen, name, aliases)
         self.made[place] = self._registered = version
-        self._session.names.remember_model(name, self.options.aliases)
+        self._session.names.remember_model(name, aliases)
 
     def _cautions(self, retrievals: list[Retrieval]) -> tuple[str, ...]:
         """What to know of the cells that this training depends on."""
@@ -304,14 +304,15 @@ class Training:
         record = runs.end(self.run, status) if self._owned else runs.described(self.run)
         retrievals = self.retrievals
         failed = problem is not None or self.deferred is not None
-        said = [] if failed else summary.warnings(retrievals, self.made, options.target)
+        features = summary.features_used(retrievals, self.made)
+        said = [] if failed else summary.warnings(retrievals, self.made, features, options.target)
         metrics = {k: v for k, v in record.metrics.items() if not k.startswith("feast")}
         own = metrics if self._owned and len(self.made) == 1 else {}
         uri = self.run.ref.tracking_uri
         self.summary = TrainingSummary(
             run=replace(record, retrievals=(), writes=()),
             writes=record.writes,
-            features=summary.features_used(retrievals, self.made),
+            features=features,
             retrievals=tuple(retrievals),
             models=tuple(self.made),
             metrics=metrics,
