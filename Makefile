@@ -35,7 +35,8 @@ prepare: node_modules/.installed $(VENV)/.test feast_nb/labextension/package.jso
 test: prepare  ## every test that most people need: the quick jobs of .ci/jobs.json, two at a time
 	VENV=$(VENV) PYTHON=$(PYTHON) $(BIN)/python .ci/lanes.py --quick
 
-test-code: prepare lint types  ## linters, types, and the tests in TypeScript
+test-code: prepare lint types  ## linters, types, the published schema, and the tests in TypeScript
+	$(BIN)/python -m feast_nb.records | diff docs/reference/schema.json -
 	npm run --silent lint:check
 	npm test --silent
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"

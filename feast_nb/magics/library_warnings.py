@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ..errors import Told
 from ..masking import masked_text
-
-_folders: list[_Folder] = []
 
 
 class _Folder:
@@ -24,9 +22,9 @@ class _Folder:
         self._thread = threading.get_ident()
 
     @contextmanager
-    def resumed(self) -> Iterator[None]:
-        """A magic within the user's cell: what libraries warn of then is folded again."""
-        before, self.paused = self.paused, False
+    def set_paused(self, paused: bool) -> Iterator[None]:
+        """Show what is warned of as ever (the user's cell), or fold it again (a magic in it)."""
+        before, self.paused = self.paused, paused
         try:
             yield
         finally:
@@ -39,8 +37,12 @@ class _Folder:
         theirs = self.paused or threading.get_ident() != self._thread
         if theirs or file is not None or issubclass(category, Told):
             self.before(message, category, filename, lineno, file, line)
-        else:
+        elif not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+            # Those speak to the authors of the library that called, as Python's own filters say.
             self.taken[masked_text(f"{category.__name__}: {message}")] = None
+
+
+_current: _Folder | None = None  # that of the outermost magic
 
 
 @contextmanager
@@ -49,17 +51,17 @@ def folded() -> Iterator[None]:
 
     A magic inside another one adds to the outer one's.
     """
-    if _folders:
-        with _folders[-1].resumed():
+    global _current
+    if _current is not None:
+        with _current.set_paused(False):
             yield
         return
-    folder = _Folder()
-    _folders.append(folder)
+    folder = _current = _Folder()
     warnings.showwarning = folder
     try:
         yield
     finally:
-        _folders.remove(folder)
+        _current = None
         folder.paused = True  # whoever kept it and puts it back has what was there before
         if warnings.showwarning is folder:  # else the user's cell chose another
             warnings.showwarning = folder.before
@@ -70,14 +72,8 @@ def folded() -> Iterator[None]:
 @contextmanager
 def of_the_users_cell() -> Iterator[None]:
     """What the user's own code warns of is shown as ever."""
-    before = [(folder, folder.paused) for folder in _folders]
-    for folder in _folders:
-        folder.paused = True
-    try:
+    with nullcontext() if _current is None else _current.set_paused(True):
         yield
-    finally:
-        for folder, paused in before:
-            folder.paused = paused
 
 
 def _show(texts: tuple[str, ...]) -> None:
