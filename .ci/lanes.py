@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / "build" / "ci"
 LANES = 2
-LIMIT = 2400  # seconds for one job
+LIMIT = 3600  # seconds for one job
 # What pytest closes with, and vitest: `1 failed, 12 passed in 4.2s`, `Tests  5 passed (5)`.
 CLOSING = re.compile(r"(=+ )?\d+ (passed|failed|error|skipped).* in [\d.]+s|\s*Tests  ")
 COLOURS = re.compile(r"\x1b\[[\d;]*m")

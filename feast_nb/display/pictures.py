@@ -122,7 +122,8 @@ def graph(it: Lineage) -> str:
     """A laid out graph, from left to right."""
     box, half = BOX[0], BOX[1] / 2
     edges = []
-    for (a, b), bends in zip(it.edges, it.bends, strict=True):
+    straight: tuple[float, ...] = ()
+    for (a, b), bends in zip(it.edges, it.bends or [straight] * len(it.edges), strict=True):
         one, other = it.nodes[a], it.nodes[b]
         x, y = one.x + box, one.y + half
         edges.append(f"M{x:.0f} {y:.0f}")

@@ -160,7 +160,7 @@ def cell(retrieval: Retrieval) -> str:
     known = retrieval.cell and retrieval.cell.number is not None
     where = f"cell {retrieval.cell.number}" if known and retrieval.cell else "–"
     if retrieval.linked_by:
-        return f"{where}, {LINKS[retrieval.linked_by]}"
+        return f"{where}, {LINKS.get(retrieval.linked_by, retrieval.linked_by)}"
     return where
 
 

@@ -77,20 +77,27 @@ class History:
         with self._lock:
             return self._db.execute(sql, given).fetchall()
 
+    def named_rows(self, sql: str, *given: Any) -> Iterator[dict[str, Any]]:
+        """The same, each row as column → value."""
+        with self._lock:
+            found = self._db.execute(sql, given)
+            names = [name for name, *_ in found.description]
+            rows = found.fetchall()
+        return (dict(zip(names, row, strict=True)) for row in rows)
+
     # ------------------------------------------------------------------ what a refresh writes
 
     def keep(self, page: Iterable[RunFact], **noted: Any) -> None:
         """Runs as they are now, and what is noted with them: both, or neither."""
         runs, details = [], []
         with database.transaction(self._db):
-            for r in page:
-                runs.append((r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project,
-                             r.ended, r.deleted, r.user, r.service, self.number(r.refs), r.cut,
-                             r.notebook, r.rows, r.model, r.version, r.written))  # fmt: skip
-                details.append((r.id, _text(r.metrics), _text(r.params), _text(r.tags)))
-            marks = ",".join("?" * 18)
-            self._db.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", runs)
-            self._db.executemany("INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?)", details)
+            for run in page:
+                kept = {name: getattr(run, name) for name in database.RUN}
+                runs.append({**kept, "asked": self.number(run.refs)})
+                texts = {name: _text(getattr(run, name)) for name in database.DETAILS}
+                details.append({"run": run.id, **texts})
+            database.put(self._db, "runs", runs)
+            database.put(self._db, "details", details)
             self._note(noted)
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -100,16 +107,15 @@ class History:
             self._db.executemany("DELETE FROM runs WHERE id = ?", gone)
             self._db.executemany("DELETE FROM details WHERE run = ?", gone)
 
-    def replace(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        """A table's rows, written only where they differ: nobody waits for nothing."""
-        before = set(self.rows(f"SELECT * FROM {table}"))
-        if before == set(rows):
+    def replace(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A table's rows, column by column, written only where they differ: nobody waits."""
+        names = list(rows[0]) if rows else ["1"]
+        now = {tuple(row[name] for name in names) for row in rows}
+        if set(self.rows(f"SELECT {', '.join(names)} FROM {table}")) == now:
             return
         with database.transaction(self._db):
             self._db.execute(f"DELETE FROM {table}")
-            if rows:
-                marks = ",".join("?" * len(rows[0]))
-                self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+            database.put(self._db, table, rows)
 
     def number(self, refs: Sequence[str]) -> int:
         """The number of a list of references: thousands of runs ask for the same."""

@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..paths import private_folder
 
@@ -48,6 +49,21 @@ CREATE TABLE IF NOT EXISTS contracts (
     address TEXT PRIMARY KEY, asked INTEGER, service TEXT
 ) WITHOUT ROWID;
 """
+
+# What is kept of a run as it is, and what is kept of it as JSON.
+RUN = ("id", "experiment", "name", "status", "started", "kind", "project", "ended", "deleted",
+       "user", "service", "cut", "notebook", "rows", "model", "version", "written")  # fmt: skip
+DETAILS = ("metrics", "params", "tags")
+
+
+def put(db: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of column → value; one that is there with the same key is replaced."""
+    if rows:
+        names = list(rows[0])
+        values = ", ".join(f":{name}" for name in names)
+        db.executemany(
+            f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({values})", rows
+        )
 
 
 def path_of(folder: Path, tracking_uri: str, registry_uri: str | None, project: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..records.facts import RegisteredModel, RunFact, RunGroup
 from . import History
+from .database import DETAILS, RUN
 
 DAY = 86_400_000  # milliseconds
 
@@ -89,6 +90,9 @@ def models(
         return _models(history, groups, project)
 
 
+_VERSION = ("name", "version", "run", "model_id", "stage", "created", "service", "contract")
+
+
 def _models(
     history: History, groups: Collection[RunGroup], project: str | None
 ) -> list[RegisteredModel]:
@@ -106,24 +110,31 @@ def _models(
     }
     numbers = {(g.refs, g.service): g.number for g in groups}
     found = []
-    for (name, version, model_id, stage, created, own, asked, service, of_run, run, contract,
-         tags) in history.rows(
-        "SELECT v.name, v.version, v.model_id, v.stage, v.created, coalesce(v.asked, c.asked), "
-        "r.asked, coalesce(v.service, c.service, r.service), r.service, r.id, "
-        "v.contract, v.tags FROM versions v LEFT JOIN runs r ON r.id = v.run "
-        "LEFT JOIN contracts c ON c.address = v.contract ORDER BY 1, 2"
-    ):  # fmt: skip
-        if run is None and (project is None or _of(tags).get("feast_nb.project") != project):
+    for row in history.named_rows(
+        "SELECT v.name, v.version, v.model_id, v.stage, v.created, v.contract, v.tags, "
+        "coalesce(v.asked, c.asked) AS own, r.asked, r.id AS run, r.service AS of_run, "
+        "coalesce(v.service, c.service, r.service) AS service FROM versions v LEFT JOIN runs r "
+        "ON r.id = v.run LEFT JOIN contracts c ON c.address = v.contract ORDER BY 1, 2"
+    ):
+        of_project = project is not None and _of(row["tags"]).get("feast_nb.project") == project
+        if row["run"] is None and not of_project:
             continue
-        count, last = predictions.get((name, str(version)), (0, None))
+        place = row["name"], row["version"]
+        count, last = predictions.get((row["name"], str(row["version"])), (0, None))
+        own, asked = row["own"], row["asked"]
         known = own if own is not None else asked
-        found.append(RegisteredModel(
-            name, version, run, model_id, stage, created,
-            tuple(sorted(aliases.get((name, version), ()))),
-            refs[known] if known is not None else (), service,
-            numbers.get((refs[asked], of_run)) if asked is not None else None,
-            own is not None, contract, count, last,
-        ))  # fmt: skip
+        group = numbers.get((refs[asked], row["of_run"])) if asked is not None else None
+        found.append(
+            RegisteredModel(
+                **{name: row[name] for name in _VERSION},
+                aliases=tuple(sorted(aliases.get(place, ()))),
+                refs=refs[known] if known is not None else (),
+                group=group,
+                own=own is not None,
+                predictions=count,
+                last_prediction=last,
+            )
+        )
     return found
 
 
@@ -256,29 +267,19 @@ def without_refs(history: History) -> int:
     return int(found[0][0])
 
 
-_COLUMNS = (
-    "r.id, r.experiment, r.name, r.status, r.started, r.kind, r.project, r.ended, r.deleted, "
-    "r.user, r.service, a.refs, r.cut, r.notebook, r.rows, r.model, r.version, "
-    "r.written, d.metrics, d.params, d.tags"
-)
+_COLUMNS = ", ".join([f"r.{c}" for c in RUN] + [f"d.{c}" for c in DETAILS] + ["a.refs"])
 
 
 def _runs(history: History, where: str, given: Collection[Any], most: int) -> Iterator[RunFact]:
-    for row in history.rows(
+    for row in history.named_rows(
         f"SELECT {_COLUMNS} FROM runs r JOIN asked a ON a.id = r.asked JOIN details d ON "
         f"d.run = r.id WHERE {where} ORDER BY r.started DESC, r.id LIMIT ?",
         *given,
         most,
     ):
-        (id, experiment, name, status, started, kind, project, ended, deleted, user, service, refs,
-         cut, notebook, rows, model, version, written,
-         *texts) = row  # fmt: skip
-        metrics, params, tags = (_of(text) for text in texts)
-        yield RunFact(
-            id, experiment, name, status, started, kind, project, ended, bool(deleted), user,
-            service, tuple(json.loads(refs)), bool(cut), notebook, rows, model, version,
-            written, metrics, params, tags,
-        )  # fmt: skip
+        texts = {name: _of(row[name]) for name in DETAILS}
+        switches = {name: bool(row[name]) for name in ("deleted", "cut")}
+        yield RunFact(**{**row, **texts, **switches, "refs": tuple(json.loads(row["refs"]))})
 
 
 def _of(text: str) -> Mapping[str, Any]:

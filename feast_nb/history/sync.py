@@ -60,7 +60,13 @@ class Refresh:
             history.remove(
                 r for (r,) in history.rows("SELECT id FROM runs WHERE experiment = ?", id)
             )
-        history.replace("experiments", [(id, *of) for id, of in now.items()])
+        history.replace(
+            "experiments",
+            [
+                {"id": id, "name": name, "deleted": deleted, "made": made}
+                for id, (name, deleted, made) in now.items()
+            ],
+        )
         history.note(as_of=self._began)
         return count
 
@@ -205,24 +211,37 @@ class Refresh:
         """Versions and aliases whole: a tag or an alias that is set changes no time of theirs."""
         history = self._history
         self._contracts(versions)
+        kept = ("name", "version", "run", "model_id", "stage", "created", "updated", "service",
+                "contract")  # fmt: skip
         rows = [
-            (v.name, v.version, v.run, v.model_id, v.stage, v.created, v.updated,
-             history.number(v.refs) if v.refs is not None else None, v.service, v.contract,
-             json.dumps(dict(v.tags), sort_keys=True))
-            for v in versions
-        ]  # fmt: skip
+            {
+                **{name: getattr(version, name) for name in kept},
+                "asked": history.number(version.refs) if version.refs is not None else None,
+                "tags": json.dumps(dict(version.tags), sort_keys=True),
+            }
+            for version in versions
+        ]
         history.replace("versions", rows)
-        history.replace("aliases", [(n, a, v) for n, of in aliases.items() for a, v in of.items()])
+        named = [
+            {"name": name, "alias": alias, "version": version}
+            for name, of in aliases.items()
+            for alias, version in of.items()
+        ]
+        history.replace("aliases", named)
 
     def _contracts(self, versions: Sequence[VersionFact]) -> None:
         """Contracts that no tag tells whole, each read once: they never change."""
         history = self._history
-        known = history.rows("SELECT * FROM contracts")
-        there = {address for address, *_ in known}
+        known = list(history.named_rows("SELECT address, asked, service FROM contracts"))
+        there = {row["address"] for row in known}
         wanted = [v for v in versions if v.refs is None and v.contract and v.contract not in there]
         if wanted:
             read = [
-                (address, history.number(refs) if refs is not None else None, service)
+                {
+                    "address": address,
+                    "asked": history.number(refs) if refs is not None else None,
+                    "service": service,
+                }
                 for address, (refs, service) in self._reader.contracts(wanted).items()
             ]
             history.replace("contracts", [*known, *read])

@@ -36,4 +36,4 @@ def _only(graph: Lineage, kept: Collection[int]) -> Lineage:
     places = sorted(kept)
     new = {old: n for n, old in enumerate(places)}
     edges = tuple((new[a], new[b]) for a, b in graph.edges if a in new and b in new)
-    return replace(graph, nodes=tuple(graph.nodes[i] for i in places), edges=edges)
+    return replace(graph, nodes=tuple(graph.nodes[i] for i in places), edges=edges, bends=())

@@ -15,7 +15,7 @@ from ..frames import is_pandas
 from .options import reads_options
 
 if TYPE_CHECKING:
-    from ..records.guide import Guide, MagicEntry
+    from ..records.overview import Guide, MagicEntry
     from ..session import Session
 
 # Task → its magics, each with other words that people ask with.
@@ -74,7 +74,7 @@ class GuideMagics(Magics):
             %feast
             %feast rebuild
         """
-        from ..records.guide import Guide
+        from ..records.overview import Guide
 
         entries = tuple(self._entries())
         if options.words:
@@ -98,7 +98,7 @@ class GuideMagics(Magics):
         )
 
     def _entries(self) -> Iterator[MagicEntry]:
-        from ..records.guide import MagicEntry
+        from ..records.overview import MagicEntry
 
         for task, magics in TASKS.items():
             for name in magics:
@@ -141,7 +141,7 @@ class GuideMagics(Magics):
 
     def _unopened(self, entries: tuple[MagicEntry, ...]) -> Guide:
         from ..integrations.feast import store
-        from ..records.guide import Guide
+        from ..records.overview import Guide
 
         try:
             yaml = store.find(Path.cwd())

@@ -11,7 +11,8 @@ import pkgutil
 from typing import Any
 
 from . import __path__ as rooms
-from .document import SCHEMA_VERSION, Document, Record, kept_fields
+from .document import SCHEMA_VERSION, Document
+from .record import Record, kept_fields
 
 
 def documents() -> dict[str, type[Document]]:

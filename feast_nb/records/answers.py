@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from .contract import Contract
-from .document import Document, Record
+from .document import Document
+from .record import Record
 
 _PARTS = {"ttl": "TTL", "query": "source's query", "code": "code", "entities": "join key",
           "location": "source's place", "schema": "schema", "view": "view",
@@ -45,7 +46,7 @@ class Change(Record):
             if (self.old is None or self.new is None) and self.part == "code":
                 return f"the code of {self.what} is another one"
             old, new = _first_difference(self.old or "unknown", self.new or "unknown")
-            return f"the {_PARTS[str(self.part)]} of {self.what} was {old}, is {new}"
+            return f"the {_PARTS.get(str(self.part), self.part)} of {self.what} was {old}, is {new}"
         return f"{self.what} {'was' if self.kind == 'retyped' else 'is'} {self.kind}"
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
-from .document import SCHEMA_VERSION, Document, Record
+from .document import SCHEMA_VERSION, Document
+from .record import Record
 from .retrieval import Cell, LinkedBy, ViewDefinition
 
 Order = Literal["named", "signature", "frame", "array", "given", "assumed", "unknown"]

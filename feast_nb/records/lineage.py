@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .document import Document, Record
+from .document import Document
+from .record import Record
 
 BOX = (190.0, 34.0)  # width and height of a node as it is drawn
 
@@ -51,6 +52,15 @@ class Lineage(Document):
     height: float = 0.0
     as_of: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for edges of nodes that are not there, and bends of no edge."""
+        inside = range(len(self.nodes))
+        if any(len(ends) != 2 or not all(end in inside for end in ends) for ends in self.edges):
+            raise ValueError("edges: pairs of places in nodes expected")
+        whole = not self.bends or len(self.bends) == len(self.edges)
+        if not whole or any(len(points) % 2 for points in self.bends):
+            raise ValueError("bends: the points of each edge expected")
 
     def upstream(self, id: str) -> set[str]:
         """The ids of everything that a node comes from."""

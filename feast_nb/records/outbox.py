@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from .contract import Contract
-from .document import Record
+from .record import Record, check_fields
 from .retrieval import Retrieval, Write
 from .run import Origin
 
@@ -185,6 +185,7 @@ def entry_of(line: Mapping[str, Any]) -> OutboxEntry:
     except (TypeError, KeyError) as problem:
         raise ValueError(f"it is of no known kind ({problem})") from None
     try:
+        check_fields(kind, data)
         return kind.from_dict(data)
     except (TypeError, KeyError, AttributeError, ValueError) as problem:
         raise ValueError(f"it is no {kind.kind}: {problem}") from None

@@ -1,11 +1,12 @@
-"""A project at one look, as the side panel shows it."""
+"""Where one stands: a project at one look, as the side panel shows it, and what `%feast` says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from .document import Document, Record
+from .document import Document
+from .record import Record
 from .usage import ModelUse
 
 TrackingState = Literal["ready", "away", "reading", "unmade", "refused", "disabled", "unapplied"]
@@ -125,3 +126,32 @@ class ProjectOverview(Document):
     stretch: int = 1
     as_of: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MagicEntry(Record):
+    """A magic, the task that it is for, what it does, and how it is written: `%%` heads a cell."""
+
+    name: str
+    task: str
+    does: str
+    sign: str = "%"
+
+
+@dataclass(frozen=True)
+class Guide(Document):
+    """What `%feast` shows: `next` is the line to write now, `asked` the words that were looked for.
+
+    `project`, `path` and `tracking_uri` are the repository's, as far as one is open or found; `run`
+    says what is open, or what was recorded last.
+    """
+
+    kind: ClassVar[str] = "guide"
+    magics: tuple[MagicEntry, ...]
+    project: str | None = None
+    path: str | None = None
+    tracking_uri: str | None = None
+    run: str | None = None
+    next: str | None = None
+    why: str | None = None
+    asked: str | None = None

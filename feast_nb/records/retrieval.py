@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from .document import Document, Record
+from .document import Document
+from .record import Record
 from .references import column_names, split_version
 
 # Feast's own entity of views without one: `__dummy`, with the join key `__dummy_id`. Its objects

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from .contract import ModelVersion
-from .document import Document, Record
+from .document import Document
+from .record import Record
 from .retrieval import Cell, Retrieval, Write
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .document import Document, Record
+from .document import Document
+from .record import Record
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..paths import runtime_folder
+from ..records.messages import KernelState
 from .settings import Settings
 
 YAML = "feature_store.yaml"
@@ -65,22 +66,22 @@ def kernels(settings: Settings) -> list[dict[str, Any]]:
     said = []
     for path in sorted(runtime_folder().glob("feast-nb-*.json")):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if not _lives(told["pid"]):
+            told = KernelState.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            if not _lives(told.pid):
                 path.unlink(missing_ok=True)
                 continue
-            yaml = confined(settings, Path(told["repository"]))
-            notebook = told.get("notebook")
+            yaml = confined(settings, Path(told.repository))
+            notebook = told.notebook
             said.append(
                 {
-                    "kernel": told["kernel"],
+                    "kernel": told.kernel,
                     "notebook": _named(settings, Path(notebook)) if notebook else None,
                     "repo": _named(settings, yaml.parent) if yaml else None,
-                    "tracking_uri": told.get("tracking_uri"),
-                    "run": told.get("run"),
+                    "tracking_uri": told.tracking_uri,
+                    "run": told.run.to_dict() if told.run else None,
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError):  # half written, or by another version
+        except (OSError, ValueError, TypeError, AttributeError):  # half written, another version
             continue
     return said
 

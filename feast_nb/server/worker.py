@@ -19,12 +19,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import masking
 from ..errors import FeastNbError, FeatureError, TrackingError, UsageError, brief, visible
 from ..questions.monitor import RepositoryMonitor, follow_requests, load_libraries
+from ..records.messages import AnswerHead
 from . import route_names
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class Worker:
         self._opening: defaultdict[Any, threading.Lock] = defaultdict(threading.Lock)
         follow_requests()
 
-    def answer(self, question: Question) -> tuple[dict[str, Any], bytes]:
-        """What is known of an answer (`status`, `etag`, `as_of`, `state`), and the answer as JSON.
+    def answer(self, question: Question) -> tuple[AnswerHead, bytes]:
+        """What is known of an answer, and the answer as JSON.
 
         An error is one line and a remedy, without a traceback.
         """
@@ -67,7 +69,7 @@ class Worker:
         etag = hashlib.blake2b(lasting, digest_size=12).hexdigest()
         body = _json(passing)[:-1] + (b"," if passing else b"") + lasting[1:]
         state = (found.get("tracking") or {}).get("state", "ready")
-        return {"status": 200, "etag": etag, "as_of": found.get("as_of"), "state": state}, body
+        return AnswerHead(200, etag, found.get("as_of"), state), body
 
     def _found(self, question: Question) -> dict[str, Any]:
         ask = _ASKED.get(question["ask"])
@@ -161,10 +163,10 @@ def _status(problem: FeastNbError) -> int:
     return 503 if isinstance(problem, TrackingError) else 422
 
 
-def _refusal(status: int, message: str, reason: str) -> tuple[dict[str, Any], bytes]:
+def _refusal(status: int, message: str, reason: str) -> tuple[AnswerHead, bytes]:
     said = {"message": visible(masking.masked_text(message)), "reason": reason}
     body = json.dumps(said, ensure_ascii=False).encode()
-    return {"status": status, "etag": None, "as_of": None, "state": "refused"}, body
+    return AnswerHead(status, state="refused"), body
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
@@ -178,7 +180,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
     def work(question: Question) -> None:
         head, body = worker.answer(question)
-        write({"id": question["id"], **head, "size": len(body)}, body)
+        write(replace(head, id=question["id"], size=len(body)).to_dict(), body)
 
     threading.Thread(target=_show_life, args=(write,), daemon=True).start()
     load_libraries()

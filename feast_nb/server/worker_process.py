@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from logging import Logger
 from typing import Any
 
+from ..records.messages import AnswerHead
+
 _TRIES = 2
 
 
@@ -168,16 +170,17 @@ class _Running:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while line := await self.process.stdout.readline():
                 self._heard = loop.time()
-                head = json.loads(line)
-                if "sign" in head:
-                    self.ready = self.ready or head["sign"] == "ready"
+                said = json.loads(line)
+                if "sign" in said:
+                    self.ready = self.ready or said["sign"] == "ready"
                     continue
-                body = await self.process.stdout.readexactly(head["size"])
+                head = AnswerHead.from_dict(said)
+                body = await self.process.stdout.readexactly(head.size)
                 self._heard = now = loop.time()
-                reply = self.waiting.get(head["id"])
+                reply = self.waiting.get(head.id)
                 if reply is not None and not reply.done():
                     reply.set_result(
-                        Reply(head["status"], body, head["etag"], head["as_of"], head["state"], now)
+                        Reply(head.status, body, head.etag, head.as_of, head.state, now)
                     )
         await self.process.wait()
         for reply in self.waiting.values():

@@ -6,13 +6,15 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..integrations.feast.store import anchored, settings_of
 from ..masking import public_uri
 from ..notebook.identity import UNKNOWN
 from ..paths import runtime_folder
+from ..records.messages import KernelState, OpenedRun
 
 if TYPE_CHECKING:
     from .session import Session
@@ -27,24 +29,25 @@ class KernelFile:
     def __init__(self, kernel: str) -> None:
         self._kernel = kernel
         self._path = runtime_folder() / f"feast-nb-{kernel}.json"
-        self._told: dict[str, Any] = {}
+        self._told: KernelState | None = None
 
     def tell(self, session: Session, notebook: str | None) -> None:
         """Write the file, where something of it changed."""
-        now = {
-            "kernel": self._kernel,
-            "pid": os.getpid(),
-            "notebook": os.path.abspath(notebook) if notebook not in (None, UNKNOWN) else None,
-            "repository": str(session.yaml),
-            "tracking_uri": _address(session),
-            "run": _run(session),
-        }
+        now = KernelState(
+            kernel=self._kernel,
+            pid=os.getpid(),
+            repository=str(session.yaml),
+            notebook=os.path.abspath(notebook) if notebook not in (None, UNKNOWN) else None,
+            tracking_uri=_address(session),
+            run=_run(session),
+        )
         if now == self._told:
             return
         self._told = now
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._path.with_suffix(".part")
-        part.write_text(json.dumps({**now, "at": time.time()}), encoding="utf-8")
+        text = json.dumps(replace(now, at=time.time()).to_dict())
+        part.write_text(text, encoding="utf-8")
         part.chmod(0o600)
         part.replace(self._path)
 
@@ -80,8 +83,8 @@ def _address(session: Session) -> str | None:
     return anchored(uri, Path.cwd())  # others work in other folders
 
 
-def _run(session: Session) -> dict[str, str | None] | None:
+def _run(session: Session) -> OpenedRun | None:
     opened = session.runs.innermost
     if opened is None:
         return None
-    return {"id": opened.record.id, "name": opened.record.name, "url": opened.record.url}
+    return OpenedRun(opened.record.id, opened.record.name, opened.record.url)

@@ -9,35 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from .. import recorder as _recorder
 from .known_names import KnownNames
+from .project_answers import ProjectAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..questions.answers import RunsDrawn
-    from ..questions.source import HistorySource
-    from ..records.answers import (
-        Erasure,
-        ModelDiff,
-        ModelFeatures,
-        Operations,
-        RecentRuns,
-        Reproduction,
-        Resolution,
-        Score,
-    )
+    import pandas as pd
+    from feast import FeatureStore
+
+    from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
-    from ..records.lineage import Impact, Lineage
     from ..records.run import Repository, TrackedRun
-    from ..records.usage import Usage
     from .online_vectors import ServingPlan
     from .runs import OpenRun
     from .training import Training
 
 
-class Session:
+class Session(ProjectAnswers):
     """One feature repository and its tracking server, in a notebook or a plain script."""
 
-    def __init__(self, store: Any, yaml: Path) -> None:
+    def __init__(self, store: FeatureStore, yaml: Path) -> None:
         from .runs import SessionRuns
 
         self.store = store
@@ -47,7 +38,6 @@ class Session:
         self.runs = SessionRuns(self.recorder, store, on_open=self._opened)
         self.names = KnownNames()
         self.serving_plans: dict[tuple[Any, ...], ServingPlan] = {}
-        self._history: HistorySource | None = None
 
     @property
     def repository(self) -> Repository:
@@ -155,7 +145,13 @@ class Session:
         at_hand: Sequence[Any] = (),
         run_id: str | None = None,
     ) -> ModelVersion:
-        """Log a model that exists already; see `models.log_trained`."""
+        """Log a model that exists already to the run that made it, and register it.
+
+        `variable` is its name in the notebook; `at_hand` are frames that it may have been fitted
+        on, of which one that was retrieved gives it its features. What is logged of it already, as
+        it is now, is registered and not logged again. Raises `ModelError` where there is no run to
+        log it to (`run_id` names one), or where nobody knows which of several.
+        """
         from . import models
 
         return models.log_trained(
@@ -174,19 +170,31 @@ class Session:
         return models.load(self.runs.uri, model, flavor)
 
     def resolve(self, model: str, allow_drift: bool = False) -> Resolution:
-        """What to serve a model with; see `resolution.resolve`."""
+        """What to serve a model with, checked against the registry as it is now.
+
+        From its contract; only without one by Feast's own chain (version tag, run tag,
+        `feast_features.json`). Raises `Drift` for a change that breaks serving, and for one that
+        needs retraining unless `allow_drift`; `ModelError` for a model that has nothing to do with
+        Feast, or with this project.
+        """
         from . import resolution
 
         return resolution.resolve(self, model, allow_drift)
 
     def features(self, model: str) -> ModelFeatures:
-        """A model's features in its own order; see `model_report.features`."""
+        """A model's features in its own order, with what the registry says of each today.
+
+        Drift is told, and refused nowhere: this only shows. Raises `ModelError` as `resolve` does.
+        """
         from . import model_report
 
         return model_report.features(self, model)
 
     def diff(self, one: str, other: str) -> ModelDiff:
-        """Two models side by side; see `model_report.diff`."""
+        """Two models side by side: features and their order, definitions, data, metrics.
+
+        Raises `ModelError` for a model that is not there.
+        """
         from . import model_report
 
         return model_report.diff(self, one, other)
@@ -194,7 +202,12 @@ class Session:
     def reproduce(
         self, run: str, retrieval: int | None = None, verify: bool = False
     ) -> Reproduction:
-        """A run's or model's training set again; see `reproduction.reproduce`."""
+        """Retrieve a run's or model's training frame again; with `verify` say whether it is equal.
+
+        `run` is its id, the beginning of it, its name, or a model; `retrieval` (from 1) chooses
+        among several. The new frame is `.frame`, rows and columns as they were in training. Raises
+        `FeatureError` where it cannot be retrieved again, with the reason.
+        """
         from . import reproduction
 
         return reproduction.reproduce(self, run, retrieval, verify)
@@ -217,7 +230,7 @@ class Session:
     def score(
         self,
         model: str,
-        entities: Any,
+        entities: pd.DataFrame,
         *,
         as_of: str | None = None,
         batch: int = 1000,
@@ -228,10 +241,18 @@ class Session:
         columns: Sequence[str] = (),
         progress: bool = False,
         told: Callable[[Score], None] | None = None,
-    ) -> Any:
+    ) -> pd.DataFrame:
         """Predictions for a frame of entity keys; each keyword is an option of `%feast_score`.
 
-        `told` is given the record of what the model was fed; without it its notes are told.
+        The frame as given with a column `prediction` (one for each output where the model has
+        several), a row for each of `entities`. `as_of` names the column with the moments as of
+        which features are taken from the offline store; without it they come from the online
+        store, `batch` rows at a time. `told` is given the record of what the model was fed; without
+        it its notes are told.
+
+        Raises `Drift` as `resolve` does, `FeatureError` for a column that is missing, of another
+        type than in training, or given although it is a feature, `ModelError` for a model whose
+        order of inputs nobody knows.
 
         >>> session.score("driver_model@champion", drivers, with_features=True)
         """
@@ -251,86 +272,14 @@ class Session:
         )
         return scoring.score(self, entities, options)
 
-    @property
-    def history(self) -> HistorySource:
-        """The history of the repository's tracking server; raises where MLflow is not enabled."""
-        from ..questions.source import HistorySource
-
-        if self._history is None or self._history.uri != self.runs.uri:
-            self._history = HistorySource(self.store, self.runs.uri, self._settle)
-        return self._history
-
-    def _settle(self) -> None:
-        """What the cells before recorded goes to MLflow before it is asked."""
-        self.recorder.recording.settle(2.0)
-        self.recorder.outbox.flush(seconds=2.0)
-
-    def usage(
-        self,
-        named: str | None = None,
-        *,
-        since: str | None = None,
-        experiment: str | None = None,
-        unused: bool = False,
-        refresh: bool = False,
-    ) -> Usage:
-        """Who uses each view and feature; see `questions.answers.usage`."""
-        from ..questions import answers
-
-        return answers.usage(
-            self.history, named, since=since, experiment=experiment, unused=unused, refresh=refresh
-        )
-
-    def lineage(
-        self,
-        *names: str,
-        up: int | None = None,
-        down: int | None = None,
-        runs: RunsDrawn = "collapsed",
-        refresh: bool = False,
-    ) -> Lineage:
-        """What comes from what; see `questions.answers.lineage`."""
-        from ..questions import answers
-
-        return answers.lineage(self.history, names, up=up, down=down, runs=runs, refresh=refresh)
-
-    def impact(self, named: str, refresh: bool = False) -> Impact:
-        """What depends on an object; see `questions.answers.impact`."""
-        from ..questions import answers
-
-        return answers.impact(self.history, named, refresh)
-
-    def recent_runs(
-        self,
-        *,
-        service: str | None = None,
-        model: str | None = None,
-        since: str | None = None,
-        mine: bool = False,
-        most: int = 20,
-        refresh: bool = False,
-    ) -> RecentRuns:
-        """The newest runs; see `questions.answers.recent_runs`."""
-        from ..questions import answers
-
-        return answers.recent_runs(
-            self.history, service=service, model=model, since=since, mine=mine, most=most,
-            refresh=refresh,
-        )  # fmt: skip
-
     def forget(self, run: str) -> Erasure:
-        """Erase a run's rows; see `session.erasure.erase`."""
+        """Remove a run's entity frames and results; what proves a rebuilt frame equal is kept.
+
+        Raises `UsageError` for a run that goes on: its processes would write them again.
+        """
         from .erasure import erase
 
         return erase(self, run)
-
-    recent = recent_runs  # its name in 0.1
-
-    def operations(self, most: int = 50, refresh: bool = False) -> Operations:
-        """What was applied and materialized; see `questions.answers.operations`."""
-        from ..questions import answers
-
-        return answers.operations(self.history, most, refresh)
 
     def recorded(self, experiment: str | None = None, most: int = 50) -> tuple[TrackedRun, ...]:
         """What MLflow has of the newest runs, newest first: retrievals and model versions whole.

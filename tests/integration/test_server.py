@@ -346,7 +346,7 @@ REFUSALS: tuple[tuple[str, dict[str, str], int, str], ...] = (
     ("lineage", {"object": "view=hourl"}, 404, "did you mean hourly?"),
     ("impact", {}, 400, "name an object"),
     ("lineage", {"up": "x"}, 400, "up=x is no number"),
-    ("mlflow-runs", {"page_token": "x"}, 400, "is no page_token"),
+    ("mlflow-runs", {"page_token": "x"}, 400, "is not a page_token"),
     ("mlflow-runs", {"object": "view=hourly"}, 400, "name a service="),
 )
 

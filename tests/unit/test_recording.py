@@ -21,7 +21,7 @@ from feast_nb.recorder.open_runs import OpenRuns
 from feast_nb.recorder.recording import Recording
 from feast_nb.recorder.retrieval_table import RetrievalTable
 from feast_nb.records.contract import Contract
-from feast_nb.records.document import Record
+from feast_nb.records.record import Record
 from feast_nb.records.retrieval import Cell, DroppedRows, EntityFrame, Retrieval, Seconds
 from feast_nb.records.run import RunRef
 

@@ -16,7 +16,8 @@ from feast_nb.errors import ArtifactError
 from feast_nb.masking import public_uri
 from feast_nb.records import contract, document, retrieval, run
 from feast_nb.records.contract import Contract, Input, ModelVersion
-from feast_nb.records.document import Document, Record
+from feast_nb.records.document import Document
+from feast_nb.records.record import Record
 from feast_nb.records.retrieval import Cell, EntityFrame, Retrieval, Retrievals
 from feast_nb.records.run import FeatureUse, Repository, TrackedRun, TrainingSummary
 
@@ -230,9 +231,14 @@ def test_two_records_share_no_entity_frame_by_accident() -> None:
         ("{", "Expecting property name"),
         ("[]", "it is no JSON object"),
         ("[" * 100_000, "maximum recursion depth"),
-        ('{"run_id": 3}', "run_id: input should be a valid string"),
-        ('{"run_id": "r", "retrievals": "abc"}', "retrievals: input should be a valid tuple"),
-        ('{"run_id": "r", "retrievals": [{"id": 1}]}', "retrievals.0.id"),
+        ("{}", "run_id is missing"),
+        ('{"run_id": 3}', "run_id: text expected, found 3"),
+        ('{"run_id": "r", "retrievals": "abc"}', 'retrievals: a list expected, found "abc"'),
+        ('{"run_id": "r", "retrievals": [{"id": 1}]}', "retrievals[0].id: text expected, found 1"),
+        (
+            '{"run_id": "r", "retrievals": [{"id": "i", "kind": "new", "project": "p", "refs": []}]}',
+            'retrievals[0].kind: a known word expected, found "new"',
+        ),
         ('{"run_id": "r", "schema_version": "9.0"}', "newer than"),
         ('{"run_id": "r", "schema_version": "x.0"}', "no version of a shape: 'x.0'"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import brief, visible
 from ...records.contract import Contract, ModelVersion
 from ...records.document import Document
-from ...records.guide import Guide
+from ...records.overview import Guide
 from ...records.retrieval import Retrieval, Retrievals
 from ...records.run import (
     LibraryWarnings,
@@ -176,7 +176,8 @@ def _guide(it: Guide) -> list[str]:
 
 def _library_warnings(it: LibraryWarnings) -> list[str]:
     head = words.count(len(it.warnings), "warning")
-    return [f"({head} from other libraries: {brief(it.warnings[0], 100)})"] if it.warnings else []
+    first = f": {brief(it.warnings[0], 100)}" if it.warnings else ""
+    return [f"({head} from other libraries{first})"]
 
 
 _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
