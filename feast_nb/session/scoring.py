@@ -12,7 +12,7 @@ from ..contracts import inputs
 from ..contracts.contract import in_order
 from ..errors import FeatureError, ModelError, UsageError, brief
 from ..frames import fingerprint
-from ..integrations.feast import online as online_store
+from ..integrations.feast.serving import feature_request, fetched_features
 from ..integrations.mlflow import model_lookup, models, prediction, writer
 from ..integrations.model_libraries.model_inputs import BY_POSITION
 from ..records.answers import Resolution, Score
@@ -58,12 +58,10 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
     resolved = resolution.resolved(session, found, options.allow_drift)
     contract = usable(resolved, options.columns)
     given = [str(c) for c in entities.columns]
-    asked = online_store.ask(
-        session.store, contract, resolved.features, watch=options.as_of is None
-    )
+    asked = feature_request.ask(session.store, contract, resolved.features)
     if options.as_of is None:
-        online_store.check_online(asked)
-    online_store.check_given(given, asked.keys, asked.others)
+        feature_request.check_online(asked)
+    feature_request.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, options)
     _check_keys(entities, asked.entities)
     model = models.load(uri, model_lookup.address_of(found), "pyfunc")
@@ -94,7 +92,7 @@ def _check(entities: Any, options: ScoringOptions) -> None:
     if options.batch < 1:
         raise UsageError(f"--batch {options.batch}: use 1 or more.")
     if options.as_of is not None:
-        online_store.moments_of(entities, options.as_of)
+        fetched_features.moments_of(entities, options.as_of)
 
 
 def usable(resolved: Resolution, columns: Sequence[str] = ()) -> Contract:
@@ -175,18 +173,18 @@ def _run(
 
 def _fetched(
     session: Session,
-    asked: online_store.FeatureRequest,
+    asked: feature_request.FeatureRequest,
     entities: pd.DataFrame,
     options: ScoringOptions,
-) -> online_store.FetchedFeatures:
+) -> fetched_features.FetchedFeatures:
     if options.as_of is not None:
-        return online_store.historical(session.store, asked, entities, options.as_of)
-    fed = online_store.FetchedFeatures({i.name: [] for i in asked.contract.inputs})
+        return fetched_features.historical(session.store, asked, entities, options.as_of)
+    fed = fetched_features.FetchedFeatures({i.name: [] for i in asked.contract.inputs})
     size = 1 if asked.one_by_one else options.batch
     for start in _steps(len(entities), size, options):
         part = entities.iloc[start : start + size]
         rows = {name: part[name].tolist() for name in (*asked.keys, *asked.others)}
-        fed.add(online_store.online(session.store, asked, rows), start)
+        fed.add(fetched_features.online(session.store, asked, rows), start)
     return fed
 
 
@@ -203,35 +201,57 @@ def _predicted(
     model: Any, contract: Contract, frame: pd.DataFrame
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The model's answer; where it takes no gaps, to the rows without, and a word on that."""
-    import pandas as pd
 
     # A frame to every model that takes one: its names cannot be wrong, its place could be.
     by_position = models.flavor_in(model.metadata) in BY_POSITION
     named = contract.order in ("named", "signature", "frame", "given")
     if by_position and contract.order in ("frame", "given"):
         named = False
-    gaps = frame.isna().any(axis=1)
     if not len(frame):
         return {}, ()
     try:
         return prediction.predict(model, frame, named), ()
-    except (ModelError, ValueError) as problem:
-        if not gaps.any():
+    except (ModelError, ValueError):
+        if not frame.isna().any(axis=None):
             raise
-        first = brief(problem, 150)
-    whole = frame[~gaps]
-    typed = inputs.frame(contract, {c: whole[c].tolist() for c in whole.columns})
-    answer = prediction.predict(model, typed, named) if len(whole) else {"prediction": []}
-    spread = {n: pd.Series(v, index=whole.index).reindex(frame.index) for n, v in answer.items()}
-    said = f"{int(gaps.sum()):,} of {len(frame):,} rows have gaps, and no prediction: the model "
-    return spread, (f"{said}takes none ({first}).",)
+    return _by_gaps(model, contract, frame, named)
+
+
+def _by_gaps(
+    model: Any, contract: Contract, frame: pd.DataFrame, named: bool
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Rows with gaps in the same inputs together: what one row is refused for costs no other."""
+    import pandas as pd
+
+    found: dict[str, pd.Series] = {}
+    refused, first = 0, ""
+    for gaps, rows in frame.groupby(frame.isna().apply(tuple, axis=1), sort=False):
+        typed = inputs.frame(contract, {c: rows[c].tolist() for c in rows.columns})
+        try:
+            answer = prediction.predict(model, typed, named)
+        except (ModelError, ValueError) as problem:
+            if not any(gaps):
+                raise
+            refused, first = refused + len(rows), first or brief(problem, 150)
+            continue
+        for name, values in answer.items():
+            if name not in found:
+                found[name] = pd.Series(index=frame.index, dtype=getattr(values, "dtype", "object"))
+            found[name] = pd.Series(values, index=rows.index).combine_first(found[name])
+    if not found:
+        found["prediction"] = pd.Series(index=frame.index, dtype="float64")
+    answered = {name: values.reindex(frame.index) for name, values in found.items()}
+    if not refused:
+        return answered, ()
+    said = f"{refused:,} of {len(frame):,} rows have gaps, and no prediction: the model takes none "
+    return answered, (f"{said}({first}).",)
 
 
 def _record(
     resolved: Resolution,
     contract: Contract,
     opened: OpenRun,
-    fed: online_store.FetchedFeatures,
+    fed: fetched_features.FetchedFeatures,
     frame: pd.DataFrame,
     options: ScoringOptions,
 ) -> Score:

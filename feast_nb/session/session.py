@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
     from ..records.run import Repository, TrackedRun
-    from .online_vectors import ServingPlan
+    from .online_vectors import Expired, Missing, ServingPlan
     from .runs import OpenRun
     from .training import Training
 
@@ -218,14 +218,56 @@ class Session(ProjectAnswers):
         entity_rows: Sequence[Mapping[str, Any]],
         allow_drift: bool = False,
         columns: Sequence[str] = (),
+        *,
+        missing: Missing = "raise",
+        expired: Expired = "serve",
+        with_status: bool = False,
     ) -> Any:
-        """The array for a model's `predict`, from the online store; see `online_vectors.vector`.
+        """The array for a model's `predict`, from the online store: rows × its inputs, in order.
+
+        `entity_rows` are dictionaries of join keys, request data and inputs that are no features.
+        Nulls are NaN; float32 where every input was in training, else float64; of objects where an
+        input is no number. A row without any value raises `FeatureError` (`missing="nan"` serves it
+        as gaps, `"skip"` leaves it out); a value older than its view's TTL is served
+        (`expired="null"` makes a gap of it, `"raise"` raises).
+
+        `with_status` gives the array and an array of the same columns that says of each value
+        `present`, `null`, `expired` or `missing`, with a row for each one asked for. What is served
+        is counted by `feast_nb_features_served_total` of `prometheus_client`.
+
+        The model is resolved at the first call, when the registry changes, and once a minute (an
+        alias may have moved). Raises as `resolve` and `score` do. A model that takes its columns by
+        name or as categories predicts from `session.frame`.
 
         >>> model.predict(session.vector("driver_model@champion", [{"driver_id": 1001}]))
         """
         from . import online_vectors
 
-        return online_vectors.vector(self, model, entity_rows, allow_drift, columns)
+        fetched = online_vectors.fetch(
+            self, model, entity_rows, allow_drift, columns, missing, expired
+        )
+        return (fetched.vector, fetched.statuses) if with_status else fetched.vector
+
+    def frame(
+        self,
+        model: str,
+        entity_rows: Sequence[Mapping[str, Any]],
+        allow_drift: bool = False,
+        columns: Sequence[str] = (),
+        *,
+        missing: Missing = "raise",
+        expired: Expired = "serve",
+    ) -> pd.DataFrame:
+        """What `vector` gives as a DataFrame: the model's input names, of their training's types.
+
+        >>> model.predict(session.frame("driver_model@champion", [{"driver_id": 1001}]))
+        """
+        from . import online_vectors
+
+        found: pd.DataFrame = online_vectors.fetch(
+            self, model, entity_rows, allow_drift, columns, missing, expired
+        ).frame
+        return found
 
     def score(
         self,

@@ -710,13 +710,13 @@ YEAR = FRESH - 365 * 86400
 
 
 def looked_at(trips: list[tuple[int, Any, int]], ages: list[tuple[int, Any, int]]) -> Any:
-    """What `_look` makes of an answer whose cells are (status, value, seconds)."""
+    """What is made of an answer whose cells are (status, value, seconds)."""
     from feast.online_response import OnlineResponse
     from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
     from feast.protos.feast.types.Value_pb2 import Value
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from feast_nb.integrations.feast import online
+    from feast_nb.integrations.feast.serving import feature_status
 
     proto = GetOnlineFeaturesResponse()
     keys = [(1, i, 0) for i in range(len(trips))]
@@ -730,12 +730,14 @@ def looked_at(trips: list[tuple[int, Any, int]], ages: list[tuple[int, Any, int]
             )
         )
     came = OnlineResponse(proto).to_dict()
-    fed = online.FetchedFeatures(
-        {"trips": came["trips"], "age": came["age"], "weight": [1.0] * len(trips)}
+    results = dict(zip(proto.metadata.feature_names.val, proto.results, strict=True))
+    codes = feature_status.of_answer(
+        {name: (name,) for name in ("trips", "age")},
+        {"trips": ("hourly", 3 * 86400.0), "age": ("profile", 0.0)},
+        came,
+        results,
     )
-    names = list(proto.metadata.feature_names.val)
-    online._look({"trips": 3 * 86400.0, "age": 0.0}, names, proto, came, fed)
-    return fed
+    return feature_status.names(codes).T.tolist()
 
 
 PRESENT, NOT_FOUND = 1, 3
@@ -744,26 +746,26 @@ PRESENT, NOT_FOUND = 1, 3
 def test_what_redis_answers_is_read_right() -> None:
     """It says PRESENT for an entity that it does not know, with a null of 1970."""
     unknown, old_null = (PRESENT, None, EPOCH), (PRESENT, None, YEAR)
-    fed = looked_at(
+    trips, ages = looked_at(
         trips=[(PRESENT, 5, FRESH), unknown, (PRESENT, None, FRESH), (PRESENT, 5, YEAR), old_null,
                unknown],
         ages=[(PRESENT, 30, YEAR), unknown, (PRESENT, 30, YEAR), (PRESENT, 30, YEAR), unknown,
               (PRESENT, 30, YEAR)],
     )  # fmt: skip
 
-    assert fed.absent == {1}
-    assert fed.stale == {3}
-    assert fed.columns["trips"] == [5, None, None, 5, None, None]
+    assert trips == ["present", "missing", "null", "expired", "null", "missing"]
+    assert ages == ["present", "missing", "present", "present", "missing", "present"]
 
 
 def test_what_sqlite_answers_is_read_right() -> None:
     unknown = (NOT_FOUND, None, EPOCH)
-    fed = looked_at(
+    trips, ages = looked_at(
         trips=[(PRESENT, 5, FRESH), unknown, (PRESENT, None, FRESH), (PRESENT, 5, YEAR), unknown],
         ages=[(PRESENT, 30, FRESH), unknown, unknown, unknown, (PRESENT, 30, FRESH)],
     )
 
-    assert (fed.absent, fed.stale) == ({1}, {3})
+    assert trips == ["present", "missing", "null", "expired", "missing"]
+    assert ages == ["present", "missing", "missing", "missing", "present"]
 
 
 # ---------------------------------------------------------------------- what changed since
@@ -854,15 +856,15 @@ def test_an_alias_that_moves_in_the_middle_does_not_mix_two_models(
     promoted, champion, monkeypatch
 ) -> None:
     """One version's order with another one's coefficients would be silently wrong."""
-    from feast_nb.integrations.feast import online
+    from feast_nb.integrations.feast.serving import feature_request
 
-    check = online.check_given
+    check = feature_request.check_given
 
     def moves(*given: Any) -> None:
         check(*given)
         champion(2)
 
-    monkeypatch.setattr(online, "check_given", moves)
+    monkeypatch.setattr(feature_request, "check_given", moves)
     promoted.run("scored = %feast_score m@champion --entities drivers")
 
     run = last_run(promoted)
@@ -941,12 +943,6 @@ def test_a_vector_is_in_the_models_order(promoted) -> None:
     assert (array == latest()[order].loc[[7, 2]].to_numpy()).all()
     assert session.load_model("p").predict(array).shape == (2,)
     assert len(runs_of(promoted)) == before
-
-
-def test_a_vector_has_nan_for_what_is_not_known(promoted) -> None:
-    array = session_of(promoted).vector("m/1", [{"driver_id": 99}, {"driver_id": 1}])
-
-    assert np.isnan(array).tolist() == [[True, True], [False, False]]
 
 
 def test_a_vector_of_float32_inputs_is_float32(more) -> None:

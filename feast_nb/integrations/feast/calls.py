@@ -18,6 +18,9 @@ from typing import Any
 # switching the store's own setting leaks between threads.
 quiet: ContextVar[bool] = ContextVar("feast_nb_quiet", default=False)
 
+# What a call of ours is about, where it asks for more beside it.
+about: ContextVar[Any] = ContextVar("feast_nb_about", default=None)
+
 WRITES = ("push", "push_async", "write_to_online_store", "write_to_online_store_async",
            "write_to_offline_store")  # fmt: skip
 DOCUMENTS = ("retrieve_online_documents", "retrieve_online_documents_v2")
@@ -83,7 +86,7 @@ def online_call(asked: inspect.BoundArguments, seconds: float, owner: Any = None
     given = asked.arguments
     return Call(
         store=given["self"],
-        features=given["features"],
+        features=about.get() or given["features"],
         entity=given["entity_rows"],
         full_feature_names=given.get("full_feature_names", False),
         seconds=seconds,

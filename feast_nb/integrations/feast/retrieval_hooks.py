@@ -75,6 +75,7 @@ class RetrievalHooks:
         self._patches.on_import("feast.feature_store", self._follow_store)
         self._patches.on_import("feast.mlflow_integration.client", self._follow_client)
         self._patches.on_import("feast.mlflow", self._follow_drop_in)
+        self._patches.on_import("feast.infra.online_stores.remote", self._follow_remote)
 
     def remove(self) -> None:
         self._patches.undo()
@@ -98,6 +99,11 @@ class RetrievalHooks:
         from . import client_hooks
 
         client_hooks.ClientHooks(self._listener, self._patches).follow(module.FeastMlflowClient)
+
+    def _follow_remote(self, module: ModuleType) -> None:
+        from .serving import remote_answers
+
+        remote_answers.follow(module, self._patches)
 
     def _follow_drop_in(self, module: ModuleType) -> None:
         """Bind `feast.mlflow` to the open store: unbound, it raises on any attribute asked of it.

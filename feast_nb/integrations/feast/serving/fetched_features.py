@@ -1,21 +1,19 @@
-"""A model's inputs as Feast serves them: fetched, put in the model's order, and looked at."""
+"""A model's inputs as Feast has them: fetched, put in the model's words, and looked at."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import FeatureError, nearest
-from ...records.contract import Contract
-from ...records.references import column_names
-from .calls import REPEATABLE
-from .views import View
-
-# Feast's `FieldStatus`; a store that says PRESENT for an entity it does not know (Redis) gives it
-# a null of 1970.
-_NOT_FOUND = 3
+from ....errors import FeatureError, nearest
+from ....records.contract import Contract
+from ....records.references import column_names
+from ..calls import REPEATABLE, about
+from . import feature_status, remote_answers
+from .feature_request import FeatureRequest
 
 
 @dataclass
@@ -23,115 +21,37 @@ class FetchedFeatures:
     """What was fetched for some rows: input → values, in the model's order, and what was amiss.
 
     `absent` and `stale` hold the places of rows whose entity no view knows, and of those with a
-    value older than its view's TTL.
+    value older than its view's TTL. `codes` has the status of each value (`feature_status`), rows
+    × inputs, of what came from an online store.
     """
 
     columns: dict[str, list[Any]]
     absent: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
+    codes: Any = None
 
     def add(self, other: FetchedFeatures, after: int) -> None:
         """Append what was fetched for further rows, `after` so many."""
+        import numpy as np
+
         for name, values in other.columns.items():
             self.columns.setdefault(name, []).extend(values)
         self.absent |= {after + i for i in other.absent}
         self.stale |= {after + i for i in other.stale}
-
-
-@dataclass(frozen=True)
-class FeatureRequest:
-    """What is asked for a model: looked up once, however many batches are fetched.
-
-    `keys` are the columns that a caller must give (join keys, of them `entities`, and request
-    data), `others` the inputs that are no features. `watched` holds the TTL in seconds of each
-    column whose values tell whether an entity is known and how old it is. `views` are those asked
-    for, `clash` is why Feast cannot serve them online at all.
-    """
-
-    contract: Contract
-    features: Any
-    keys: tuple[str, ...]
-    entities: tuple[str, ...]
-    others: tuple[str, ...]
-    watched: dict[str, float]
-    views: tuple[View, ...] = ()
-    clash: str | None = None
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether an on-demand view among them computes one row at a time (`singleton`).
-
-        Feast gives one value then, for any number of rows.
-        """
-        return any(view.is_singleton for view in self.views)
-
-
-def ask(store: Any, contract: Contract, features: Any, watch: bool = True) -> FeatureRequest:
-    """What to ask for a model's inputs; `features` as a `Resolution` has them.
-
-    To `watch` features of on-demand views, what these compute from is fetched beside them.
-    """
-    from . import definitions, registry
-
-    # Of a service Feast fetches all, for which it wants all of its keys.
-    known = registry.definitions_of(store)
-    views = definitions.views_of(known, features, definitions.refs_of(store, features))
-    entities = definitions.join_keys_of(known, views.values())
-    requested = definitions.request_fields_of(views.values())
-    watched = {}
-    for one in contract.inputs:
-        view = views.get((one.ref or "").partition(":")[0])
-        if view is not None and view.is_timed:
-            watched[one.name] = view.ttl
-    if watch and isinstance(features, list):
-        behind = _behind(contract, definitions.views_behind(known, views))
-        features = [*features, *(ref for ref, _ in behind.values() if ref not in features)]
-        watched |= {column: ttl for column, (_, ttl) in behind.items()}
-    others = tuple(i.name for i in contract.inputs if not i.ref and i.name not in entities)
-    keys = tuple(dict.fromkeys((*entities, *requested)))
-    clash = definitions.key_clash(known, views.values())
-    return FeatureRequest(
-        contract, features, keys, entities, others, watched, tuple(views.values()), clash
-    )
-
-
-def check_online(asked: FeatureRequest) -> None:
-    """Raise `FeatureError` for what Feast cannot serve online."""
-    if asked.clash:
-        raise FeatureError(asked.clash)
-
-
-def _behind(contract: Contract, behind: Mapping[str, View]) -> dict[str, tuple[str, float]]:
-    """Column → (reference, TTL) of what on-demand views compute from, where no name is taken."""
-    taken = {i.name for i in contract.inputs}
-    found: dict[str, tuple[str, float]] = {}
-    for name, view in behind.items():
-        for feature in view.features if view.is_timed else ():
-            column = f"{name}__{feature.name}" if contract.full_feature_names else feature.name
-            if column not in taken:
-                taken.add(column)
-                found[column] = f"{name}:{feature.name}", view.ttl
-                break  # one feature tells of its view
-    return found
-
-
-def check_given(given: Sequence[str], keys: Sequence[str], others: Sequence[str]) -> None:
-    """Raise `FeatureError` for the first column that is needed and not given."""
-    for name in (*keys, *others):
-        if name not in given:
-            what = "an entity key or request data" if name in keys else "an input of the model"
-            hint = nearest(name, given)
-            raise FeatureError(f"no column {name}, which is {what}; {hint or 'give it.'}")
+        if other.codes is not None:
+            before = () if self.codes is None else (self.codes,)
+            self.codes = np.concatenate([*before, other.codes])
 
 
 def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> FetchedFeatures:
     """The inputs of some rows from the online store; `rows` holds the columns that are needed."""
     contract = asked.contract
-    response = store.get_online_features(
-        features=asked.features,
-        entity_rows={k: rows[k] for k in asked.keys},
-        full_feature_names=contract.full_feature_names,
-    )
+    with _call_about(asked):
+        response = store.get_online_features(
+            features=asked.features,
+            entity_rows={k: rows[k] for k in asked.keys},
+            full_feature_names=contract.full_feature_names,
+        )
     came, proto = in_its_words(contract, response), response.proto
     columns = {}
     for one in contract.inputs:
@@ -141,11 +61,34 @@ def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> 
         if one.name not in came:
             raise FeatureError(f"the online store gave no {one.name} ({one.ref}).")
         columns[one.name] = came[one.name]
-    fed = FetchedFeatures(columns)
     own = _own_names(contract)
     names = [own.get(name, name) for name in proto.metadata.feature_names.val]
-    _look(asked.watched, names, proto, came, fed)
-    return fed
+    results = dict(zip(names, proto.results, strict=True))
+    codes = feature_status.of_answer(asked.told_by, asked.watched, {**came, **columns}, results)
+    return _looked_at(asked, columns, codes)
+
+
+@contextmanager
+def _call_about(asked: FeatureRequest) -> Iterator[None]:
+    """The call is recorded as one for the model's features, without what is asked beside them."""
+    token = about.set(asked.recorded)
+    try:
+        with remote_answers.with_timestamps():
+            yield
+    finally:
+        about.reset(token)
+
+
+def _looked_at(asked: FeatureRequest, columns: dict[str, list[Any]], codes: Any) -> FetchedFeatures:
+    """What came, and the rows without anything, and with anything that is too old."""
+    timed = [place for place, names in enumerate(asked.told_by.values())
+             if any(name in asked.watched for name in names)]  # fmt: skip
+    looked = codes[:, timed]
+    gone = (looked == feature_status.MISSING).all(axis=1) if timed else looked.any(axis=1)
+    old = (looked == feature_status.EXPIRED).any(axis=1)
+    return FetchedFeatures(
+        columns, set(gone.nonzero()[0].tolist()), set(old.nonzero()[0].tolist()), codes
+    )
 
 
 def in_its_words(contract: Contract, response: Any) -> dict[str, list[Any]]:
@@ -190,33 +133,6 @@ def _own_names(contract: Contract) -> dict[str, str]:
     return own
 
 
-def _look(
-    watched: Mapping[str, float],
-    names: Sequence[str],
-    proto: Any,
-    came: Mapping[str, Sequence[Any]],
-    fed: FetchedFeatures,
-) -> None:
-    """Tell an entity that is not known from one with nulls, and both from old values."""
-    import time
-
-    now = time.time()
-    known: set[int] = set()
-    rows: set[int] = set()
-    for name, result in zip(names, proto.results, strict=True):
-        ttl = watched.get(name)
-        if ttl is None:
-            continue
-        for i, value in enumerate(came[name]):
-            moment = result.event_timestamps[i].seconds
-            rows.add(i)
-            if result.statuses[i] != _NOT_FOUND and (value is not None or moment > 0):
-                known.add(i)
-            if value is not None and ttl and 0 < moment < now - ttl:
-                fed.stale.add(i)
-    fed.absent = rows - known
-
-
 def _as_trained(wanted: FeatureRequest) -> Any:
     """The features in the order in which the training asked for them.
 
@@ -250,7 +166,7 @@ def moments_of(given: Any, column: str) -> Any:
 
 def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> FetchedFeatures:
     """The inputs of a frame's rows as they were at the moments in one of its columns."""
-    from . import definitions
+    from .. import definitions
 
     contract = wanted.contract
     asked = given[list(wanted.keys)].reset_index(drop=True)
