@@ -58,6 +58,10 @@ class FeatureError(FeastNbError):
     """Something asked of Feast does not exist, or the entity frame cannot be used."""
 
 
+class StoreError(FeastNbError):
+    """A store or a server behind Feast cannot be reached, or refuses."""
+
+
 class TrackingError(FeastNbError):
     """MLflow is off, out of reach, or refuses."""
 

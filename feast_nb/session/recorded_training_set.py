@@ -13,6 +13,7 @@ from ..errors import ArtifactError, FeastNbError, FeatureError, ModelError
 from ..frames import parquet
 from ..integrations.feast import repository
 from ..integrations.feast.calls import REPEATABLE
+from ..integrations.feast.servers import store_door
 from ..integrations.mlflow import contract_store, http, model_lookup, retrieval_files, runs, writer
 from ..masking import GONE
 from ..records.contract import Contract
@@ -155,19 +156,20 @@ def retrieve(
         return repository.saved_rows(store, str(arguments.get("name")))
     check_repeatable(store, retrieval)
     full = retrieval.full_feature_names
-    try:
-        job = store.get_historical_features(
-            features=features, full_feature_names=full, **asked, **arguments
-        )
-    except TypeError as problem:
-        if "start_date" not in str(problem) and "end_date" not in str(problem):
-            raise
-        kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
-        raise FeatureError(
-            f"cannot be rebuilt here: it was asked for by a range of dates, and the offline "
-            f"store {kind} takes none."
-        ) from problem
-    return job.to_df()
+    with store_door.asking(store, "offline store"):
+        try:
+            job = store.get_historical_features(
+                features=features, full_feature_names=full, **asked, **arguments
+            )
+        except TypeError as problem:
+            if "start_date" not in str(problem) and "end_date" not in str(problem):
+                raise
+            kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
+            raise FeatureError(
+                f"cannot be rebuilt here: it was asked for by a range of dates, and the offline "
+                f"store {kind} takes none."
+            ) from problem
+        return job.to_df()
 
 
 def check_repeatable(store: Any, retrieval: Retrieval) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feast_nb.errors import FeatureError, UsageError
+from feast_nb.errors import FeatureError, StoreError, UsageError
 
 from ..conftest import free_port, wait_for
 from .test_score import further, latest, more, serve_now, session_of
@@ -41,16 +46,18 @@ def remote(four: Any, tmp_path: Path) -> Iterator[Any]:
     command = [sys.executable, "-m", "feast.cli.cli", "-c", str(store.repo_path), "serve",
                "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]  # fmt: skip
     with (tmp_path / "log").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
     try:
         wait_for(lambda: _healthy(port), 90, f"the feature server: {tmp_path / 'log'}")
         config = RemoteOnlineStoreConfig(path=f"http://127.0.0.1:{port}")
         store.config.online_config = config.model_dump()
         store.config._online_store = config
         store._get_provider()._online_store = RemoteOnlineStore()
+        four.space["server"] = functools.partial(os.killpg, process.pid)  # it and its workers
         yield four
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
 
 
@@ -164,6 +171,34 @@ def test_a_feature_server_says_the_same(remote) -> None:
     assert scored["prediction"].isna().tolist() == [False, True, False, True]
     with pytest.raises(FeatureError, match="driver_id=99"):
         session.vector("m/1", ROWS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (signal.SIGSTOP, "did not answer within 1 s"),
+        (signal.SIGKILL, "cannot be reached; start it"),
+    ],
+    ids=["hangs", "is down"],
+)
+def test_a_feature_server_that_is_away_is_one_line(remote, monkeypatch, fault, said) -> None:
+    from feast_nb.integrations.feast.servers import store_door
+
+    session, server = session_of(remote), remote.space["server"]
+    before = session.vector("m/1", ROWS[:1])
+    monkeypatch.setattr(store_door, "SECONDS", 1.0)
+    server(fault)
+    began = time.monotonic()
+    with pytest.raises(StoreError, match=f"the feature server at http://127.*{said}"):
+        session.vector("m/1", ROWS[:1])
+    remote.space["keys"] = pd.DataFrame(ROWS[:1])
+    assert said in remote.fails("%feast_score m/1 --entities keys")
+
+    assert time.monotonic() - began < 15
+    if fault == signal.SIGSTOP:
+        server(signal.SIGCONT)
+        monkeypatch.undo()
+        assert session.vector("m/1", ROWS[:1]).tolist() == before.tolist()
 
 
 def test_a_users_own_call_of_a_feature_server_is_left_alone(remote) -> None:

@@ -17,6 +17,7 @@ from ...masking import public_uri
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
+from .servers import registry_copy
 from .views import KINDS, View, name_in_refs
 
 
@@ -152,16 +153,24 @@ _read: WeakKeyDictionary[Any, tuple[Any, Definitions]] = WeakKeyDictionary()
 def definitions_of(store: Any) -> Definitions:
     """What a store's registry defines, by Feast's own copy of it, which Feast keeps fresh."""
     registry = store.registry
-    if hasattr(registry, "cached_registry_proto"):
-        registry.list_projects(allow_cache=True)  # Feast reads its copy anew where it is too old
+    proto = _copy_of(store)
     state = state_of(registry)
     before = _read.get(store)
     if before is not None and state is not None and before[0] == state:
         return before[1]
-    proto = getattr(registry, "cached_registry_proto", None)
     found = Definitions(proto if proto is not None else _asked(store), store.project, registry)
     _read[store] = (state, found)
     return found
+
+
+def _copy_of(store: Any) -> Any:
+    """The copy of the registry that Feast keeps, or that we keep of a server; None without one."""
+    registry = store.registry
+    if getattr(registry, "stub", None) is not None:
+        return registry_copy.kept(registry, lambda: _asked(store)).proto
+    if hasattr(registry, "cached_registry_proto"):
+        registry.list_projects(allow_cache=True)  # Feast reads its copy anew where it is too old
+    return getattr(registry, "cached_registry_proto", None)
 
 
 def definitions_now(store: Any) -> Definitions:
@@ -213,14 +222,14 @@ def _listed(store: Any, what: str) -> Any:
 
 
 def state_of(registry: Any) -> Any:
-    """What changes whenever Feast's own copy of the registry does; None where it keeps none.
+    """What changes whenever the copy of the registry does; None where none is kept.
 
     A file registry gives each writing a version of its own, and is read anew by every historical
     retrieval.
     """
     proto = getattr(registry, "cached_registry_proto", None)
     if proto is None:
-        return None
+        return registry_copy.digest_of(registry)
     if proto.version_id:
         return proto.version_id, proto.last_updated.ToNanoseconds()
     return id(proto), getattr(registry, "cached_registry_proto_created", None)
@@ -230,7 +239,7 @@ def registry_hash(store: Any) -> str | None:
     """A hash of every definition in the store's copy of the registry, whenever it was applied."""
     proto = getattr(store.registry, "cached_registry_proto", None)
     if proto is None:
-        return None
+        return registry_copy.digest_of(store.registry)
     specs = sorted(
         f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
         for field, items in proto.ListFields()

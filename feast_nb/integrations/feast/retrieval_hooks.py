@@ -29,6 +29,7 @@ from .calls import (
     timed,
     write_call,
 )
+from .servers import registry_copy, remote_answers, store_door
 from .store import mend_paths
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class RetrievalHooks:
         self._patches.on_import("feast.feature_store", self._follow_store)
         self._patches.on_import("feast.mlflow_integration.client", self._follow_client)
         self._patches.on_import("feast.mlflow", self._follow_drop_in)
-        self._patches.on_import("feast.infra.online_stores.remote", self._follow_remote)
+        remote_answers.follow(self._patches)
+        store_door.follow(self._patches)
+        registry_copy.follow(self._patches)
 
     def remove(self) -> None:
         self._patches.undo()
@@ -99,11 +102,6 @@ class RetrievalHooks:
         from . import client_hooks
 
         client_hooks.ClientHooks(self._listener, self._patches).follow(module.FeastMlflowClient)
-
-    def _follow_remote(self, module: ModuleType) -> None:
-        from .serving import remote_answers
-
-        remote_answers.follow(module, self._patches)
 
     def _follow_drop_in(self, module: ModuleType) -> None:
         """Bind `feast.mlflow` to the open store: unbound, it raises on any attribute asked of it.

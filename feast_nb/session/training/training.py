@@ -14,6 +14,7 @@ from uuid import uuid4
 from ...errors import FeastNbError, ModelError, TrackingError
 from ...frames import entity_frames
 from ...integrations.feast import definitions, registry, repository
+from ...integrations.feast.servers import store_door
 from ...integrations.mlflow import http
 from ...notebook import dataflow
 from ...recorder.open_runs import RunOptions
@@ -209,10 +210,15 @@ class Training:
 
     def _retrieve(self, features: Any) -> None:
         options = self.options
-        with warnings.catch_warnings(), definitions.retrieving(self._session.store, self._views):
+        store = self._session.store
+        with (
+            warnings.catch_warnings(),
+            store_door.asking(store, "offline store"),
+            definitions.retrieving(store, self._views),
+        ):
             # Feast's own use of its libraries; the user did not write this call.
             warnings.simplefilter("ignore", DeprecationWarning)
-            job = self._session.store.get_historical_features(
+            job = store.get_historical_features(
                 entity_df=options.entity_df,
                 features=features,
                 full_feature_names=options.full_feature_names,

@@ -12,7 +12,8 @@ from ....errors import FeatureError, nearest
 from ....records.contract import Contract
 from ....records.references import column_names
 from ..calls import REPEATABLE, about
-from . import feature_status, remote_answers
+from ..servers import remote_answers, store_door
+from . import feature_status
 from .feature_request import FeatureRequest
 
 
@@ -46,7 +47,7 @@ class FetchedFeatures:
 def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> FetchedFeatures:
     """The inputs of some rows from the online store; `rows` holds the columns that are needed."""
     contract = asked.contract
-    with _call_about(asked):
+    with store_door.asking(store, "online store"), _call_about(asked):
         response = store.get_online_features(
             features=asked.features,
             entity_rows={k: rows[k] for k in asked.keys},
@@ -173,7 +174,7 @@ def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> 
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
     arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
-    with definitions.retrieving(store, wanted.views):
+    with store_door.asking(store, "offline store"), definitions.retrieving(store, wanted.views):
         frame = store.get_historical_features(
             entity_df=asked,
             features=_as_trained(wanted),

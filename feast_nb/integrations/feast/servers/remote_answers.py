@@ -24,9 +24,13 @@ def with_timestamps() -> Iterator[None]:
         _wanted.reset(token)
 
 
-def follow(module: ModuleType, patches: Patches) -> None:
+def follow(patches: Patches) -> None:
     """Take them over from the server's JSON, in calls of ours; the user's are left alone."""
+    name = "feast.infra.online_stores.remote"
+    patches.on_import(name, functools.partial(_follow_store, patches))
 
+
+def _follow_store(patches: Patches, module: ModuleType) -> None:
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def built(self: Any, answer: dict[str, Any]) -> Any:
