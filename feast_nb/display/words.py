@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ..records.answers import Change, ColumnDifference, Feature, Operation, Reproduction
 from ..records.contract import ModelVersion
-from ..records.lineage import Impact
+from ..records.lineage import Impact, Plan, PlannedChange
 from ..records.retrieval import Retrieval, Write
 from ..records.run import Origin
 
@@ -221,3 +221,33 @@ STATUS = {"FINISHED": "✓", "RUNNING": "●", "FAILED": "✗", "KILLED": "✗"}
 def status(name: str) -> str:
     """A run's status with a sign, so that colour is not all that tells."""
     return f"{STATUS.get(name, '')} {name.lower()}".strip()
+
+
+def planned(it: Plan) -> str:
+    """What a plan comes to, in one line."""
+    if not it.changes:
+        return f"nothing to change: {it.project} is as {it.against} has it"
+    graded = [
+        f"{sum(c.grade == grade for c in it.changes)} {grade}"
+        for grade in ("breaks serving", "needs retraining", "safe")
+        if any(c.grade == grade for c in it.changes)
+    ]
+    head = f"{count(len(it.changes), 'change')} against {it.against}: {', '.join(graded)}"
+    return f"{head}; breaks {listed(it.broken)}" if it.broken else head
+
+
+def touches(change: PlannedChange) -> list[str]:
+    """The models, notebooks and predictions that a change touches."""
+    said = []
+    if change.models:
+        said.append("models: " + listed([m.shown for m in change.models], 8))
+    said += [
+        f"{m.shown}: {m.through}"
+        for m in change.models[:8]
+        if m.through and m.through not in change.reason
+    ]
+    if change.notebooks:
+        said.append("trained in: " + listed(change.notebooks))
+    if change.predictions:
+        said.append(f"{count(change.predictions, 'prediction run')} in the last 30 days")
+    return said

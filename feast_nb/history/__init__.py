@@ -117,6 +117,18 @@ class History:
             self._db.execute(f"DELETE FROM {table}")
             database.put(self._db, table, rows)
 
+    def contract_texts(self, addresses: Iterable[str]) -> dict[str, str]:
+        """Contracts as they were kept, by their addresses: they never change."""
+        wanted = set(addresses)
+        found = self.rows("SELECT address, text FROM contract_texts")
+        return {address: text for address, text in found if address in wanted}
+
+    def keep_contract_texts(self, texts: Mapping[str, str]) -> None:
+        """Keep contracts that were read."""
+        with database.transaction(self._db):
+            rows = [{"address": address, "text": text} for address, text in texts.items()]
+            database.put(self._db, "contract_texts", rows)
+
     def number(self, refs: Sequence[str]) -> int:
         """The number of a list of references: thousands of runs ask for the same."""
         text = json.dumps(refs)

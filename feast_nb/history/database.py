@@ -45,6 +45,7 @@ CREATE INDEX IF NOT EXISTS versions_run ON versions (run);
 CREATE TABLE IF NOT EXISTS aliases (
     name TEXT, alias TEXT, version INTEGER, PRIMARY KEY (name, alias)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS contract_texts (address TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contracts (
     address TEXT PRIMARY KEY, asked INTEGER, service TEXT
 ) WITHOUT ROWID;

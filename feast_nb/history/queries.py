@@ -138,6 +138,16 @@ def _models(
     return found
 
 
+def predictions_since(history: History, since: int) -> dict[tuple[str, str], int]:
+    """Model and version → how many runs predicted with it from a moment on."""
+    found = history.rows(
+        "SELECT model, version, count(*) FROM runs WHERE model IS NOT NULL AND +deleted = 0 "
+        f"AND started >= ? AND NOT {_MADE_MODELS} GROUP BY 1, 2",
+        since,
+    )
+    return {(name, str(version)): count for name, version, count in found}
+
+
 def references(history: History) -> dict[int, tuple[str, ...]]:
     """The number of each list of references that was asked for → the list."""
     return {id: tuple(json.loads(refs)) for id, refs in history.rows("SELECT id, refs FROM asked")}

@@ -23,6 +23,7 @@ _MAGICS = {
         "feast_usage",
         "feast_lineage",
         "feast_impact",
+        "feast_plan",
         "feast_runs",
         "feast_ops",
     ),

@@ -37,7 +37,10 @@ TASKS: Mapping[str, Mapping[str, str]] = {
         "feast_resolve": "promote alias drift serving",
         "feast_score": "predict prediction online inference",
     },
-    "Change": {"feast_impact": "break breaks breaking depends downstream delete"},
+    "Change": {
+        "feast_impact": "break breaks breaking depends downstream delete",
+        "feast_plan": "apply diff definitions gate review pull request",
+    },
     "Audit": {
         "feast_reproduce": "rebuild same prove verify again",
         "feast_ops": "apply materialize who operations",

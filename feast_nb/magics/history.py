@@ -112,6 +112,27 @@ class HistoryMagics(Magics):
         return self._feast.session().impact(options.object, options.refresh)
 
     @magic_arguments()
+    @argument("path", nargs="?", help="a folder with definition files; else the repository's own")
+    @argument("--against", metavar="REF", default="registry", help="registry, or a git revision")
+    @argument("--full", action="store_true", help="show deletions of what is in no file")
+    @line_magic
+    @reads_options
+    def feast_plan(self, options: Namespace) -> Any:
+        """What applying the definition files would change, and which models it breaks.
+
+        Each change is shown as a diff, with its grade, the reason, and the model versions, services
+        and notebooks that it touches. Nothing is written. In CI: `python -m feast_nb check`.
+
+        Examples
+        --------
+        ::
+
+            %feast_plan
+            %feast_plan --against main
+        """
+        return self._feast.session().plan(options.path, against=options.against, full=options.full)
+
+    @magic_arguments()
     @argument("--service", metavar="S", help="runs that used this service")
     @argument("--model", metavar="M", help="runs that trained this model or predicted with it")
     @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from ..questions.source import HistorySource
     from ..recorder.recorder import Recorder
     from ..records.answers import Operations, RecentRuns
-    from ..records.lineage import Impact, Lineage
+    from ..records.lineage import Impact, Lineage, Plan
     from ..records.usage import Usage
     from .runs import SessionRuns
 
@@ -25,6 +27,7 @@ class ProjectAnswers:
     """
 
     store: FeatureStore
+    yaml: Path
     recorder: Recorder
     runs: SessionRuns
     _history: HistorySource | None = None
@@ -114,3 +117,26 @@ class ProjectAnswers:
         from ..questions import answers
 
         return answers.operations(self.history, most, refresh)
+
+    def plan(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        against: str = "registry",
+        full: bool = False,
+    ) -> Plan:
+        """What applying the repository's definition files would do, and which models it breaks.
+
+        `path` is another folder with definition files. `against` is what they are held against: the
+        registry, or a revision of git. What is in the registry and in no file is listed; `full`
+        shows it as the deletions that `feast apply` makes of it. Nothing is written. Raises
+        `RepositoryError` for files that do not parse, with file and line.
+        """
+        from ..operations import affected_models
+        from ..operations.plan import plan
+
+        past, unknown = affected_models.past_of(self.store)
+        if past is not None:
+            past = self.history
+        folder = Path(path).expanduser() if path is not None else None
+        return plan(self.yaml, self.store, past, unknown, folder=folder, against=against, full=full)

@@ -21,6 +21,7 @@ export type FeastNb =
   | ModelVersionDocument
   | OperationsDocument
   | OriginDocument
+  | PlanDocument
   | RepositoryDocument
   | ReproductionDocument
   | ResolutionDocument
@@ -78,6 +79,10 @@ export type OperationsDocument = Operations & {
 export type OriginDocument = Origin & {
   schema_version: string;
   kind: 'origin';
+};
+export type PlanDocument = Plan & {
+  schema_version: string;
+  kind: 'plan';
 };
 export type RepositoryDocument = Repository & {
   schema_version: string;
@@ -574,6 +579,42 @@ export interface Origin {
     [k: string]: string;
   };
   cautions: string[];
+}
+/**
+ * What the definition files would make of a registry.
+ *
+ * `against` is what they were held against; `only_registered` names what is in the registry and in
+ * no file; `unchecked` says what could not be looked at.
+ */
+export interface Plan {
+  project: string;
+  against: string;
+  changes: PlannedChange[];
+  only_registered: string[];
+  unchecked: string[];
+  notes: string[];
+}
+/**
+ * What applying would do to one object, how grave that is and why.
+ *
+ * `object` as an impact is asked for (`view=…`, `entity=…`, `service=…`, `source=…`); `lines` are
+ * those of a diff, `aside` what no model depends on (descriptions, tags, owners). `models` are the
+ * versions that it touches, those with an alias first; `predictions` counts the prediction runs of
+ * the last 30 days of them, and of those that asked for a service by its name.
+ */
+export interface PlannedChange {
+  object: string;
+  action: 'create' | 'update' | 'delete';
+  grade: 'breaks serving' | 'needs retraining' | 'safe';
+  reason: string;
+  lines: string[];
+  aside: string[];
+  models: Dependent[];
+  services: string[];
+  notebooks: string[];
+  predictions: number;
+  file: string | null;
+  line: number | null;
 }
 /**
  * What a feature repository holds and which stores it uses; no credentials.

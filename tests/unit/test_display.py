@@ -39,7 +39,7 @@ from feast_nb.records.answers import (
 )
 from feast_nb.records.contract import Contract, Input, ModelVersion
 from feast_nb.records.document import Document
-from feast_nb.records.lineage import Impact, Lineage
+from feast_nb.records.lineage import Dependent, Impact, Lineage, Plan, PlannedChange
 from feast_nb.records.retrieval import (
     Cell,
     Column,
@@ -168,6 +168,27 @@ CHANGES = (
     Change("added", "weather:hail", "safe"),
 )  # fmt: skip
 ANSWERS: dict[str, Document] = {
+    "plan": Plan(
+        "flights",
+        changes=(
+            PlannedChange(
+                "view=weather", "update", "breaks serving", "weather:wind was double, is int64",
+                ("- wind: Float64", "+ wind: Int64"), ("description", "wind: tags"),
+                (
+                    Dependent("delay/2", "model", ("champion",),
+                              through="weather:wind was double, is int64"),
+                    Dependent("delay/1", "model", through="weather:rain is removed"),
+                ),
+                notebooks=("train.ipynb",), predictions=12, file="features.py", line=14,
+            ),
+            PlannedChange("service=new", "create", "safe", "nothing depends on it yet",
+                          ("+ weather:wind",)),
+        ),
+        only_registered=("service=mine",),
+        unchecked=("the columns of stations, the source of weather: OSError: no access",),
+        notes=("weather: a TTL of 1 day is shorter than the time between two.",),
+    ),
+    "plan_empty": Plan("flights", "main"),
     "resolution": Resolution(
         "delay/2", ("weather:wind", "weather:rain"), "delays", drift=CHANGES,
         notes=("order assumed: it was fitted on an array.",),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...records.answers import Operations, RecentRuns
-from ...records.lineage import Impact, Lineage, Node
+from ...records.lineage import Impact, Lineage, Node, Plan
 from ...records.usage import FeatureUsage, Usage
 from .. import words
 from .table import table
@@ -167,10 +167,27 @@ def _operations(it: Operations) -> list[str]:
     return [*lines, "", table(rows, heads)] if rows else lines
 
 
+def _plan(it: Plan) -> list[str]:
+    lines = [words.planned(it)]
+    lines += [f"  ⚠ not checked: {text}" for text in it.unchecked]
+    lines += [f"  ⚠ {note}" for note in it.notes]
+    for change in it.changes[:_LINES]:
+        lines += ["", f"{change.action} {change.object}: {change.grade}, {change.reason}"]
+        lines += [f"    {line}" for line in change.lines]
+        if change.aside:
+            lines.append(f"    also {', '.join(change.aside)}")
+        lines += [f"  {text}" for text in words.touches(change)]
+    if it.only_registered:
+        names = words.listed(it.only_registered)
+        lines += ["", f"in no file (--full shows what deleting breaks): {names}"]
+    return lines
+
+
 RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "usage": _usage,
     "lineage": _lineage,
     "impact": _impact,
+    "plan": _plan,
     "runs": _runs,
     "operations": _operations,
 }

@@ -128,6 +128,13 @@ def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"type": fields.get("type"), **location}, selection
 
 
+def source_lines(source: Any) -> list[str]:
+    """Where a source lies and what it selects, a line for each setting that it has."""
+    location, selection = _source_parts(source)
+    settings = _public({**location, **selection})
+    return [f"{name}: {value}" for name, value in settings.items() if value]
+
+
 _parts: dict[str, Any] = {}  # hash → the part of a definition that it stands for, as JSON has it
 
 

@@ -48,8 +48,13 @@ class Definitions:
     @cached_property
     def join_keys(self) -> Mapping[str, str]:
         """Entity → join key as it is registered: a view keeps the one that it was applied with."""
+        return {name: spec.join_key for name, spec in self.entities.items()}
+
+    @cached_property
+    def entities(self) -> Mapping[str, Any]:
+        """The protos of the entities, by name."""
         mine = (e.spec for e in self._proto.entities if e.spec.project in ("", self.project))
-        return {spec.name: spec.join_key for spec in mine}
+        return {spec.name: spec for spec in mine}
 
     @cached_property
     def services(self) -> Mapping[str, Any]:
@@ -176,6 +181,13 @@ def _copy_of(store: Any) -> Any:
 def definitions_now(store: Any) -> Definitions:
     """The same as the registry itself has it now, whatever copy of it Feast keeps."""
     return Definitions(_asked(store, sources=True), store.project, store.registry)
+
+
+def nothing(project: str) -> Definitions:
+    """A registry that nothing was applied to."""
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+
+    return Definitions(RegistryProto(), project, None)
 
 
 _PATIENCE = 10.0  # seconds for each answer of a registry server

@@ -88,6 +88,13 @@ def is_applied(yaml: Path) -> bool:
     return kind != "file" or not path or "://" in path or (yaml.parent / path).exists()
 
 
+def project_of(yaml: Path) -> str:
+    """The project that a `feature_store.yaml` names."""
+    from feast.repo_config import load_repo_config
+
+    return str(load_repo_config(yaml.parent, yaml).project)
+
+
 def _first_line(problem: BaseException) -> str:
     return brief(problem, 300) or type(problem).__name__
 

@@ -1,0 +1,1 @@
+"""The definition files of a repository, read in a process of their own."""

@@ -1,0 +1,202 @@
+"""What the definition files of a repository describe, and the line of each definition."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from ....errors import RepositoryError, UsageError, brief
+
+SECONDS = 120.0  # that reading the files may take
+_DECORATORS = ("on_demand_feature_view", "batch_feature_view", "stream_feature_view")
+_LEFT_OUT = {".git", "node_modules", "__pycache__", "site-packages"}
+
+
+@dataclass(frozen=True)
+class DefinitionFiles:
+    """A registry as files describe it: Feast's proto, and name → (file, line) of definitions.
+
+    `trouble` says why types that the files leave to the sources are not known.
+    """
+
+    proto: Any
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def read(yaml: Path, folder: Path | None = None) -> DefinitionFiles:
+    """The files of a repository, or of another folder for the same repository.
+
+    Raises `RepositoryError` with file and line for files that do not parse.
+    """
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+
+    place = folder or yaml.parent
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
+        answer, printed = Path(scratch) / "answer", Path(scratch) / "printed"
+        _parser.ask({
+            "yaml": str(yaml), "folder": str(place), "answer": str(answer),
+            "printed": str(printed), "environment": dict(os.environ),
+        })  # fmt: skip
+        last = _last_line(printed)
+        if not answer.exists():
+            raise RepositoryError(f"the definitions in {place} cannot be read: {last}.")
+        head, _, body = answer.read_bytes().partition(b"\n")
+    said = json.loads(head)
+    if "error" in said:
+        where = f" ({_shown(said['file'], place)}, line {said['line']})" if said["file"] else ""
+        why = last if "see what it printed" in said["error"] and last else said["error"]
+        raise RepositoryError(f"the definitions do not parse{where}: {brief(why, 300)}")
+    proto = RegistryProto()
+    proto.ParseFromString(body)
+    return DefinitionFiles(proto, places(place), said["trouble"])
+
+
+class _Parser:
+    """The process that reads; made when it is first asked, and anew where it hung or died."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+
+    def begin(self) -> subprocess.Popen[str]:
+        """Start it, unless it runs: it imports Feast while others do something else."""
+        process = self._process
+        if process is None or process.poll() is not None or self._owner != os.getpid():
+            command = [sys.executable, "-P", "-m", f"{__package__}.definition_parser"]
+            pipe = subprocess.PIPE
+            process = self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+            self._owner = os.getpid()
+        return process
+
+    def ask(self, question: dict[str, Any]) -> None:
+        """Wait until it has answered; raises `RepositoryError` where it takes too long."""
+        process = self.begin()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(question) + "\n")
+            process.stdin.flush()
+            if select.select([process.stdout], [], [], SECONDS)[0]:
+                process.stdout.readline()
+                return
+        except (BrokenPipeError, KeyboardInterrupt):
+            self._end(process)
+            raise
+        self._end(process)
+        raise RepositoryError(
+            f"the definitions in {question['folder']} were not read within {SECONDS:.0f} s; see "
+            "what they do when they are imported."
+        )
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        """It and the fork that reads."""
+        self._process = None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+_parser = _Parser()
+begin = _parser.begin
+
+
+def _last_line(printed: Path) -> str:
+    """What the files printed last."""
+    text = printed.read_text(errors="replace").strip() if printed.exists() else ""
+    return brief((text.splitlines() or ["it said nothing"])[-1], 200)
+
+
+def _shown(file: str, place: Path) -> str:
+    path = Path(file)
+    return path.relative_to(place).as_posix() if path.is_relative_to(place) else file
+
+
+def places(folder: Path) -> dict[str, tuple[str, int]]:
+    """Where each name is defined, by the syntax tree: `view`, `view:field`, `entity=name`, …"""
+    found: dict[str, tuple[str, int]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        if _LEFT_OUT.isdisjoint(path.parts):
+            try:
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+            except (OSError, SyntaxError, ValueError):
+                continue
+            for name, line in _defined(tree):
+                found.setdefault(name, (path.relative_to(folder).as_posix(), line))
+    return found
+
+
+def _defined(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                called = _called(decorator)
+                if called in _DECORATORS:
+                    yield node.name, node.lineno
+        elif isinstance(node, ast.Call) and (name := _named(node)) is not None:
+            kind = _called(node) or ""
+            if kind.endswith("View"):
+                yield name, node.lineno
+                fields = (one for one in ast.walk(node) if isinstance(one, ast.Call))
+                for one in fields:
+                    if _called(one) == "Field" and (feature := _named(one)) is not None:
+                        yield f"{name}:{feature}", one.lineno
+            elif kind == "Entity":
+                yield f"entity={name}", node.lineno
+            elif kind == "FeatureService":
+                yield f"service={name}", node.lineno
+            elif kind.endswith("Source"):
+                yield f"source={name}", node.lineno
+
+
+def _called(node: ast.AST) -> str | None:
+    """The name of what is called: `FeatureView`, `feast.FeatureView`."""
+    of = node.func if isinstance(node, ast.Call) else node
+    if isinstance(of, ast.Attribute):
+        return of.attr
+    return of.id if isinstance(of, ast.Name) else None
+
+
+def _named(call: ast.Call) -> str | None:
+    """The `name` that a definition is given, where it is written out."""
+    given = [k.value for k in call.keywords if k.arg == "name"] or call.args[:1]
+    for value in given:
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value.value
+    return None
+
+
+@contextmanager
+def at_revision(repo: Path, revision: str) -> Iterator[Path]:
+    """A folder that holds a repository's files as git has them at a revision.
+
+    Raises `UsageError` for a revision that is none.
+    """
+    command = ["git", "-C", str(repo), "archive", "--format=tar", revision, "."]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS)
+    except FileNotFoundError:
+        raise UsageError("--against a revision needs git, which is not installed here.") from None
+    if done.returncode:
+        said = brief(done.stderr.decode(errors="replace"), 200)
+        raise UsageError(f"--against {revision}: git knows no such revision of {repo} ({said}).")
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as folder:
+        with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        yield Path(folder)

@@ -1,0 +1,115 @@
+"""A process that reads the definition files of repositories, each in a fork of its own.
+
+Reading runs the user's code: in another process a second look sees the edited file, and what that
+code prints or leaves behind is not ours. The answer is a line of JSON and the registry that the
+files describe, as Feast's proto. It ends with its input, and when nobody asked for long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+IDLE = 600.0  # seconds
+
+
+def parsed(yaml: Path, folder: Path, scratch: Path) -> tuple[bytes, str | None]:
+    """The registry that a folder's files describe, and why its types could not be inferred."""
+    from feast import FeatureStore
+    from feast.repo_config import load_repo_config
+
+    # The one private function of Feast's here: no public one reads a folder of definitions.
+    from feast.repo_operations import _get_repo_contents
+
+    config = load_repo_config(yaml.parent, yaml)
+    _keep_registry(config, yaml.parent, scratch)
+    store = FeatureStore(config=config, repo_path=str(yaml.parent))
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    contents = _get_repo_contents(folder, config.project, config)
+    trouble = None
+    try:
+        store.plan(contents)  # it infers what the files leave to the sources
+    except Exception as problem:  # a driver's, an object store's: said by whoever shows the plan
+        trouble = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+    proto = contents.to_registry_proto()
+    for _, items in proto.ListFields():
+        for item in items if hasattr(items, "__iter__") else ():
+            spec = getattr(item, "spec", item)
+            if hasattr(spec, "project"):
+                spec.project = config.project
+    return proto.SerializeToString(deterministic=True), trouble
+
+
+def _keep_registry(config: Any, repo: Path, scratch: Path) -> None:
+    """A registry that is a file is read from a copy: opening it would write one."""
+    registry = config.registry
+    path = str(getattr(registry, "path", "") or "")
+    if getattr(registry, "registry_type", "file") != "file" or "://" in path:
+        return
+    copy = scratch / "registry.db"
+    if (repo / path).is_file():
+        shutil.copy(repo / path, copy)
+    registry.path = str(copy)
+
+
+def _fault(problem: BaseException, folder: Path) -> dict[str, Any]:
+    """What is wrong with the definitions, and the line of theirs that it came from."""
+    file, line = None, None
+    if isinstance(problem, SyntaxError):
+        file, line = problem.filename, problem.lineno
+    for frame in traceback.extract_tb(problem.__traceback__):
+        if Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename:
+            file, line = frame.filename, frame.lineno
+    said = " ".join(str(problem).split())[:300]
+    if isinstance(problem, SystemExit):  # Feast's own way to refuse: it has printed why
+        said = "Feast refuses the files, see what it printed"
+    return {"error": f"{type(problem).__name__}: {said}", "file": file, "line": line}
+
+
+def answer(asked: dict[str, Any]) -> None:
+    """Read one folder, in a process of its own: what its files print goes to `printed`."""
+    folder, place = Path(asked["folder"]).resolve(), Path(asked["answer"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    warnings.simplefilter("ignore")
+    printed = os.open(asked["printed"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    proto, said = b"", {}
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
+        try:
+            proto, trouble = parsed(Path(asked["yaml"]), folder, Path(scratch))
+            said = {"trouble": trouble}
+        except BaseException as problem:
+            said = _fault(problem, folder)
+    sys.stdout.flush()
+    place.write_bytes(json.dumps(said).encode() + b"\n" + proto)
+
+
+def main() -> None:
+    """Answer lines of JSON, each in a fork: Feast is imported once, the user's files each time."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import feast.repo_operations  # noqa: F401
+
+    while select.select([sys.stdin], [], [], IDLE)[0] and (line := sys.stdin.readline()):
+        if (child := os.fork()) == 0:
+            try:
+                answer(json.loads(line))
+            finally:
+                os._exit(0)  # threads that the files began are nobody's
+        os.waitpid(child, 0)
+        print("done", file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

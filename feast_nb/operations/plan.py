@@ -1,0 +1,105 @@
+"""What definition files would make of a registry: each change, its grade, and what it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..contracts import drift
+from ..integrations.feast import registry
+from ..integrations.feast import store as stores
+from ..integrations.feast.registry import Definitions
+from ..integrations.feast.repository_files import definition_files
+from ..records.answers import Grade
+from ..records.lineage import Plan, PlannedChange
+from . import source_check
+from .affected_models import AffectedModels
+from .change_grades import ORDER, ChangeGrades
+from .differences import Sides
+
+if TYPE_CHECKING:
+    from ..questions.source import HistorySource
+
+REGISTRY = "registry"
+
+
+def plan(
+    yaml: Path,
+    store: Any,
+    past: HistorySource | None,
+    unknown: str = "",
+    *,
+    folder: Path | None = None,
+    against: str = REGISTRY,
+    full: bool = False,
+) -> Plan:
+    """What applying a repository's files would do; nothing is written.
+
+    `store` is None where nothing was ever applied; `past` and `unknown` as of `past_of`. Raises
+    `RepositoryError` for files that do not parse, `UsageError` for a revision that is none.
+    """
+    project = store.project if store is not None else stores.project_of(yaml)
+    with ExitStack() as stack:
+        files = definition_files.read(yaml, folder)
+        want = Definitions(files.proto, project, None)
+        if against == REGISTRY:
+            have = (
+                registry.definitions_now(store) if store is not None else registry.nothing(project)
+            )
+        else:
+            before = stack.enter_context(definition_files.at_revision(yaml.parent, against))
+            have = Definitions(definition_files.read(yaml, before).proto, project, None)
+            full = True
+    sides = Sides(have, want, full)
+    found = ChangeGrades(sides, AffectedModels(past, unknown), files.places)
+    changes = [found.of(one) for one in sides.differences()]
+    unchecked = [*found.models.unchecked]
+    if files.trouble:
+        unchecked.append(f"types that the files leave to the sources: {files.trouble}")
+    if store is not None:
+        trouble, lines = source_check.look(store, sides)
+        unchecked += trouble
+        changes = _with_source_faults(changes, lines)
+    return Plan(
+        project=project,
+        against="the registry" if against == REGISTRY else against,
+        changes=tuple(sorted(changes, key=lambda c: (ORDER.index(c.grade), c.object))),
+        only_registered=() if full else sides.only_registered,
+        unchecked=tuple(unchecked),
+        notes=(*found.models.notes, *_short_lived(sides)),
+    )
+
+
+def _with_source_faults(
+    changes: list[PlannedChange], faults: dict[str, tuple[Grade, str]]
+) -> list[PlannedChange]:
+    """What the sources themselves say of a view: a column that is not there breaks it."""
+    found = []
+    for change in changes:
+        fault = faults.get(change.object)
+        if fault is not None and ORDER.index(fault[0]) < ORDER.index(change.grade):
+            change = replace(change, grade=fault[0], reason=fault[1])
+        found.append(change)
+    return found
+
+
+def _short_lived(sides: Sides) -> Iterator[str]:
+    """Views whose values would expire before they are materialized again."""
+    for name, view in sides.want.views.items():
+        was = sides.have.views.get(name)
+        if was is None or not view.ttl:
+            continue
+        ends = sorted(
+            i.end_time.ToSeconds()
+            for i in getattr(was.message.meta, "materialization_intervals", ())
+        )
+        gaps = [b - a for a, b in pairwise(ends)]
+        if gaps and view.ttl < max(gaps) and view.ttl != was.ttl:
+            yield (
+                f"{name}: a TTL of {drift.seconds(view.ttl)} is shorter than the time between two "
+                f"materializations ({drift.seconds(max(gaps))}): its values expire before that."
+            )

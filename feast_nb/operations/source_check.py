@@ -1,0 +1,66 @@
+"""Whether the sources have what the files declare of them: one look for each view that changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import brief
+from ..integrations.feast import registry
+from ..integrations.feast.views import View
+from ..records.answers import Grade
+from .differences import Sides
+
+_KINDS = {"Int32": "number", "Int64": "number", "Float32": "number", "Float64": "number",
+          "String": "text", "Bool": "bool", "UnixTimestamp": "moment"}  # fmt: skip
+
+
+def look(store: Any, sides: Sides) -> tuple[list[str], dict[str, tuple[Grade, str]]]:
+    """What could not be looked at, and what is wrong with a view: `view=name` → grade and why."""
+    unchecked: list[str] = []
+    faults: dict[str, tuple[Grade, str]] = {}
+    for name, view in sides.want.views.items():
+        was = sides.records_had.get(name)
+        if was is not None and was.hashes == sides.records_wanted[name].hashes:
+            continue
+        if not view.is_timed or view.batch_source is None:
+            continue
+        source = view.batch_source
+        try:
+            columns = dict(source.get_table_column_names_and_types(store.config))
+        except Exception as problem:  # a driver's: no credentials, no such file, no such table
+            unchecked.append(
+                f"the columns of {source.name or name}, the source of {name}: "
+                f"{type(problem).__name__}: {brief(problem, 150)}"
+            )
+            continue
+        fault = _fault(view, source, columns)
+        if fault is not None:
+            faults[f"view={name}"] = fault
+    return unchecked, faults
+
+
+def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str] | None:
+    own = {new: old for old, new in (source.field_mapping or {}).items()}
+    moment = source.timestamp_field
+    if moment and own.get(moment, moment) not in columns and moment not in columns:
+        return "breaks serving", f"its source has no column {moment}, the timestamp field"
+    for feature in view.features:
+        column = own.get(feature.name, feature.name)
+        if column not in columns:
+            return (
+                "breaks serving",
+                f"its source has no column {column} ({view.name}:{feature.name})",
+            )
+    kinds = source.source_datatype_to_feast_value_type()
+    for feature in view.features:
+        declared = registry.dtype_named(feature.value_type)
+        column = own.get(feature.name, feature.name)
+        try:
+            held = registry.dtype_named(kinds(columns[column]).value)
+        except Exception:  # a type that Feast's own table does not know: nothing is claimed of it
+            continue
+        one, other = _KINDS.get(declared), _KINDS.get(held)
+        if one and other and one != other:
+            why = f"{view.name}:{feature.name} is declared {declared}, its source has {held}"
+            return "needs retraining", why
+    return None

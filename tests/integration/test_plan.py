@@ -1,0 +1,351 @@
+"""Which models a change of the definition files breaks: edit → diff, grade, models, exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from feast_nb.errors import RepositoryError, UsageError
+from feast_nb.records.lineage import Plan
+
+from ..conftest import NOW, stats
+
+pytestmark = pytest.mark.xdist_group("plan")  # its models are trained once
+
+YAML = """project: drivers
+registry: registry.db
+provider: local
+online_store: {type: sqlite, path: online.db}
+offline_store: {type: duckdb}
+entity_key_serialization_version: 3
+mlflow: {enabled: true, tracking_uri: "sqlite:///mlflow.db"}
+"""
+FEATURES = """from datetime import timedelta
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Float32, Float64, Int64
+
+driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+source = FileSource(name="stats", path="PLACE/stats.parquet", timestamp_field="event_timestamp")
+hourly = FeatureView(
+    name="hourly",
+    entities=[driver],
+    ttl=timedelta(days=3),
+    schema=[
+        Field(name="conv_rate", dtype=Float32),
+        Field(name="acc_rate", dtype=Float32),
+        Field(name="trips", dtype=Int64),
+    ],
+    source=source,
+    description="what a driver did",
+)
+
+
+@on_demand_feature_view(sources=[hourly], schema=[Field(name="doubled", dtype=Float64)])
+def doubled(inputs):
+    inputs["doubled"] = inputs["conv_rate"] * 2.0
+    return inputs[["doubled"]]
+
+
+activity = FeatureService(name="activity", features=[hourly[["trips", "conv_rate"]]])
+unused = FeatureService(name="unused", features=[hourly[["acc_rate"]]])
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Applied from its files; `m` (by the service, champion), `r` (references), `d` (on demand)."""
+    from sklearn.linear_model import LinearRegression
+
+    import feast_nb
+    from feast_nb import recorder
+
+    repo = tmp_path_factory.mktemp("plan") / "repo"
+    repo.mkdir()
+    stats().assign(rating=1).to_parquet(repo / "stats.parquet")
+    (repo / "feature_store.yaml").write_text(YAML)
+    (repo / "features.py").write_text(FEATURES.replace("PLACE", str(repo)))
+    apply(repo)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEAST_NB_STATE", str(repo.parent / "state"))
+        session = feast_nb.open(repo)
+        drivers = pd.DataFrame({"driver_id": range(10), "event_timestamp": NOW, "y": range(10)})
+
+        def train(name: str, inputs: list[str], alias: str = "", **asked: Any) -> None:
+            with session.train(
+                name, entity_df=drivers, register=name, aliases=[alias] if alias else [], **asked
+            ) as training:
+                frame = training.frame
+                training.model = LinearRegression().fit(frame[inputs], frame["y"])
+
+        train("m", ["trips", "conv_rate"], "champion", service="activity")
+        train("r", ["acc_rate"], features=["hourly:acc_rate"])
+        train("d", ["doubled"], features=["doubled:doubled"])
+        recorder.shut()
+    return repo
+
+
+def apply(repo: Path) -> None:
+    command = [sys.executable, "-m", "feast.cli.cli", "-c", str(repo), "apply"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def repo(base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base, tmp_path / "repo"))
+
+
+def edit(repo: Path, *changes: tuple[str, str]) -> None:
+    path = repo / "features.py"
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def planned(repo: Path, **options: Any) -> Plan:
+    import feast_nb
+
+    return feast_nb.open(repo).plan(**options)
+
+
+def graded(plan: Plan) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """Object → action, grade, the models it names."""
+    return {c.object: (c.action, c.grade, tuple(m.shown for m in c.models)) for c in plan.changes}
+
+
+TRIPS = '        Field(name="trips", dtype=Int64),\n'
+ACC = '        Field(name="acc_rate", dtype=Float32),\n'
+CHAMPION = "m/1 @champion"
+BREAKS, RETRAIN, SAFE = "breaks serving", "needs retraining", "safe"
+LINE_OF_TRIPS = 15
+
+EDITS: list[tuple[str, list[tuple[str, str]], dict[str, Any], str]] = [
+    ("nothing", [], {}, ""),
+    ("a feature added", [(TRIPS, TRIPS + TRIPS.replace("trips", "rating"))],
+     {"view=hourly": ("update", SAFE, ()),
+      "view=doubled": ("update", RETRAIN, ("d/1",))}, "+ rating: Int64"),  # it reads all of hourly
+    ("a feature that the source has not", [(TRIPS, TRIPS + TRIPS.replace("trips", "nosuch"))],
+     {"view=hourly": ("update", BREAKS, ()),
+      "view=doubled": ("update", RETRAIN, ("d/1",))}, "its source has no column nosuch"),
+    ("a feature removed", [(ACC, ""), ('unused", features=[hourly[["acc_rate"]]]',
+                                       'unused", features=[hourly[["trips"]]]')],
+     {"view=hourly": ("update", BREAKS, ("r/1", "d/1")),
+      "view=doubled": ("update", RETRAIN, ("d/1",)),
+      "service=unused": ("update", SAFE, ())}, "- acc_rate: Float32"),
+    ("a feature retyped", [("dtype=Int64", "dtype=Float32")],
+     {"view=hourly": ("update", BREAKS, (CHAMPION, "d/1"))}, "+ trips: Float32"),
+    ("another TTL", [("days=3", "days=1")],
+     {"view=hourly": ("update", RETRAIN, (CHAMPION, "r/1", "d/1"))}, "+ TTL: 1 day"),
+    ("a description", [("what a driver did", "what drivers did")],
+     {"view=hourly": ("update", SAFE, ())}, ""),
+    ("on-demand code", [("* 2.0", "* 3.0")],
+     {"view=doubled": ("update", RETRAIN, ("d/1",))}, "conv_rate\"] * 3.0"),
+    ("a service loses a feature", [('["trips", "conv_rate"]', '["conv_rate"]')],
+     {"service=activity": ("update", BREAKS, (CHAMPION,))}, "- hourly:trips"),
+    ("a service reordered", [('["trips", "conv_rate"]', '["conv_rate", "trips"]')],
+     {"service=activity": ("update", SAFE, ())}, "+ order: hourly:conv_rate, hourly:trips"),
+    ("a service grows", [('["trips", "conv_rate"]', '["trips", "conv_rate", "acc_rate"]')],
+     {"service=activity": ("update", SAFE, ())}, "+ hourly:acc_rate"),
+    ("a key of another type", [("ValueType.INT64", "ValueType.STRING")],
+     {"entity=driver": ("update", BREAKS, (CHAMPION, "r/1", "d/1")),
+      "view=hourly": ("update", BREAKS, (CHAMPION, "r/1", "d/1"))}, "+ value type: String"),
+    ("a timestamp field that is not there", [("event_timestamp", "moment")],
+     {"view=hourly": ("update", BREAKS, None), "source=stats": ("update", SAFE, ())}, "moment"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "changes", "expected", "line"), EDITS, ids=[e[0] for e in EDITS])
+def test_an_edit_has_its_grade_and_its_models(
+    repo: Path, what: str, changes: list[tuple[str, str]], expected: dict[str, Any], line: str
+) -> None:
+    edit(repo, *changes)
+    before = (repo / "registry.db").read_bytes()
+
+    plan = planned(repo)
+
+    found = graded(plan)
+    for name, (action, grade, models) in expected.items():
+        assert found[name][:2] == (action, grade), plan
+        assert models is None or sorted(found[name][2]) == sorted(models), plan
+    graver = {name for name, (_, grade, _) in found.items() if grade != SAFE}
+    assert graver == {name for name, (_, grade, _) in expected.items() if grade != SAFE}
+    assert bool(found) == bool(expected)
+    assert line in str(plan)
+    assert not plan.unchecked
+    assert (repo / "registry.db").read_bytes() == before
+
+
+def test_the_line_of_the_definition_is_known(repo: Path) -> None:
+    edit(repo, ("dtype=Int64", "dtype=Float32"))
+    (change,) = planned(repo).changes
+
+    assert (change.file, change.line) == ("features.py", LINE_OF_TRIPS)
+    assert change.reason == "hourly:trips was int64, is float"
+
+
+def test_what_is_in_no_file_is_listed_and_graded_where_asked(repo: Path) -> None:
+    from feast import FeatureService, FeatureStore
+
+    store = FeatureStore(repo_path=str(repo))
+    store.apply(FeatureService(name="mine", features=[store.get_feature_view("hourly")]))
+    plan = planned(repo)
+    assert plan.changes == ()
+    assert plan.only_registered == ("service=mine",)
+
+    (change,) = planned(repo, full=True).changes
+    assert (change.object, change.action, change.grade) == ("service=mine", "delete", SAFE)
+
+
+def test_a_view_that_goes_breaks_all_that_use_it(repo: Path) -> None:
+    (repo / "features.py").write_text(
+        "from feast import Entity, ValueType\n"
+        'driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)\n'
+    )
+    found = graded(planned(repo, full=True))
+
+    assert found["view=hourly"][:2] == ("delete", BREAKS)
+    assert set(found["view=hourly"][2]) == {CHAMPION, "r/1", "d/1"}
+    assert found["service=activity"] == ("delete", BREAKS, (CHAMPION,))
+    assert found["service=unused"][1] == SAFE
+
+
+def test_applying_what_is_planned_leaves_nothing_to_plan(repo: Path) -> None:
+    edit(repo, ("dtype=Int64", "dtype=Float32"), ("days=3", "days=1"), ("* 2.0", "* 3.0"))
+    assert len(planned(repo).changes) == 2
+    apply(repo)
+
+    assert planned(repo).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = (", r"do not parse \(features.py, line 1\): SyntaxError"),
+        ("import nosuch_module", r"do not parse \(features.py, line 1\): ModuleNotFoundError"),
+        ("\n\n1 / 0", r"do not parse \(features.py, line 3\): ZeroDivisionError"),
+        ("raise SystemExit(1)", r"do not parse \(features.py, line 1\)"),
+    ],
+)
+def test_files_that_do_not_parse_are_one_line(repo: Path, text: str, said: str) -> None:
+    (repo / "features.py").write_text(text)
+
+    with pytest.raises(RepositoryError, match=said):
+        planned(repo)
+
+
+def test_a_second_look_sees_the_edited_file_and_nothing_of_it_is_left_here(repo: Path) -> None:
+    assert planned(repo).changes == ()
+    edit(repo, ("days=3", "days=1"), ("driver = Entity", "print('hello')\ndriver = Entity"))
+
+    assert graded(planned(repo))["view=hourly"][1] == RETRAIN
+    assert "features" not in sys.modules
+
+
+# ---------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def check(repo: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "feast_nb", "check", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=repo)
+
+    return run
+
+
+def test_the_gate_passes_what_is_the_same_and_refuses_what_breaks(repo: Path, check: Any) -> None:
+    passed = check()
+    assert (passed.returncode, passed.stderr) == (0, "")
+    assert passed.stdout == "nothing to change: drivers is as the registry has it\n"
+
+    edit(repo, ("dtype=Int64", "dtype=Float32"))
+    refused = check("--format", "json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["kind"] == "plan"
+
+
+def test_formats_for_github(repo: Path, check: Any) -> None:
+    edit(repo, ("dtype=Int64", "dtype=Float32"))
+    annotated = check("--format", "github").stdout
+    assert annotated.startswith(
+        f"::error file=features.py,line={LINE_OF_TRIPS},title=update view=hourly%3A breaks serving"
+    )
+    comment = check("--format", "markdown").stdout
+    assert comment.splitlines()[0] == "**Breaks 2 model versions: `m/1 @champion`, `d/1`**"
+
+
+def test_what_fails_is_chosen(repo: Path, check: Any) -> None:
+    edit(repo, ("days=3", "days=1"))
+
+    assert check().returncode == 0
+    assert check("--fail-on", "retrain").returncode == 1
+
+
+def test_what_cannot_be_checked_is_neither_passed_nor_refused(repo: Path, check: Any) -> None:
+    edit(repo, ("days=3", "days=1"))
+    yaml = repo / "feature_store.yaml"
+    yaml.write_text(yaml.read_text().replace("sqlite:///mlflow.db", "http://127.0.0.1:9"))
+    away = check()
+    assert away.returncode == 2
+    assert "not checked: which models it breaks" in away.stdout
+
+    (repo / "features.py").write_text("x = (")
+    broken = check()
+    assert broken.returncode == 2
+    assert broken.stderr.startswith("feast_nb: RepositoryError: the definitions do not parse")
+    assert len(broken.stderr.splitlines()) == 1
+
+
+def test_a_repository_that_was_never_applied_gets_no_registry(repo: Path, check: Any) -> None:
+    (repo / "registry.db").unlink()
+    passed = check()
+
+    assert passed.returncode == 0
+    assert "create view=hourly" in passed.stdout
+    assert not (repo / "registry.db").exists()
+
+
+def test_against_a_revision(repo: Path, check: Any) -> None:
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", "-C", str(repo), *who, *words], check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "features.py", "feature_store.yaml")
+    git("commit", "-qm", "one")
+    assert check("--against", "HEAD").returncode == 0
+    edit(
+        repo,
+        (ACC, ""),
+        ('unused = FeatureService(name="unused", features=[hourly[["acc_rate"]]])', ""),
+    )
+    refused = check("--against", "HEAD")
+
+    assert refused.returncode == 1
+    assert "delete service=unused" in refused.stdout
+    assert "against HEAD" in refused.stdout
+    with pytest.raises(UsageError, match="git knows no such revision"):
+        planned(repo, against="nosuch")
+
+
+def test_the_command_imports_neither_ipython_nor_jupyter() -> None:
+    code = (
+        "import sys; from feast_nb import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'IPython', 'jupyter_server', 'feast', 'mlflow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "check" in done.stdout
