@@ -232,7 +232,9 @@ def planned(it: Plan) -> str:
         for grade in ("breaks serving", "needs retraining", "safe")
         if any(c.grade == grade for c in it.changes)
     ]
-    head = f"{count(len(it.changes), 'change')} against {it.against}: {', '.join(graded)}"
+    changes = count(len(it.changes), "change")
+    said = f"applied {changes}" if it.applied else f"{changes} against {it.against}"
+    head = f"{said}: {', '.join(graded)}"
     return f"{head}; breaks {listed(it.broken)}" if it.broken else head
 
 

@@ -24,6 +24,7 @@ _MAGICS = {
         "feast_lineage",
         "feast_impact",
         "feast_plan",
+        "feast_apply",
         "feast_runs",
         "feast_ops",
     ),

@@ -39,7 +39,8 @@ TASKS: Mapping[str, Mapping[str, str]] = {
     },
     "Change": {
         "feast_impact": "break breaks breaking depends downstream delete",
-        "feast_plan": "apply diff definitions gate review pull request",
+        "feast_plan": "diff definitions gate review pull request",
+        "feast_apply": "register definitions deploy change registry",
     },
     "Audit": {
         "feast_reproduce": "rebuild same prove verify again",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..questions.source import HistorySource
 
 RECENT = 30 * queries.DAY
-_MODELS = "which models it breaks: "
+MODELS = "which models it breaks: "
 _OF_PREDICTION = ("prediction", "lookup")
 
 
@@ -50,7 +50,7 @@ class AffectedModels:
 
     def __init__(self, past: HistorySource | None, unknown: str = "") -> None:
         self._past = past
-        self.unchecked: list[str] = [_MODELS + unknown] if unknown else []
+        self.unchecked: list[str] = [MODELS + unknown] if unknown else []
         self.notes: list[str] = []
         self._contracts: dict[str, Contract | None] = {}
         if past is None:
@@ -59,7 +59,7 @@ class AffectedModels:
             past.refresh()
             self.notes += past.notes
         except TrackingError as problem:
-            self.unchecked.append(f"{_MODELS}{problem}")
+            self.unchecked.append(f"{MODELS}{problem}")
             self._past = None
 
     @cached_property

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..questions.source import HistorySource
 
 REGISTRY = "registry"
+REFUSED = "Feast itself cannot plan it: "
 
 
 def plan(
@@ -56,11 +57,12 @@ def plan(
             full = True
     sides = Sides(have, want, full)
     found = ChangeGrades(sides, AffectedModels(past, unknown), files.places)
-    changes = [found.of(one) for one in sides.differences()]
+    # Without what Feast infers (keys, types) everything would look changed.
+    changes = [found.of(one) for one in sides.differences()] if files.inferred else []
     unchecked = [*found.models.unchecked]
     if files.trouble:
-        unchecked.append(f"types that the files leave to the sources: {files.trouble}")
-    if store is not None:
+        unchecked.append(f"{REFUSED}{files.trouble}")
+    if store is not None and files.inferred:
         trouble, lines = source_check.look(store, sides)
         unchecked += trouble
         changes = _with_source_faults(changes, lines)
@@ -71,6 +73,7 @@ def plan(
         only_registered=() if full else sides.only_registered,
         unchecked=tuple(unchecked),
         notes=(*found.models.notes, *_short_lived(sides)),
+        files=files.digest,
     )
 
 

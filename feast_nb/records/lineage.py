@@ -195,8 +195,9 @@ class PlannedChange(Record):
 class Plan(Document):
     """What the definition files would make of a registry.
 
-    `against` is what they were held against; `only_registered` names what is in the registry and in
-    no file; `unchecked` says what could not be looked at.
+    `against` is what they were held against; `applied` says that it was carried out, `reason` why
+    in spite of what it breaks; `files` changes with the text of the files. `only_registered` names
+    what is in the registry and in no file; `unchecked` says what could not be looked at.
     """
 
     kind: ClassVar[str] = "plan"
@@ -206,6 +207,9 @@ class Plan(Document):
     only_registered: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    applied: bool = False
+    reason: str | None = None
+    files: str = ""
 
     @property
     def grade(self) -> Grade:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,3 +141,30 @@ class ProjectAnswers:
             past = self.history
         folder = Path(path).expanduser() if path is not None else None
         return plan(self.yaml, self.store, past, unknown, folder=folder, against=against, full=full)
+
+    def apply(
+        self,
+        *,
+        force: bool = False,
+        reason: str | None = None,
+        agreed: Callable[[Plan], bool] = lambda plan: True,
+    ) -> Plan:
+        """Apply the repository's definition files as `feast apply` does, where that breaks nothing.
+
+        `agreed` is given the plan and says whether to go on. A change that breaks a version with an
+        alias raises `Drift`, unless `force` is given with a `reason`, which is logged. Raises
+        `RepositoryError` where Feast fails, with what is done and what is not.
+        """
+        from ..operations import affected_models
+        from ..operations.apply import apply
+
+        past, unknown = affected_models.past_of(self.store)
+        if past is not None:
+            past = self.history
+        cell = self.recorder.cells.current
+        notebook = cell.notebook if cell is not None else None
+        origin = {"feast_nb.notebook": notebook} if notebook else {}
+        return apply(
+            self.yaml, self.store, past, unknown, force=force, reason=reason, agreed=agreed,
+            origin=origin,
+        )  # fmt: skip

@@ -583,8 +583,9 @@ export interface Origin {
 /**
  * What the definition files would make of a registry.
  *
- * `against` is what they were held against; `only_registered` names what is in the registry and in
- * no file; `unchecked` says what could not be looked at.
+ * `against` is what they were held against; `applied` says that it was carried out, `reason` why
+ * in spite of what it breaks; `files` changes with the text of the files. `only_registered` names
+ * what is in the registry and in no file; `unchecked` says what could not be looked at.
  */
 export interface Plan {
   project: string;
@@ -593,6 +594,9 @@ export interface Plan {
   only_registered: string[];
   unchecked: string[];
   notes: string[];
+  applied: boolean;
+  reason: string | null;
+  files: string;
 }
 /**
  * What applying would do to one object, how grave that is and why.

@@ -13,6 +13,8 @@ from .clients import client, database_exists, database_file
 from .http import check_reachable, translate_errors
 from .silence import silent
 
+_LONGEST = 5000  # characters of a tag's value
+
 
 def write(
     uri: str,
@@ -158,3 +160,40 @@ def text_of(uri: str, run_id: str, artifact: str) -> str | None:
         return read_text(uri, run_id, artifact)
     except GoneError:
         return None
+
+
+def log_apply(
+    uri: str,
+    experiment: str,
+    project: str,
+    names: Mapping[str, Mapping[str, Sequence[str]]],
+    plan: str,
+    tags: Mapping[str, str],
+    trouble: str | None,
+) -> None:
+    """Log what was applied, as Feast logs its own operations: a run that is FAILED where that failed, with the plan as an artifact.
+
+    `names`: Feast's word for a kind (`feature_views`) → `created`, … → names. Raises
+    `TrackingError` where MLflow does not take it.
+    """
+    check_reachable(uri)
+    from mlflow.tracking.context.registry import resolve_tags  # user, source, commit: as a run has
+
+    with translate_errors():
+        api = client(uri)
+        found = api.get_experiment_by_name(experiment)
+        place = found.experiment_id if found is not None else api.create_experiment(experiment)
+        run = api.create_run(place, run_name=f"apply_{project}").info.run_id
+        told = {**resolve_tags(), "feast.operation": "apply", "feast.project": project, **tags}
+        counts: dict[str, float] = {}
+        for kind, actions in names.items():
+            changed = [name for named in actions.values() for name in named]
+            counts[f"feast.apply.{kind}_count"] = float(len(changed))
+            if changed:
+                told[f"feast.{kind}_changed"] = ",".join(changed)[:_LONGEST]
+            for action, named in actions.items():
+                told[f"feast.{kind}_{action}"] = ",".join(named)[:_LONGEST]
+        if trouble is not None:
+            told["feast_nb.trouble"] = trouble[:_LONGEST]
+        write(uri, run, told, counts, [(plan, "feast/plan.json")])
+        api.set_terminated(run, "FINISHED" if trouble is None else "FAILED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import select
@@ -29,12 +30,15 @@ _LEFT_OUT = {".git", "node_modules", "__pycache__", "site-packages"}
 class DefinitionFiles:
     """A registry as files describe it: Feast's proto, and name → (file, line) of definitions.
 
-    `trouble` says why types that the files leave to the sources are not known.
+    `trouble` says why Feast itself cannot plan it; where what the files leave to be inferred (keys,
+    types) is not known (`inferred`), it cannot be compared. `digest` changes with any file.
     """
 
     proto: Any
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     trouble: str | None = None
+    digest: str = ""
+    inferred: bool = True
 
 
 def read(yaml: Path, folder: Path | None = None) -> DefinitionFiles:
@@ -45,24 +49,49 @@ def read(yaml: Path, folder: Path | None = None) -> DefinitionFiles:
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
     place = folder or yaml.parent
+    said, body = _answer(yaml, place, apply=False)
+    proto = RegistryProto()
+    proto.ParseFromString(body)
+    return DefinitionFiles(
+        proto, places(place), said["trouble"], digest(place), inferred=said["inferred"]
+    )
+
+
+def apply(yaml: Path) -> str | None:
+    """Apply a repository's files as `feast apply` does; why that failed, or None.
+
+    Raises `RepositoryError` as `read` does.
+    """
+    said, _ = _answer(yaml, yaml.parent, apply=True)
+    trouble: str | None = said["trouble"]
+    return trouble
+
+
+def digest(folder: Path) -> str:
+    """What changes with the text of any definition file."""
+    found = hashlib.blake2b(digest_size=8)
+    for path in _files(folder):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def _answer(yaml: Path, place: Path, apply: bool) -> tuple[dict[str, Any], bytes]:
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         answer, printed = Path(scratch) / "answer", Path(scratch) / "printed"
         _parser.ask({
-            "yaml": str(yaml), "folder": str(place), "answer": str(answer),
+            "yaml": str(yaml), "folder": str(place), "answer": str(answer), "apply": apply,
             "printed": str(printed), "environment": dict(os.environ),
         })  # fmt: skip
         last = _last_line(printed)
         if not answer.exists():
             raise RepositoryError(f"the definitions in {place} cannot be read: {last}.")
         head, _, body = answer.read_bytes().partition(b"\n")
-    said = json.loads(head)
+    said: dict[str, Any] = json.loads(head)
     if "error" in said:
         where = f" ({_shown(said['file'], place)}, line {said['line']})" if said["file"] else ""
         why = last if "see what it printed" in said["error"] and last else said["error"]
         raise RepositoryError(f"the definitions do not parse{where}: {brief(why, 300)}")
-    proto = RegistryProto()
-    proto.ParseFromString(body)
-    return DefinitionFiles(proto, places(place), said["trouble"])
+    return said, body
 
 
 class _Parser:
@@ -131,15 +160,19 @@ def _shown(file: str, place: Path) -> str:
 def places(folder: Path) -> dict[str, tuple[str, int]]:
     """Where each name is defined, by the syntax tree: `view`, `view:field`, `entity=name`, …"""
     found: dict[str, tuple[str, int]] = {}
-    for path in sorted(folder.rglob("*.py")):
-        if _LEFT_OUT.isdisjoint(path.parts):
-            try:
-                tree = ast.parse(path.read_text(encoding="utf-8"))
-            except (OSError, SyntaxError, ValueError):
-                continue
-            for name, line in _defined(tree):
-                found.setdefault(name, (path.relative_to(folder).as_posix(), line))
+    for path in _files(folder):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for name, line in _defined(tree):
+            found.setdefault(name, (path.relative_to(folder).as_posix(), line))
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    every = sorted(folder.rglob("*.py"))
+    return [p for p in every if _LEFT_OUT.isdisjoint(p.relative_to(folder).parts)]
 
 
 def _defined(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -21,8 +21,48 @@ from typing import Any
 IDLE = 600.0  # seconds
 
 
-def parsed(yaml: Path, folder: Path, scratch: Path) -> tuple[bytes, str | None]:
+def parsed(yaml: Path, folder: Path, scratch: Path) -> tuple[bytes, dict[str, Any]]:
     """The registry that a folder's files describe, and why its types could not be inferred."""
+    store, contents = _opened(yaml, folder, scratch)
+    trouble, inferred = None, False
+    for skip in (False, True):  # without Feast's own objections, where it has some
+        try:
+            store.plan(contents, skip_feature_view_validation=skip)
+            inferred = True
+            break
+        except Exception as problem:  # a driver's, an object store's: said by who shows the plan
+            trouble = trouble or f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+    proto = contents.to_registry_proto()
+    for _, items in proto.ListFields():
+        for item in items if hasattr(items, "__iter__") else ():
+            spec = getattr(item, "spec", item)
+            if hasattr(spec, "project"):
+                spec.project = store.project
+    return proto.SerializeToString(deterministic=True), {
+        "trouble": trouble,
+        "inferred": inferred,
+    }
+
+
+def applied(yaml: Path, folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """Apply a folder's files, as `feast apply` does; what Feast says where it cannot."""
+    # As above: no public function applies a folder of definitions.
+    from feast.repo_operations import apply_total_with_repo_instance
+
+    store, contents = _opened(yaml, folder, None)
+    if store.config.mlflow is not None:
+        store.config.mlflow.log_operations = False  # who asked for it logs it, with the plan
+    try:
+        apply_total_with_repo_instance(
+            store, store.project, store.registry, contents, skip_source_validation=False
+        )
+    except Exception as problem:  # of a registry, a database, an online store
+        return b"", {"trouble": f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"}
+    return b"", {"trouble": None}
+
+
+def _opened(yaml: Path, folder: Path, scratch: Path | None) -> tuple[Any, Any]:
+    """The store, and what the files of a folder define."""
     from feast import FeatureStore
     from feast.repo_config import load_repo_config
 
@@ -30,23 +70,12 @@ def parsed(yaml: Path, folder: Path, scratch: Path) -> tuple[bytes, str | None]:
     from feast.repo_operations import _get_repo_contents
 
     config = load_repo_config(yaml.parent, yaml)
-    _keep_registry(config, yaml.parent, scratch)
+    if scratch is not None:
+        _keep_registry(config, yaml.parent, scratch)
     store = FeatureStore(config=config, repo_path=str(yaml.parent))
     os.chdir(folder)
     sys.path.insert(0, str(folder))
-    contents = _get_repo_contents(folder, config.project, config)
-    trouble = None
-    try:
-        store.plan(contents)  # it infers what the files leave to the sources
-    except Exception as problem:  # a driver's, an object store's: said by whoever shows the plan
-        trouble = f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
-    proto = contents.to_registry_proto()
-    for _, items in proto.ListFields():
-        for item in items if hasattr(items, "__iter__") else ():
-            spec = getattr(item, "spec", item)
-            if hasattr(spec, "project"):
-                spec.project = config.project
-    return proto.SerializeToString(deterministic=True), trouble
+    return store, _get_repo_contents(folder, config.project, config)
 
 
 def _keep_registry(config: Any, repo: Path, scratch: Path) -> None:
@@ -84,11 +113,15 @@ def answer(asked: dict[str, Any]) -> None:
     printed = os.open(asked["printed"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
-    proto, said = b"", {}
+    proto: bytes = b""
+    said: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         try:
-            proto, trouble = parsed(Path(asked["yaml"]), folder, Path(scratch))
-            said = {"trouble": trouble}
+            yaml = Path(asked["yaml"])
+            if asked["apply"]:
+                proto, said = applied(yaml, folder)
+            else:
+                proto, said = parsed(yaml, folder, Path(scratch))
         except BaseException as problem:
             said = _fault(problem, folder)
     sys.stdout.flush()

@@ -1,0 +1,120 @@
+"""Carrying out a plan: refused where it breaks what is served, and logged with who and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Drift, RepositoryError, TrackingError, UsageError
+from ..integrations.feast.repository_files import definition_files
+from ..integrations.feast.store import settings_of
+from ..integrations.mlflow import runs, writer
+from ..records.lineage import Plan, PlannedChange
+from .affected_models import MODELS
+from .plan import REFUSED, plan
+
+if TYPE_CHECKING:
+    from ..questions.source import HistorySource
+
+
+def apply(
+    yaml: Path,
+    store: Any,
+    past: HistorySource | None,
+    unknown: str,
+    *,
+    force: bool,
+    reason: str | None,
+    agreed: Callable[[Plan], bool],
+    origin: dict[str, str],
+) -> Plan:
+    """Apply a repository's files, where they break nothing that is served; what was done.
+
+    `agreed` is shown the plan and says whether to go on; `origin` are tags that say who asked.
+    Raises `Drift` for what breaks a version with an alias, unless `force` with a `reason`;
+    `RepositoryError` where Feast fails, with what is done and what is not.
+    """
+    if force and not (reason or "").strip():
+        raise UsageError("--force needs a reason: --force --reason 'why it is right to break it'.")
+    wanted = plan(yaml, store, past, unknown, full=True)
+    if not force:
+        _check(wanted)
+        if not wanted.changes:
+            return wanted
+    if not agreed(wanted):
+        return wanted
+    if definition_files.digest(yaml.parent) != wanted.files:
+        raise UsageError("the files changed since the plan was shown; plan again.")
+    trouble = definition_files.apply(yaml)
+    store.refresh_registry()
+    done = replace(wanted, applied=trouble is None, reason=reason if force else None)
+    done = _logged(store, done, trouble, origin)
+    if trouble is not None:
+        left = plan(yaml, store, None, "", full=True).changes
+        names = {change.object for change in left}
+        applied = [c.object for c in wanted.changes if c.object not in names]
+        raise RepositoryError(
+            f"Feast could not apply it ({trouble}). Done: {', '.join(applied) or 'nothing'}; not "
+            f"done: {', '.join(sorted(names)) or 'nothing'}. Applying again completes it."
+        )
+    return done
+
+
+def _check(wanted: Plan) -> None:
+    """Raise `Drift` for what breaks a served version, or where nobody knows whether it does."""
+    unknown = [text for text in wanted.unchecked if text.startswith((MODELS, REFUSED))]
+    if unknown:
+        raise Drift(
+            f"{unknown[0].rstrip('.')}. Apply when that is known, or with --force --reason TEXT."
+        )
+    for change in wanted.changes:
+        served = _served(change)
+        if served:
+            raise Drift(
+                f"{change.object}: {change.reason}. It breaks {', '.join(served)}: keep what that "
+                "needs, move the alias first, or apply with --force --reason TEXT."
+            )
+
+
+def _served(change: PlannedChange) -> list[str]:
+    if change.grade != "breaks serving":
+        return []
+    return [model.shown for model in change.models if model.aliases]
+
+
+def _logged(store: Any, done: Plan, trouble: str | None, origin: dict[str, str]) -> Plan:
+    """The same, logged as an operation; where MLflow cannot take it, a note says so."""
+    settings = settings_of(store)
+    if settings is None:
+        return done
+    text = json.dumps(done.to_dict(), indent=1, ensure_ascii=False)
+    try:
+        writer.log_apply(
+            runs.address(settings.get_tracking_uri()),
+            f"{store.project}{settings.ops_experiment_suffix}",
+            store.project,
+            _names(done),
+            text,
+            {**origin, **({"feast_nb.reason": done.reason} if done.reason else {}),
+             "feast_nb.grade": done.grade},
+            trouble,
+        )  # fmt: skip
+    except TrackingError as problem:
+        return replace(done, notes=(*done.notes, f"not logged as an operation: {problem}"))
+    return done
+
+
+_KINDS = {"view": "feature_views", "service": "feature_services", "entity": "entities"}
+
+
+def _names(done: Plan) -> dict[str, dict[str, list[str]]]:
+    """Feast's word for a kind → created, updated, deleted → names."""
+    found: dict[str, dict[str, list[str]]] = {kind: {} for kind in _KINDS.values()}
+    for change in done.changes:
+        kind, _, name = change.object.partition("=")
+        if kind in _KINDS:
+            found[_KINDS[kind]].setdefault(f"{change.action}d", []).append(name)
+    return found

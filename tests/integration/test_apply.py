@@ -1,0 +1,144 @@
+"""Applying a plan: what breaks a served version is refused, and what was done is logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feast_nb.errors import Drift, RepositoryError, UsageError
+
+from ..conftest import read_json
+from .test_plan import base, edit, planned, repo
+
+__all__ = ["base", "repo"]  # fixtures
+
+pytestmark = pytest.mark.xdist_group("plan")
+TWICE = 'Hourly = FeatureView(name="Hourly", entities=[driver], source=source, schema=[])\n'
+UNUSED = 'unused = FeatureService(name="unused", features=[hourly[["acc_rate"]]])'
+
+
+def opened(repo: Path) -> Any:
+    import feast_nb
+
+    return feast_nb.open(repo)
+
+
+def operations(session: Any) -> list[Any]:
+    """The logged runs, newest first."""
+    from mlflow import MlflowClient
+
+    api = MlflowClient(session.runs.uri)
+    found = api.get_experiment_by_name("drivers-feast-ops")
+    return list(api.search_runs([found.experiment_id])) if found else []
+
+
+def test_what_breaks_no_served_version_is_applied_and_logged(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, ("days=3", "days=1"))
+    done = session.apply()
+
+    assert done.applied
+    assert session.store.get_feature_view("hourly").ttl.days == 1
+    assert planned(repo).changes == ()
+    (run,) = operations(session)
+    tags = run.data.tags
+    assert (run.info.status, tags["feast.operation"]) == ("FINISHED", "apply")
+    assert tags["feast.feature_views_updated"] == "hourly"
+    assert tags["feast_nb.grade"] == "needs retraining"
+    assert tags["mlflow.user"]
+    kept = read_json(_client(session), run.info.run_id, "feast/plan.json")
+    assert kept["changes"][0]["object"] == "view=hourly"
+    (operation,) = session.operations().operations
+    assert (operation.what, operation.updated) == ("apply", ("hourly",))
+
+
+def _client(session: Any) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(session.runs.uri)
+
+
+def test_what_breaks_a_served_version_is_refused_and_forced_with_a_reason(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, ("dtype=Int64", "dtype=Float32"))
+    before = (repo / "registry.db").read_bytes()
+    with pytest.raises(Drift, match=r"view=hourly: hourly:trips was int64.*breaks m/1 @champion"):
+        session.apply()
+    assert (repo / "registry.db").read_bytes() == before
+    with pytest.raises(UsageError, match="--force needs a reason"):
+        session.apply(force=True)
+
+    done = session.apply(force=True, reason="m is retired")
+    assert (done.applied, done.reason) == (True, "m is retired")
+    assert operations(session)[0].data.tags["feast_nb.reason"] == "m is retired"
+
+
+def test_a_version_without_an_alias_holds_nothing_up(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, (UNUSED, ""))
+    assert session.apply().applied
+    assert [s.name for s in session.store.list_feature_services()] == ["activity"]
+
+
+def test_nothing_to_change_is_no_operation(repo: Path) -> None:
+    session = opened(repo)
+
+    assert session.apply().applied is False
+    assert operations(session) == []
+
+
+def test_what_is_not_agreed_to_is_not_applied(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, ("days=3", "days=1"))
+    shown: list[Any] = []
+
+    assert session.apply(agreed=lambda plan: bool(shown.append(plan))).applied is False
+    assert shown[0].changes
+    assert session.store.get_feature_view("hourly").ttl.days == 3
+
+
+def test_files_that_change_while_somebody_reads_the_plan_are_planned_again(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, ("days=3", "days=1"))
+
+    def agrees_late(plan: Any) -> bool:
+        edit(repo, ("days=1", "days=2"))
+        return True
+
+    with pytest.raises(UsageError, match="the files changed since the plan was shown"):
+        session.apply(agreed=agrees_late)
+    assert session.store.get_feature_view("hourly").ttl.days == 3
+
+
+def test_with_mlflow_away_nobody_knows_what_it_breaks(repo: Path) -> None:
+    yaml = repo / "feature_store.yaml"
+    yaml.write_text(yaml.read_text().replace("sqlite:///mlflow.db", "http://127.0.0.1:9"))
+    session = opened(repo)
+    edit(repo, ("days=3", "days=1"))
+    with pytest.raises(Drift, match=r"which models it breaks.*--force --reason"):
+        session.apply()
+
+    done = session.apply(force=True, reason="the server is down")
+    assert done.applied
+    assert "not logged as an operation" in done.notes[-1]
+
+
+def test_what_feast_refuses_is_said_and_nothing_is_half_known(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, ("activity = ", TWICE + "activity = "))
+    assert "Feast itself cannot plan it" in str(planned(repo))
+    with pytest.raises(Drift, match="Feast itself cannot plan it: ConflictingFeatureViewNames"):
+        session.apply()
+    with pytest.raises(RepositoryError, match=r"not apply it .*Done: nothing; not done: view"):
+        session.apply(force=True, reason="see what happens")
+    assert operations(session)[0].info.status == "FAILED"
+
+
+def test_in_a_notebook_that_nobody_watches_it_needs_yes(repo: Path, notebook: Any) -> None:
+    notebook.run(f"store = %feast_store {repo}")
+    edit(repo, ("days=3", "days=1"))
+    assert "add --yes to apply it" in notebook.fails("%feast_apply")
+    assert notebook.run("%feast_apply --yes").applied
+    assert str(notebook.run("%feast_plan")).startswith("nothing to change")
