@@ -171,10 +171,10 @@ def log_apply(
     tags: Mapping[str, str],
     trouble: str | None,
 ) -> None:
-    """Log what was applied, as Feast logs its own operations: a run that is FAILED where that failed, with the plan as an artifact.
+    """Log what was applied, as Feast logs its own operations; a failed one as FAILED.
 
-    `names`: Feast's word for a kind (`feature_views`) → `created`, … → names. Raises
-    `TrackingError` where MLflow does not take it.
+    `plan` becomes its artifact. `names`: Feast's word for a kind (`feature_views`) → `created`, … →
+    names. Raises `TrackingError` where MLflow does not take it.
     """
     check_reachable(uri)
     from mlflow.tracking.context.registry import resolve_tags  # user, source, commit: as a run has
