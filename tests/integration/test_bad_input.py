@@ -187,3 +187,24 @@ def test_one_name_in_two_views_needs_full_names(book) -> None:
 
     assert "add --full-feature-names" in one_line(book.fails(f"{line}\n1"))
     book.run(f"{line} --full-feature-names\n1")
+
+
+def test_a_file_without_mlflow_takes_the_environments(tmp_path, monkeypatch, notebook) -> None:
+    """What an operator writes for a notebook may have no mlflow block at all."""
+    repo = make_repository(tmp_path / "repo", mlflow="")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
+    notebook.run(f"store = %feast_store {repo}")
+    shown = notebook.shown[-1]["text/plain"]
+    assert "feature_store.yaml has no mlflow block: runs go where MLFLOW_TRACKING_URI says" in shown
+    notebook.run("%feast_run there")
+    notebook.run("%feast_run --end")
+
+    assert (tmp_path / "own.db").exists()
+
+
+def test_a_file_that_turns_mlflow_off_is_not_overruled(tmp_path, monkeypatch, notebook) -> None:
+    repo = make_repository(tmp_path / "repo", mlflow="mlflow: {enabled: false}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
+
+    notebook.run(f"store = %feast_store {repo}")
+    assert "MLflow is off here" in notebook.shown[-1]["text/plain"]

@@ -16,7 +16,7 @@ from ...records.retrieval import NO_ENTITY
 from ...records.run import Repository
 from .registry import Definitions, definitions_now, definitions_of, dtype_named, refs_of_service
 from .sources import duckdb_reads
-from .store import settings_of
+from .store import is_by_environment, settings_of
 from .views import View, mlflow_origin, sources_of
 
 
@@ -69,7 +69,11 @@ def _repository_warnings(store: Any) -> tuple[str, ...]:
     if settings is None:
         said.append(
             "MLflow is off here: runs and recording need `mlflow: {enabled: true}` in "
-            "feature_store.yaml."
+            "feature_store.yaml, or MLFLOW_TRACKING_URI where that has no mlflow block."
+        )
+    if is_by_environment(store):
+        said.append(
+            "feature_store.yaml has no mlflow block: runs go where MLFLOW_TRACKING_URI says."
         )
     if str(getattr(store.config.offline_store, "type", "")).endswith(("file", "dask")):
         sources = [v.batch_proto for v in definitions_of(store).views.values() if v.batch_proto]

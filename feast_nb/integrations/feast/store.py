@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from ...errors import RepositoryError, brief
 
+TRACKING_URI = "MLFLOW_TRACKING_URI"
 YAML = "feature_store.yaml"
 
 
@@ -103,8 +105,9 @@ def mend_paths(store: Any) -> None:
     """Make a relative SQLite tracking URI mean a file beside `feature_store.yaml`.
 
     Feast leaves it to MLflow, which takes it from the working folder: one database for each
-    folder that a notebook is in.
+    folder that a notebook is in. Where the file says nothing of MLflow, the environment may.
     """
+    _take_from_environment(store)
     settings = getattr(store.config, "mlflow", None)
     uri = getattr(settings, "tracking_uri", None)
     if settings is None or not uri or not settings.enabled:
@@ -113,6 +116,25 @@ def mend_paths(store: Any) -> None:
     if (file := sqlite_file(uri)) is not None and not file.is_absolute():
         (base / file).parent.mkdir(parents=True, exist_ok=True)
         settings.tracking_uri = anchored(uri, base)
+
+
+_by_environment: WeakSet[Any] = WeakSet()
+
+
+def _take_from_environment(store: Any) -> None:
+    """Turn MLflow on where only `MLFLOW_TRACKING_URI` names it: an operator's file may not."""
+    config = store.config
+    if not os.environ.get(TRACKING_URI) or getattr(config, "mlflow_config", 0) is not None:
+        return
+    from feast.mlflow_integration.config import MlflowConfig
+
+    config.mlflow_config = MlflowConfig(enabled=True)
+    _by_environment.add(store)
+
+
+def is_by_environment(store: Any) -> bool:
+    """Whether only the environment says that MLflow is used."""
+    return store in _by_environment
 
 
 def anchored(uri: str, base: Path) -> str:

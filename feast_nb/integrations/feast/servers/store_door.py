@@ -113,7 +113,16 @@ def _answered(store: Any, said: str) -> str:
     )
 
 
-def _database(store: Any, part: Part, problem: BaseException) -> str:
+def _database(store: Any, part: Part, problem: BaseException) -> str | None:
+    """Of a database that cannot be used; a statement that is wrong is no fault of the server's."""
+    kinds = {kind.__name__ for kind in type(problem).__mro__}
+    if not kinds & {"OperationalError", "InterfaceError", "TimeoutError", "PoolTimeout"}:
+        return None
+    if "no such table" in str(problem):
+        return (
+            f"the {part} has no table for one of the views ({brief(problem, 150)}); apply the "
+            "definitions, then materialize."
+        )
     config = store.config.registry if part == "registry" else store.config.online_store
     if part == "offline store":
         config = store.config.offline_store
