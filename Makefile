@@ -93,6 +93,7 @@ test-wheel: $(VENV)/.test  ## the built wheel in an environment of its own: the 
 	.venv-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	@$(if $(EMPTY),,$(UV) install --quiet --python .venv-wheel/bin/python --constraint requirements.lock build/wheel/*.whl && $(UV) uninstall --quiet --python .venv-wheel/bin/python feast-nb)
 	FEAST_NB_WHEEL_ENV=$(abspath .venv-wheel) FEAST_NB_WHEEL=$(abspath build/wheel) $(PYTEST) tests/wheel -s
+	.venv-wheel/bin/feast-nb check --help | grep -q "fail-on"
 	.venv-wheel/bin/jupyter labextension list 2>&1 | grep -E "feast-nb .*OK"
 	.venv-wheel/bin/jupyter server extension list 2>&1 | grep -E "feast_nb .*OK"
 

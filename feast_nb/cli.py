@@ -104,16 +104,18 @@ def _json(plan: Plan) -> str:
 
 def _github(plan: Plan, yaml: Path) -> str:
     """Workflow commands, which GitHub shows at the lines of a pull request."""
-    lines = [_annotation(change, yaml) for change in plan.changes]
+    from .integrations.feast.store import folder_of
+
+    lines = [_annotation(change, folder_of(yaml)) for change in plan.changes]
     lines += [f"::warning title=not checked::{_escaped(text)}" for text in plan.unchecked]
     return "\n".join([*lines, str(plan).splitlines()[0]])
 
 
-def _annotation(change: PlannedChange, yaml: Path) -> str:
+def _annotation(change: PlannedChange, folder: Path) -> str:
     level = {"breaks serving": "error", "needs retraining": "warning"}.get(change.grade, "notice")
     place = ""
     if change.file:
-        path = _from_top(yaml.parent / change.file)
+        path = _from_top(folder / change.file)
         place = f" file={path},line={change.line},"
     models = ", ".join(model.shown for model in change.models)
     said = f"{change.reason}{f' ({models})' if models else ''}"

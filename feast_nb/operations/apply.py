@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Drift, RepositoryError, TrackingError, UsageError
 from ..integrations.feast.repository_files import definition_files
-from ..integrations.feast.store import settings_of
+from ..integrations.feast.store import folder_of, settings_of
 from ..integrations.mlflow import runs, writer
 from ..records.lineage import Plan, PlannedChange
 from .affected_models import MODELS
@@ -46,7 +46,7 @@ def apply(
             return wanted
     if not agreed(wanted):
         return wanted
-    if definition_files.digest(yaml.parent) != wanted.files:
+    if definition_files.digest(folder_of(yaml)) != wanted.files:
         raise UsageError("the files changed since the plan was shown; plan again.")
     trouble = definition_files.apply(yaml)
     store.refresh_registry()

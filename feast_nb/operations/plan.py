@@ -52,7 +52,9 @@ def plan(
                 registry.definitions_now(store) if store is not None else registry.nothing(project)
             )
         else:
-            before = stack.enter_context(definition_files.at_revision(yaml.parent, against))
+            before = stack.enter_context(
+                definition_files.at_revision(stores.folder_of(yaml), against)
+            )
             have = Definitions(definition_files.read(yaml, before).proto, project, None)
             full = True
     sides = Sides(have, want, full)

@@ -45,4 +45,4 @@ def of_store(opened: Any) -> Session:
     from ..integrations.feast import store
 
     store.mend_paths(opened)
-    return Session(opened, Path(opened.repo_path).resolve() / "feature_store.yaml")
+    return Session(opened, store.yaml_of_store(opened))

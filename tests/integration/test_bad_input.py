@@ -208,3 +208,16 @@ def test_a_file_that_turns_mlflow_off_is_not_overruled(tmp_path, monkeypatch, no
 
     notebook.run(f"store = %feast_store {repo}")
     assert "MLflow is off here" in notebook.shown[-1]["text/plain"]
+
+
+def test_a_file_kept_elsewhere_opens_what_feast_opens(tmp_path, monkeypatch, notebook) -> None:
+    """Another registry was opened, and one written where none belongs."""
+    repo = make_repository(tmp_path / "repo")
+    (repo / "envs").mkdir()
+    (repo / "feature_store.yaml").rename(repo / "envs" / "prod.yaml")
+    monkeypatch.chdir(repo)
+    monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", "envs/prod.yaml")
+    store = notebook.run("store = %feast_store\nstore")
+
+    assert [view.name for view in store.list_feature_views()] == ["hourly", "profile"]
+    assert [path.name for path in (repo / "envs").iterdir()] == ["prod.yaml"]

@@ -339,6 +339,30 @@ def test_against_a_revision(repo: Path, check: Any) -> None:
         planned(repo, against="nosuch")
 
 
+def test_the_actions_own_steps_refuse_a_pull_request(repo: Path) -> None:
+    """What `action.yml` runs, as a shell runs it."""
+    import os
+
+    import yaml
+
+    action = yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text())
+    *_, check = action["runs"]["steps"]
+    given = {name: one["default"] for name, one in action["inputs"].items()}
+    given |= {"repo": str(repo), "python": sys.executable}
+    variables = {
+        name: given[text.removeprefix("${{ inputs.").removesuffix(" }}")]
+        for name, text in check["env"].items()
+    }
+    edit(repo, ("dtype=Int64", "dtype=Float32"))
+    done = subprocess.run(
+        ["bash", "-c", check["run"]], capture_output=True, text=True, cwd=repo.parent,
+        env={**os.environ, **variables},
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("::error file=repo/features.py,line=")
+
+
 def test_the_command_imports_neither_ipython_nor_jupyter() -> None:
     code = (
         "import sys; from feast_nb import cli\n"

@@ -51,6 +51,21 @@ def test_the_working_folder_is_where_the_search_begins() -> None:
     assert store.find() == here
 
 
+def test_a_file_that_the_environment_names_is_of_the_working_folder(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """As Feast has it: a file kept elsewhere says where things are from the folder one works in."""
+    elsewhere = repository(tmp_path / "envs")
+    assert store.folder_of(elsewhere) == elsewhere.parent
+
+    monkeypatch.setenv("FEAST_FS_YAML_FILE_PATH", str(elsewhere))
+    assert store.folder_of(elsewhere) == Path.cwd()
+    opened = SimpleNamespace(repo_path=Path.cwd())
+    assert store.yaml_of_store(opened) == elsewhere
+    own = repository(Path.cwd())
+    assert store.yaml_of_store(opened) == own
+
+
 def test_the_environment_goes_before_the_search(tmp_path: Path, monkeypatch) -> None:
     repository(Path.cwd())
     named = repository(tmp_path / "named")

@@ -16,7 +16,7 @@ from ...records.retrieval import NO_ENTITY
 from ...records.run import Repository
 from .registry import Definitions, definitions_now, definitions_of, dtype_named, refs_of_service
 from .sources import duckdb_reads
-from .store import is_by_environment, settings_of
+from .store import folder_of, is_by_environment, settings_of
 from .views import View, mlflow_origin, sources_of
 
 
@@ -29,7 +29,7 @@ def describe(store: Any, yaml: Path) -> Repository:
     block = {k: getattr(settings, k) for k in _SHOWN} if settings else {"enabled": False}
     return Repository(
         project=store.project,
-        path=str(yaml.parent),
+        path=str(folder_of(yaml)),
         registry=public_uri(str(getattr(config.registry, "path", config.registry))) or "",
         offline_store=str(getattr(config.offline_store, "type", "")).rpartition(".")[2],
         online_store=str(getattr(config.online_store, "type", "none")).rpartition(".")[2],

@@ -10,6 +10,7 @@ from weakref import WeakSet
 from ...errors import RepositoryError, brief
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
+YAML_PATH = "FEAST_FS_YAML_FILE_PATH"
 YAML = "feature_store.yaml"
 
 
@@ -19,8 +20,8 @@ def find(start: Path | None = None) -> Path:
     `FEAST_FS_YAML_FILE_PATH`, else the nearest folder with a `feature_store.yaml` from `start`
     upward. Raises `RepositoryError` where there is none.
     """
-    if named := os.environ.get("FEAST_FS_YAML_FILE_PATH"):
-        return Path(named)
+    if named := os.environ.get(YAML_PATH):
+        return Path(named).resolve()
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / YAML).is_file():
@@ -44,6 +45,25 @@ def yaml_of(path: str | os.PathLike[str]) -> Path:
     raise RepositoryError(f"no {YAML} in {given}; name the folder that holds one.")
 
 
+def folder_of(yaml: Path) -> Path:
+    """The folder that a repository's relative paths start from, and that holds its definitions.
+
+    The file's own, but for one that `FEAST_FS_YAML_FILE_PATH` names: Feast takes that from the
+    working folder.
+    """
+    named = os.environ.get(YAML_PATH)
+    if named and Path(named).resolve() == Path(yaml).resolve():
+        return Path.cwd()
+    return yaml.parent
+
+
+def yaml_of_store(opened: Any) -> Path:
+    """The settings file of a store that the user opened; Feast keeps no path of it."""
+    own = Path(opened.repo_path).resolve() / YAML
+    named = os.environ.get(YAML_PATH)
+    return Path(named).resolve() if named and not own.is_file() else own
+
+
 def load_feast() -> None:
     """Import Feast, which takes seconds once in each process."""
     import feast  # noqa: F401
@@ -60,7 +80,7 @@ def open_store(yaml: Path) -> Any:
     from pydantic import ValidationError
 
     try:
-        store = FeatureStore(repo_path=str(yaml.parent), fs_yaml_file=yaml)
+        store = FeatureStore(repo_path=str(folder_of(yaml)), fs_yaml_file=yaml)
         mend_paths(store)
         store.registry.list_projects()
     except ValidationError as problem:
@@ -80,21 +100,21 @@ def is_applied(yaml: Path) -> bool:
     from pydantic import ValidationError
 
     try:
-        config = load_repo_config(yaml.parent, yaml)
+        config = load_repo_config(folder_of(yaml), yaml)
     except (ValidationError, ValueError, OSError, TypeError, AttributeError, ImportError):
         return True  # what is wrong with it, opening says
     except Exception as problem:  # a YAML parser's
         raise RepositoryError(f"cannot use {yaml}: {_first_line(problem)}") from problem
     path = str(getattr(config.registry, "path", "") or "")
     kind = str(getattr(config.registry, "registry_type", "file"))
-    return kind != "file" or not path or "://" in path or (yaml.parent / path).exists()
+    return kind != "file" or not path or "://" in path or (folder_of(yaml) / path).exists()
 
 
 def project_of(yaml: Path) -> str:
     """The project that a `feature_store.yaml` names."""
     from feast.repo_config import load_repo_config
 
-    return str(load_repo_config(yaml.parent, yaml).project)
+    return str(load_repo_config(folder_of(yaml), yaml).project)
 
 
 def _first_line(problem: BaseException) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import RepositoryError, UsageError, brief
+from ..store import folder_of
 
 SECONDS = 120.0  # that reading the files may take
 _DECORATORS = ("on_demand_feature_view", "batch_feature_view", "stream_feature_view")
@@ -48,7 +49,7 @@ def read(yaml: Path, folder: Path | None = None) -> DefinitionFiles:
     """
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
-    place = folder or yaml.parent
+    place = folder or folder_of(yaml)
     said, body = _answer(yaml, place, apply=False)
     proto = RegistryProto()
     proto.ParseFromString(body)
@@ -62,7 +63,7 @@ def apply(yaml: Path) -> str | None:
 
     Raises `RepositoryError` as `read` does.
     """
-    said, _ = _answer(yaml, yaml.parent, apply=True)
+    said, _ = _answer(yaml, folder_of(yaml), apply=True)
     trouble: str | None = said["trouble"]
     return trouble
 
@@ -79,7 +80,8 @@ def _answer(yaml: Path, place: Path, apply: bool) -> tuple[dict[str, Any], bytes
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         answer, printed = Path(scratch) / "answer", Path(scratch) / "printed"
         _parser.ask({
-            "yaml": str(yaml), "folder": str(place), "answer": str(answer), "apply": apply,
+            "yaml": str(yaml), "repo": str(folder_of(yaml)), "folder": str(place),
+            "apply": apply, "answer": str(answer),
             "printed": str(printed), "environment": dict(os.environ),
         })  # fmt: skip
         last = _last_line(printed)

@@ -21,9 +21,9 @@ from typing import Any
 IDLE = 600.0  # seconds
 
 
-def parsed(yaml: Path, folder: Path, scratch: Path) -> tuple[bytes, dict[str, Any]]:
+def parsed(yaml: Path, repo: Path, folder: Path, scratch: Path) -> tuple[bytes, dict[str, Any]]:
     """The registry that a folder's files describe, and why its types could not be inferred."""
-    store, contents = _opened(yaml, folder, scratch)
+    store, contents = _opened(yaml, repo, folder, scratch)
     trouble, inferred = None, False
     for skip in (False, True):  # without Feast's own objections, where it has some
         try:
@@ -44,12 +44,12 @@ def parsed(yaml: Path, folder: Path, scratch: Path) -> tuple[bytes, dict[str, An
     }
 
 
-def applied(yaml: Path, folder: Path) -> tuple[bytes, dict[str, Any]]:
+def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, dict[str, Any]]:
     """Apply a folder's files, as `feast apply` does; what Feast says where it cannot."""
     # As above: no public function applies a folder of definitions.
     from feast.repo_operations import apply_total_with_repo_instance
 
-    store, contents = _opened(yaml, folder, None)
+    store, contents = _opened(yaml, repo, folder, None)
     if store.config.mlflow is not None:
         store.config.mlflow.log_operations = False  # who asked for it logs it, with the plan
     try:
@@ -61,7 +61,7 @@ def applied(yaml: Path, folder: Path) -> tuple[bytes, dict[str, Any]]:
     return b"", {"trouble": None}
 
 
-def _opened(yaml: Path, folder: Path, scratch: Path | None) -> tuple[Any, Any]:
+def _opened(yaml: Path, repo: Path, folder: Path, scratch: Path | None) -> tuple[Any, Any]:
     """The store, and what the files of a folder define."""
     from feast import FeatureStore
     from feast.repo_config import load_repo_config
@@ -69,10 +69,10 @@ def _opened(yaml: Path, folder: Path, scratch: Path | None) -> tuple[Any, Any]:
     # The one private function of Feast's here: no public one reads a folder of definitions.
     from feast.repo_operations import _get_repo_contents
 
-    config = load_repo_config(yaml.parent, yaml)
+    config = load_repo_config(repo, yaml)
     if scratch is not None:
-        _keep_registry(config, yaml.parent, scratch)
-    store = FeatureStore(config=config, repo_path=str(yaml.parent))
+        _keep_registry(config, repo, scratch)
+    store = FeatureStore(config=config, repo_path=str(repo))
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     return store, _get_repo_contents(folder, config.project, config)
@@ -117,11 +117,11 @@ def answer(asked: dict[str, Any]) -> None:
     said: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         try:
-            yaml = Path(asked["yaml"])
+            yaml, repo = Path(asked["yaml"]), Path(asked["repo"])
             if asked["apply"]:
-                proto, said = applied(yaml, folder)
+                proto, said = applied(yaml, repo, folder)
             else:
-                proto, said = parsed(yaml, folder, Path(scratch))
+                proto, said = parsed(yaml, repo, folder, Path(scratch))
         except BaseException as problem:
             said = _fault(problem, folder)
     sys.stdout.flush()
