@@ -13,6 +13,7 @@ from ..history import queries
 from ..integrations.mlflow import contract_store
 from ..lineage.impact import AffectedRefs
 from ..lineage.state import ProjectState
+from ..masking import public_uri
 from ..records.contract import Contract
 from ..records.facts import RegisteredModel
 
@@ -31,7 +32,7 @@ def past_of(store: Any) -> tuple[HistorySource | None, str]:
     """
     from ..integrations.feast.store import settings_of
     from ..integrations.mlflow import database, runs
-    from ..questions.source import HistorySource
+    from ..questions import source
 
     settings = settings_of(store)
     if settings is None:
@@ -41,8 +42,9 @@ def past_of(store: Any) -> tuple[HistorySource | None, str]:
     except TrackingError as problem:
         return None, str(problem)
     if not database.has_current_schema(uri):
-        return None, ""
-    return HistorySource(store, uri), ""
+        kept = source.place_of(uri, runs.registry_uri(uri), store.project).exists()
+        return None, f"the tracking database {public_uri(uri)} is not there now." if kept else ""
+    return source.HistorySource(store, uri), ""
 
 
 class AffectedModels:
@@ -57,7 +59,9 @@ class AffectedModels:
             return
         try:
             past.refresh()
-            self.notes += past.notes
+            away = [note for note in past.notes if note.startswith("as of ")]
+            self.unchecked += [f"{MODELS}{note}" for note in away]  # newer ones are not known
+            self.notes += [note for note in past.notes if note not in away]
         except TrackingError as problem:
             self.unchecked.append(f"{MODELS}{problem}")
             self._past = None

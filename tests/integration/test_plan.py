@@ -307,6 +307,15 @@ def test_what_cannot_be_checked_is_neither_passed_nor_refused(repo: Path, check:
     assert len(broken.stderr.splitlines()) == 1
 
 
+def test_a_tracking_database_that_went_away_is_not_an_empty_one(repo: Path, check: Any) -> None:
+    assert check().returncode == 0
+    (repo / "mlflow.db").rename(repo / "elsewhere.db")
+
+    gone = check()
+    assert gone.returncode == 2
+    assert "which models it breaks: the tracking database" in gone.stdout
+
+
 def test_a_repository_that_was_never_applied_gets_no_registry(repo: Path, check: Any) -> None:
     (repo / "registry.db").unlink()
     passed = check()

@@ -261,3 +261,14 @@ def test_with_mlflow_away_a_registry_read_anew_is_no_other_one(promoted, monkeyp
     promoted.space["store"].apply([view])
     with pytest.raises(TrackingError):
         session.vector("m/1", rows)
+
+
+def test_scoring_as_of_asks_for_the_models_features_alone(more) -> None:
+    """What tells of an on-demand feature online is not asked for, nor recorded, as of a moment."""
+    more.space["keys"] = more.space["drivers"].assign(bonus=5)[
+        ["driver_id", "event_timestamp", "bonus"]
+    ]
+    more.run("%feast_score derived --entities keys --as-of event_timestamp")
+    (run,) = session_of(more).recorded(most=1)
+
+    assert run.retrievals[0].refs == ("hourly:conv_rate", "doubled:doubled")

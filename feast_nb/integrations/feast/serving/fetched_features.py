@@ -139,10 +139,10 @@ def _as_trained(wanted: FeatureRequest) -> Any:
 
     The dask store gives other rows for another order, where a view has no entity.
     """
-    if not isinstance(wanted.features, list):
-        return wanted.features
+    if not isinstance(wanted.recorded, list):
+        return wanted.recorded
     place = {ref: n for n, ref in enumerate(wanted.contract.refs)}
-    return sorted(wanted.features, key=lambda ref: place.get(ref, len(place)))
+    return sorted(wanted.recorded, key=lambda ref: place.get(ref, len(place)))
 
 
 _ROW, _AT = "feast_nb_row", "event_timestamp"
