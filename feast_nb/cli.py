@@ -89,7 +89,9 @@ def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
 
     yaml = store.yaml_of(repo) if repo else store.find()
     if not store.is_applied(yaml):  # opening it would write a registry
-        return plan(yaml, None, None, against=against, full=True), yaml
+        unknown = "no registry is at hand, and so no model was asked."
+        unknown = "" if against == "registry" else unknown
+        return plan(yaml, None, None, unknown, against=against, full=True), yaml
     follow_requests()
     opened = store.open_store(yaml)
     past, unknown = past_of(opened)

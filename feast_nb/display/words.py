@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ..records.answers import Change, ColumnDifference, Feature, Operation, Reproduction
 from ..records.contract import ModelVersion
-from ..records.lineage import Impact, Plan, PlannedChange
+from ..records.lineage import REFUSED, Impact, Plan, PlannedChange
 from ..records.retrieval import Retrieval, Write
 from ..records.run import Origin
 
@@ -225,6 +225,8 @@ def status(name: str) -> str:
 
 def planned(it: Plan) -> str:
     """What a plan comes to, in one line."""
+    if not it.changes and any(text.startswith(REFUSED) for text in it.unchecked):
+        return f"not compared with {it.against}"
     if not it.changes:
         return f"nothing to change: {it.project} is as {it.against} has it"
     graded = [

@@ -127,14 +127,16 @@ class AffectedModels:
             found = contract_store.contracts_at(self._past.uri, left)
         except TrackingError as problem:
             found = {}
-            self.unchecked.append(f"contracts of {len(left):,} models: {problem}")
+            self.unchecked.append(f"{MODELS}contracts of {len(left):,} models: {problem}")
         self._contracts |= found
         self._past.history.keep_contract_texts(
             {a: json.dumps(c.to_dict()) for a, c in found.items() if c is not None}
         )
         missing = [a for a in left if a not in found]
-        if missing and found:
-            self.unchecked.append(f"{len(missing):,} contracts, which could not be read now.")
+        if missing:
+            self.unchecked.append(
+                f"{MODELS}{len(missing):,} of their contracts could not be read now."
+            )
 
 
 def _read(text: str, address: str) -> Contract | None:

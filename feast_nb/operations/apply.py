@@ -12,9 +12,9 @@ from ..errors import Drift, RepositoryError, TrackingError, UsageError
 from ..integrations.feast.repository_files import definition_files
 from ..integrations.feast.store import folder_of, settings_of
 from ..integrations.mlflow import runs, writer
-from ..records.lineage import Plan, PlannedChange
+from ..records.lineage import REFUSED, Plan, PlannedChange
 from .affected_models import MODELS
-from .plan import REFUSED, plan
+from .plan import plan
 
 if TYPE_CHECKING:
     from ..questions.source import HistorySource
@@ -48,7 +48,10 @@ def apply(
         return wanted
     if definition_files.digest(folder_of(yaml)) != wanted.files:
         raise UsageError("the files changed since the plan was shown; plan again.")
-    trouble = definition_files.apply(yaml)
+    try:
+        trouble = definition_files.apply(yaml)
+    except KeyboardInterrupt:
+        trouble = "interrupted"
     store.refresh_registry()
     done = replace(wanted, applied=trouble is None, reason=reason if force else None)
     done = _logged(store, done, trouble, origin)

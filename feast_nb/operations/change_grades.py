@@ -15,7 +15,7 @@ from ..lineage.usage import iso
 from ..records.answers import Change, Grade
 from ..records.lineage import Dependent, PlannedChange
 from ..records.references import split_version
-from .affected_models import AffectedModels
+from .affected_models import MODELS, AffectedModels
 from .differences import ObjectDifference, Sides
 
 ORDER: tuple[Grade, ...] = ("breaks serving", "needs retraining", "safe")
@@ -61,9 +61,23 @@ class ChangeGrades:
                 worst = drift.worst(changes)
                 first = next(c for c in changes if c.grade == worst)
                 said[model.shown] = worst, first.said
-            elif self.models.contract(model.contract) is None and one.action == "delete":
-                said[model.shown] = "breaks serving", f"{one.name} is gone"
+            elif self.models.contract(model.contract) is None:
+                self._without_contract(one, model, said)
         return self._graded(change, touched, said)
+
+    def _without_contract(
+        self, one: ObjectDifference, model: Any, said: dict[str, tuple[Grade, str]]
+    ) -> None:
+        """Of a model whose contract nobody has, its references tell what it would miss."""
+        gone = [f"{one.name}:{f}" for f in one.fields if f"{one.name}:{f}" in model.refs]
+        if one.action == "delete":
+            said[model.shown] = "breaks serving", f"{one.name} is gone"
+        elif gone:
+            said[model.shown] = "breaks serving", f"{gone[0]} is removed or of another type"
+        elif one.lines:
+            self.models.unchecked.append(
+                f"{MODELS}{model.shown} uses {one.name} and has no contract that could be read."
+            )
 
     def _changes(self, address: str | None) -> tuple[Change, ...]:
         """What a model would be told after applying that it is not told now."""
@@ -128,12 +142,20 @@ class ChangeGrades:
         had = self._sides.services_had.get(one.name, ())
         wanted = self._sides.services_wanted.get(one.name, ()) if one.action == "update" else ()
         lost = [ref for ref in had if ref not in wanted]
+        lost += [line[2:] for line in one.lines if line[2:].startswith("join keys of ")]
         clash = _clash(wanted) if not _clash(had) else ""
         if not lost and not clash:
-            return replace(change, reason="online order never followed the service")
+            reordered = any(line.startswith("+ order") for line in one.lines)
+            return replace(
+                change,
+                reason="online order never followed the service" if reordered
+                else "nothing that was asked for by its name is gone",
+            )  # fmt: skip
         models, predictions = self.models.by_name(one.name)
         why = clash or (
             f"service {one.name} is gone" if one.action == "delete"
+            else f"service {one.name} asks by other keys ({lost[0]})"
+            if lost[0].startswith("join keys of ")
             else f"{lost[0]} is gone from service {one.name}"
         )  # fmt: skip
         if not models and not predictions:

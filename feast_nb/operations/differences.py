@@ -106,6 +106,8 @@ class Sides:
             old, new = getattr(was.spec, unit, None), getattr(now.spec, unit, None)
             if old != new:
                 found.lines += _both(unit, str(old).lower(), str(new).lower())
+        if not found.lines:
+            found.lines += _others(was.spec, now.spec)
         found.aside = list(_aside(was.spec, now.spec))
         for feature in set(before) & set(after):
             told = {f.name: f for f in was.features}[feature], {
@@ -148,6 +150,9 @@ class Sides:
             if action == "update":
                 if not found.lines and old != new:
                     found.lines = _both("order", ", ".join(old), ", ".join(new))
+                found.lines += _renamed(self.have.services[name], self.want.services[name])
+                if not found.lines:
+                    found.lines += _others(self.have.services[name], self.want.services[name])
                 found.aside = list(_aside(self.have.services[name], self.want.services[name]))
             if action != "update" or found.lines or found.aside:
                 yield found
@@ -186,6 +191,32 @@ def _both(what: str, old: str | None, new: str | None) -> list[str]:
 def _type(feature: Any) -> str:
     length = f" of {feature.vector_length}" if feature.vector_length else ""
     return registry.dtype_named(feature.value_type) + length
+
+
+def _renamed(was: Any, now: Any) -> list[str]:
+    """What a service makes of join keys: other keys are other answers for who asks it."""
+    old, new = (
+        [f"{p.feature_view_name_alias or p.feature_view_name}: {dict(p.join_key_map)}"
+         for p in side.features if p.join_key_map]
+        for side in (was, now)
+    )  # fmt: skip
+    return [f"- join keys of {line}" for line in old if line not in new] + [
+        f"+ join keys of {line}" for line in new if line not in old
+    ]
+
+
+# What is told above, or says nothing of the data; and what Feast itself fills in.
+_TOLD = {*_ASIDE, *_UNITS, "ttl", "features", "entities", "entity_columns", "batch_source",
+         "stream_source", "source", "sources", "conflict_policy", "labeler_field",
+         "retain_history", "feature_transformation", "user_defined_function", "mode",
+         "project", "version", "version_tag", "created_timestamp", "last_updated_timestamp",
+         "original_entities"}  # fmt: skip
+
+
+def _others(was: Any, now: Any) -> list[str]:
+    """Settings of other names that differ: they are said, whatever they mean."""
+    names = [f.name for f in was.DESCRIPTOR.fields if f.name not in _TOLD]
+    return [f"~ {name}" for name in names if getattr(was, name) != getattr(now, name)]
 
 
 def _entity_part(spec: Any, called: str) -> str:

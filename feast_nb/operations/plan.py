@@ -14,8 +14,9 @@ from ..integrations.feast import registry
 from ..integrations.feast import store as stores
 from ..integrations.feast.registry import Definitions
 from ..integrations.feast.repository_files import definition_files
+from ..masking import masked_text
 from ..records.answers import Grade
-from ..records.lineage import Plan, PlannedChange
+from ..records.lineage import REFUSED, Plan, PlannedChange
 from . import source_check
 from .affected_models import AffectedModels
 from .change_grades import ORDER, ChangeGrades
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ..questions.source import HistorySource
 
 REGISTRY = "registry"
-REFUSED = "Feast itself cannot plan it: "
 
 
 def plan(
@@ -47,24 +47,29 @@ def plan(
     with ExitStack() as stack:
         files = definition_files.read(yaml, folder)
         want = Definitions(files.proto, project, None)
+        unchecked: list[str] = []
+        inferred = files.inferred
         if against == REGISTRY:
             have = (
                 registry.definitions_now(store) if store is not None else registry.nothing(project)
             )
         else:
-            before = stack.enter_context(
-                definition_files.at_revision(stores.folder_of(yaml), against)
-            )
-            have = Definitions(definition_files.read(yaml, before).proto, project, None)
-            full = True
+            repo = stores.folder_of(yaml)
+            before = stack.enter_context(definition_files.at_revision(repo, against))
+            earlier = definition_files.read(yaml, before)
+            _move(earlier.proto, str(before), str(repo))
+            have = Definitions(earlier.proto, project, None)
+            full, inferred = True, inferred and earlier.inferred
+            if earlier.trouble:
+                unchecked.append(f"{REFUSED}{against}: {earlier.trouble}")
     sides = Sides(have, want, full)
     found = ChangeGrades(sides, AffectedModels(past, unknown), files.places)
     # Without what Feast infers (keys, types) everything would look changed.
-    changes = [found.of(one) for one in sides.differences()] if files.inferred else []
-    unchecked = [*found.models.unchecked]
+    changes = [found.of(one) for one in sides.differences()] if inferred else []
+    unchecked += found.models.unchecked
     if files.trouble:
         unchecked.append(f"{REFUSED}{files.trouble}")
-    if store is not None and files.inferred:
+    if store is not None and inferred:
         trouble, lines = source_check.look(store, sides)
         unchecked += trouble
         changes = _with_source_faults(changes, lines)
@@ -73,10 +78,28 @@ def plan(
         against="the registry" if against == REGISTRY else against,
         changes=tuple(sorted(changes, key=lambda c: (ORDER.index(c.grade), c.object))),
         only_registered=() if full else sides.only_registered,
-        unchecked=tuple(unchecked),
-        notes=(*found.models.notes, *_short_lived(sides)),
+        unchecked=tuple(masked_text(text) for text in dict.fromkeys(unchecked)),
+        notes=(*found.models.notes, *_short_lived(sides), *_permissions(files.proto)),
         files=files.digest,
     )
+
+
+def _move(message: Any, old: str, new: str) -> None:
+    """Take paths that files made of their own place for those of another place."""
+    for kind, value in message.ListFields():
+        if kind.type == kind.TYPE_STRING and isinstance(value, str) and old in value:
+            setattr(message, kind.name, value.replace(old, new))
+        elif kind.type == kind.TYPE_MESSAGE and hasattr(value, "ListFields"):
+            _move(value, old, new)
+        elif kind.type == kind.TYPE_MESSAGE and not hasattr(value, "items"):
+            for one in value:
+                _move(one, old, new)
+
+
+def _permissions(proto: Any) -> tuple[str, ...]:
+    if not proto.permissions:
+        return ()
+    return ("permissions are not compared; `feast apply` applies them.",)
 
 
 def _with_source_faults(

@@ -22,14 +22,14 @@ def look(store: Any, sides: Sides) -> tuple[list[str], dict[str, tuple[Grade, st
         was = sides.records_had.get(name)
         if was is not None and was.hashes == sides.records_wanted[name].hashes:
             continue
-        if not view.is_timed or view.batch_source is None:
+        if not view.is_timed or view.batch_proto is None:
             continue
-        source = view.batch_source
         try:
+            source = view.batch_source
             columns = dict(source.get_table_column_names_and_types(store.config))
         except Exception as problem:  # a driver's: no credentials, no such file, no such table
             unchecked.append(
-                f"the columns of {source.name or name}, the source of {name}: "
+                f"the columns of the source of {name}: "
                 f"{type(problem).__name__}: {brief(problem, 150)}"
             )
             continue
@@ -44,6 +44,8 @@ def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str
     moment = source.timestamp_field
     if moment and own.get(moment, moment) not in columns and moment not in columns:
         return "breaks serving", f"its source has no column {moment}, the timestamp field"
+    if _is_computed(view):  # its features are made of other columns
+        return None
     for feature in view.features:
         column = own.get(feature.name, feature.name)
         if column not in columns:
@@ -64,3 +66,13 @@ def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str
             why = f"{view.name}:{feature.name} is declared {declared}, its source has {held}"
             return "needs retraining", why
     return None
+
+
+def _is_computed(view: View) -> bool:
+    """Whether a transformation, an aggregation or other views give its features."""
+    spec = view.spec
+    fields = spec.DESCRIPTOR.fields_by_name
+    single = ("feature_transformation", "user_defined_function")
+    return any(name in fields and spec.HasField(name) for name in single) or any(
+        name in fields and len(getattr(spec, name)) > 0 for name in ("aggregations", "source_views")
+    )

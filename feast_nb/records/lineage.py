@@ -10,6 +10,7 @@ from .answers import Grade
 from .document import Document
 from .record import Record
 
+REFUSED = "Feast itself cannot plan it: "  # how a plan says what it could not compare
 BOX = (190.0, 34.0)  # width and height of a node as it is drawn
 
 

@@ -139,7 +139,7 @@ class ProjectAnswers:
         past, unknown = affected_models.past_of(self.store)
         if past is not None:
             past = self.history
-        folder = Path(path).expanduser() if path is not None else None
+        folder = Path(path).expanduser().resolve() if path is not None else None
         return plan(self.yaml, self.store, past, unknown, folder=folder, against=against, full=full)
 
     def apply(

@@ -223,7 +223,7 @@ def _by_gaps(
     """Rows with gaps in the same inputs together: what one row is refused for costs no other."""
     import pandas as pd
 
-    found: dict[str, pd.Series] = {}
+    found: dict[str, pd.Series] = {}  # of whatever things: a gap of a truth value is no `True`
     refused, first = 0, ""
     for gaps, rows in frame.groupby(frame.isna().apply(tuple, axis=1), sort=False):
         typed = inputs.frame(contract, {c: rows[c].tolist() for c in rows.columns})
@@ -236,15 +236,30 @@ def _by_gaps(
             continue
         for name, values in answer.items():
             if name not in found:
-                found[name] = pd.Series(index=frame.index, dtype=getattr(values, "dtype", "object"))
-            found[name] = pd.Series(values, index=rows.index).combine_first(found[name])
+                found[name] = pd.Series(None, index=frame.index, dtype="object")
+            found[name].loc[rows.index] = pd.Series(list(values), index=rows.index, dtype="object")
     if not found:
         found["prediction"] = pd.Series(index=frame.index, dtype="float64")
-    answered = {name: values.reindex(frame.index) for name, values in found.items()}
+    answered = {name: _typed(values) for name, values in found.items()}
     if not refused:
         return answered, ()
     said = f"{refused:,} of {len(frame):,} rows have gaps, and no prediction: the model takes none "
     return answered, (f"{said}({first}).",)
+
+
+def _typed(values: pd.Series) -> pd.Series:
+    """Numbers with gaps as floats, as pandas has them; other things with gaps as they are."""
+    found = values.infer_objects()
+    numbers = [v for v in values if v is not None]
+    if found.dtype == object and numbers and all(_is_number(v) for v in numbers):
+        return values.astype("float64")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    from numbers import Number
+
+    return isinstance(value, Number) and "bool" not in type(value).__name__
 
 
 def _record(

@@ -157,6 +157,10 @@ EDITS: list[tuple[str, list[tuple[str, str]], dict[str, Any], str]] = [
      {"service=activity": ("update", SAFE, ())}, "+ order: hourly:conv_rate, hourly:trips"),
     ("a service grows", [('["trips", "conv_rate"]', '["trips", "conv_rate", "acc_rate"]')],
      {"service=activity": ("update", SAFE, ())}, "+ hourly:acc_rate"),
+    ("a service asks by other keys",
+     [('hourly[["trips", "conv_rate"]]',
+       'hourly[["trips", "conv_rate"]].with_join_key_map({"driver_id": "origin_id"})')],
+     {"service=activity": ("update", BREAKS, (CHAMPION,))}, "+ join keys of hourly"),
     ("a key of another type", [("ValueType.INT64", "ValueType.STRING")],
      {"entity=driver": ("update", BREAKS, (CHAMPION, "r/1", "d/1")),
       "view=hourly": ("update", BREAKS, (CHAMPION, "r/1", "d/1"))}, "+ value type: String"),
@@ -184,6 +188,44 @@ def test_an_edit_has_its_grade_and_its_models(
     assert line in str(plan)
     assert not plan.unchecked
     assert (repo / "registry.db").read_bytes() == before
+
+
+def test_a_model_without_a_contract_is_graded_by_its_references(repo: Path) -> None:
+    """What Feast and MLflow alone registered has none: it is never said to be served as before."""
+    from mlflow import MlflowClient
+
+    api = MlflowClient(f"sqlite:///{repo}/mlflow.db")
+    run = api.get_model_version("r", "1").run_id
+    api.create_registered_model("bare")
+    api.create_model_version("bare", f"runs:/{run}/nowhere", run)
+    edit(
+        repo, (ACC, ""), ('unused", features=[hourly[["acc_rate"]]]', 'unused", features=[hourly]')
+    )
+    plan = planned(repo)
+    assert "bare/1" in graded(plan)["view=hourly"][2]
+
+    edit(repo, ("days=3", "days=1"))
+    (repo / "features.py").write_text(
+        (repo / "features.py").read_text().replace(TRIPS, TRIPS + ACC)
+    )
+    assert any("bare/1 uses hourly and has no contract" in t for t in planned(repo).unchecked)
+
+
+def test_no_password_of_a_driver_is_shown(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from feast_nb.operations import source_check
+
+    said = "view hourly: OperationalError: postgresql://u:s3cret@h/db refuses"
+    monkeypatch.setattr(source_check, "look", lambda *_: ([said], {}))
+
+    plan = planned(repo)
+    assert "s3cret" not in f"{plan} {plan.to_dict()}"
+    assert "refuses" in str(plan)
+
+
+def test_an_editors_lock_is_no_definition(repo: Path) -> None:
+    (repo / ".#features.py").symlink_to("me@host.123:456")
+
+    assert planned(repo).changes == ()
 
 
 def test_the_line_of_the_definition_is_known(repo: Path) -> None:
@@ -346,6 +388,30 @@ def test_against_a_revision(repo: Path, check: Any) -> None:
     assert "against HEAD" in refused.stdout
     with pytest.raises(UsageError, match="git knows no such revision"):
         planned(repo, against="nosuch")
+    with pytest.raises(UsageError, match="git knows no such revision"):
+        planned(repo, against="--output=here")
+
+
+def test_against_a_revision_paths_of_the_files_own_place_are_no_change(
+    repo: Path, check: Any
+) -> None:
+    text = (repo / "features.py").read_text()
+    here = "import os\nHERE = os.path.dirname(os.path.abspath(__file__))\n"
+    place = text.split('path="')[1].split('"')[0]
+    (repo / "features.py").write_text(here + text.replace(f'"{place}"', 'HERE + "/s.parquet"'))
+    stats().assign(rating=1).to_parquet(repo / "s.parquet")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", "-C", str(repo), *who, *words], check=True, capture_output=True)
+
+    same = check("--against", "HEAD", "--fail-on", "any")
+    assert same.returncode == 0, same.stdout
+    new = repo / "new"
+    new.mkdir()
+    for name in ("features.py", "feature_store.yaml"):
+        shutil.copy(repo / name, new / name)
+    added = check("--repo", "new", "--against", "HEAD")
+    assert "create view=hourly" in added.stdout, added.stderr
 
 
 def test_the_actions_own_steps_refuse_a_pull_request(repo: Path) -> None:

@@ -43,6 +43,7 @@ def raised(part: Any, problem: BaseException, online: str = "remote") -> BaseExc
         ("online store", RuntimeError("Failed to get online features: 500 oh"), "answered 500 oh"),
         ("registry", OperationalError("x", {}, Exception("refused")), "database at postgresql://db"),
         ("online store", sqlite3.OperationalError("no such table: p_v"), "then materialize"),
+        ("online store", sqlite3.OperationalError("database is locked"), "by another process"),
     ],
 )  # fmt: skip
 def test_who_is_at_fault_is_one_line(part: str, problem: BaseException, said: str) -> None:

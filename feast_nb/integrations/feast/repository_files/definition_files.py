@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import RepositoryError, UsageError, brief
+from ....masking import masked_text
 from ..store import folder_of
 
 SECONDS = 120.0  # that reading the files may take
@@ -64,8 +65,7 @@ def apply(yaml: Path) -> str | None:
     Raises `RepositoryError` as `read` does.
     """
     said, _ = _answer(yaml, folder_of(yaml), apply=True)
-    trouble: str | None = said["trouble"]
-    return trouble
+    return masked_text(said["trouble"]) if said["trouble"] else None
 
 
 def digest(folder: Path) -> str:
@@ -121,15 +121,21 @@ class _Parser:
         process = self.begin()
         assert process.stdin is not None
         assert process.stdout is not None
+        limit = None if question["apply"] else SECONDS  # what writes is not ended halfway
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-            if select.select([process.stdout], [], [], SECONDS)[0]:
+            if select.select([process.stdout], [], [], limit)[0]:
                 process.stdout.readline()
                 return
-        except (BrokenPipeError, KeyboardInterrupt):
+        except KeyboardInterrupt:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
             self._end(process)
             raise
+        except BrokenPipeError:
+            self._end(process)
+            raise RepositoryError("the process that reads definitions ended; ask again.") from None
         self._end(process)
         raise RepositoryError(
             f"the definitions in {question['folder']} were not read within {SECONDS:.0f} s; see "
@@ -139,6 +145,8 @@ class _Parser:
     def _end(self, process: subprocess.Popen[str]) -> None:
         """It and the fork that reads."""
         self._process = None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -174,7 +182,7 @@ def places(folder: Path) -> dict[str, tuple[str, int]]:
 
 def _files(folder: Path) -> list[Path]:
     every = sorted(folder.rglob("*.py"))
-    return [p for p in every if _LEFT_OUT.isdisjoint(p.relative_to(folder).parts)]
+    return [p for p in every if p.is_file() and _LEFT_OUT.isdisjoint(p.relative_to(folder).parts)]
 
 
 def _defined(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -223,15 +231,21 @@ def at_revision(repo: Path, revision: str) -> Iterator[Path]:
 
     Raises `UsageError` for a revision that is none.
     """
-    command = ["git", "-C", str(repo), "archive", "--format=tar", revision, "."]
+    asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    commit = _git(repo, asked)
+    if commit.returncode:
+        raise UsageError(f"--against {revision}: git knows no such revision of {repo}.")
+    done = _git(repo, ["archive", "--format=tar", commit.stdout.decode().strip(), "."])
+    with tempfile.TemporaryDirectory(prefix="feast_nb") as folder:
+        if not done.returncode:  # else the folder was not there yet
+            with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+                archive.extractall(folder, filter="data")
+        yield Path(folder)
+
+
+def _git(repo: Path, words: list[str]) -> subprocess.CompletedProcess[bytes]:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS)
+        command = ["git", "-C", str(repo), *words]
+        return subprocess.run(command, capture_output=True, timeout=SECONDS)
     except FileNotFoundError:
         raise UsageError("--against a revision needs git, which is not installed here.") from None
-    if done.returncode:
-        said = brief(done.stderr.decode(errors="replace"), 200)
-        raise UsageError(f"--against {revision}: git knows no such revision of {repo} ({said}).")
-    with tempfile.TemporaryDirectory(prefix="feast_nb") as folder:
-        with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
-            archive.extractall(folder, filter="data")
-        yield Path(folder)

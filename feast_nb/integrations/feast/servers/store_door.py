@@ -123,6 +123,8 @@ def _database(store: Any, part: Part, problem: BaseException) -> str | None:
             f"the {part} has no table for one of the views ({brief(problem, 150)}); apply the "
             "definitions, then materialize."
         )
+    if "locked" in str(problem):
+        return f"the {part}'s database is in use by another process; try again."
     config = store.config.registry if part == "registry" else store.config.online_store
     if part == "offline store":
         config = store.config.offline_store
@@ -133,6 +135,8 @@ def _database(store: Any, part: Part, problem: BaseException) -> str | None:
 
 
 def _grpc(store: Any, part: Part, problem: BaseException) -> str:
+    if part != "registry" or getattr(store.registry, "stub", None) is None:
+        return f"the {part} refuses or cannot be reached ({brief(problem, 200)})."
     address = public_uri(str(getattr(store.config.registry, "path", "") or ""))
     details = getattr(problem, "details", lambda: None)()
     return (
@@ -142,6 +146,11 @@ def _grpc(store: Any, part: Part, problem: BaseException) -> str:
 
 
 def _objects(store: Any, part: Part, problem: BaseException) -> str:
+    if part != "offline store":  # DynamoDB, say
+        return (
+            f"the {part} refuses or cannot be reached ({brief(problem, 200)}); see its address and "
+            "your credentials."
+        )
     return (
         f"the object store of the sources refuses or cannot be reached ({brief(problem, 200)}); "
         "see its address, its bucket and your credentials."
