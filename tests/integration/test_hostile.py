@@ -55,8 +55,8 @@ def test_every_parameter_of_every_route_is_checked(
                 "object": object, "page_token": token, "up": up, "down": up, "max_results": most}  # fmt: skip
     head, body = worker.answer(question)
 
-    assert head["status"] in (200, 400, 404), body
-    if head["status"] != 200:
+    assert head.status in (200, 400, 404), body
+    if head.status != 200:
         said = json.loads(body)["message"]
         assert said == visible(said)
         assert "Error" not in said

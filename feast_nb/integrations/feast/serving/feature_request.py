@@ -107,8 +107,8 @@ class _Watch:
             if not source.is_timed:
                 self.add(read.name, source)
                 found += self._computed[read.name]
-            elif split_version(read.name)[0] == read.view:  # no reference names another one
-                found += self._beside(read, source.ttl)
+            elif split_version(read.name)[0] == read.view and not source.unavailable:
+                found += self._beside(read, source.ttl)  # what no reference names is not asked for
         self._computed[name] = tuple(dict.fromkeys(found))
 
     def _beside(self, read: ReadView, ttl: float) -> Iterator[str]:
