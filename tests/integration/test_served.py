@@ -186,6 +186,13 @@ def test_a_feature_server_that_is_away_is_one_line(remote, monkeypatch, fault, s
 
     session, server = session_of(remote), remote.space["server"]
     before = session.vector("m/1", ROWS[:1])
+
+    def serves_as(known: Any) -> bool:
+        """On a busy machine it first answers those who have gone."""
+        with contextlib.suppress(StoreError):
+            return bool((session.vector("m/1", ROWS[:1]) == known).all())
+        return False
+
     monkeypatch.setattr(store_door, "SECONDS", 1.0)
     server(fault)
     began = time.monotonic()
@@ -197,8 +204,8 @@ def test_a_feature_server_that_is_away_is_one_line(remote, monkeypatch, fault, s
     assert time.monotonic() - began < 15
     if fault == signal.SIGSTOP:
         server(signal.SIGCONT)
-        monkeypatch.undo()
-        assert session.vector("m/1", ROWS[:1]).tolist() == before.tolist()
+        monkeypatch.setattr(store_door, "SECONDS", 10.0)
+        wait_for(lambda: serves_as(before), 120, "the feature server, which goes on")
 
 
 def test_a_users_own_call_of_a_feature_server_is_left_alone(remote) -> None:
