@@ -92,6 +92,7 @@ def test_a_redis_that_hangs_or_is_down_is_one_line_and_then_serves_again(
         session.score("m", pd.DataFrame(ROWS))
     assert time.monotonic() - began < 15
     redis_server.process.send_signal(signal.SIGCONT)
+    monkeypatch.setattr(store_door, "SECONDS", 10.0)
     assert session.vector("m", ROWS).tolist() == before
 
     redis_server.end()
