@@ -83,9 +83,10 @@ def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
 
     definition_files.begin()  # it imports Feast beside this process
     from .integrations.feast import store
-    from .operations.affected_models import past_of
+    from .operations.affected_models import tracked_at
     from .operations.plan import plan
     from .questions.monitor import follow_requests
+    from .questions.source import HistorySource
 
     yaml = store.yaml_of(repo) if repo else store.find()
     if not store.is_applied(yaml):  # opening it would write a registry
@@ -94,7 +95,8 @@ def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
         return plan(yaml, None, None, unknown, against=against, full=True), yaml
     follow_requests()
     opened = store.open_store(yaml)
-    past, unknown = past_of(opened)
+    uri, unknown = tracked_at(opened)
+    past = HistorySource(opened, uri) if uri else None
     if past is not None:
         past.show = lambda *_: None
     return plan(yaml, opened, past, unknown, against=against, full=True), yaml

@@ -110,7 +110,7 @@ def impact(
     return Impact(
         project=past.catalog.project,
         object=name,
-        models=tuple(_dependent(m, touch, labels) for m in sorted(models, key=_alias_first)),
+        models=tuple(_dependent(m, touch, labels) for m in sorted(models, key=alias_first)),
         views=tuple(Dependent(v, past.catalog.views[v].kind) for v in views),
         services=tuple(services),
         runs=sum(g.runs for g in counted),
@@ -146,7 +146,8 @@ def _services(
         )
 
 
-def _alias_first(model: RegisteredModel) -> tuple[Any, ...]:
+def alias_first(model: RegisteredModel) -> tuple[Any, ...]:
+    """The order of models: those with an alias first, then those that predict."""
     return (not model.aliases, -model.predictions, model.name, -model.version)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArtifactError, TrackingError
 from ..history import queries
 from ..integrations.mlflow import contract_store
-from ..lineage.impact import AffectedRefs
+from ..lineage.impact import AffectedRefs, alias_first
 from ..lineage.state import ProjectState
 from ..masking import public_uri
 from ..records.contract import Contract
@@ -25,8 +25,8 @@ MODELS = "which models it breaks: "
 _OF_PREDICTION = ("prediction", "lookup")
 
 
-def past_of(store: Any) -> tuple[HistorySource | None, str]:
-    """The history of a store's tracking server; where there is none, why what is not known.
+def tracked_at(store: Any) -> tuple[str | None, str]:
+    """The address of a store's tracking server; where it says nothing, why that is not known.
 
     A tracking database that no run has made yet has no models: that is known.
     """
@@ -44,7 +44,7 @@ def past_of(store: Any) -> tuple[HistorySource | None, str]:
     if not database.has_current_schema(uri):
         kept = source.place_of(uri, runs.registry_uri(uri), store.project).exists()
         return None, f"the tracking database {public_uri(uri)} is not there now." if kept else ""
-    return source.HistorySource(store, uri), ""
+    return uri, ""
 
 
 class AffectedModels:
@@ -77,7 +77,7 @@ class AffectedModels:
         touch = AffectedRefs(self._state.catalog, kind, name)
         found = [m for m in self._state.models if touch.through(m.refs, m.service)]
         self._read_contracts(found)
-        return sorted(found, key=_alias_first)
+        return sorted(found, key=alias_first)
 
     def by_name(self, service: str) -> tuple[list[RegisteredModel], int]:
         """Versions that were trained by a service's name, and prediction runs that asked by it."""
@@ -90,7 +90,7 @@ class AffectedModels:
             g.runs for g in self._state.groups
             if g.kind in _OF_PREDICTION and g.service == service
         )  # fmt: skip
-        return sorted(by_name, key=_alias_first), runs
+        return sorted(by_name, key=alias_first), runs
 
     def contract(self, address: str | None) -> Contract | None:
         return self._contracts.get(address or "")
@@ -148,7 +148,3 @@ def _read(text: str, address: str) -> Contract | None:
 
 def _was_given(contract: Contract | None) -> bool:
     return contract is not None and contract.service_basis == "given"
-
-
-def _alias_first(model: RegisteredModel) -> tuple[Any, ...]:
-    return (not model.aliases, -model.predictions, model.name, -model.version)

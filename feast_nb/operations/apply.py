@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Drift, RepositoryError, TrackingError, UsageError
+from ..errors import Drift, FeastNbError, RepositoryError, TrackingError, UsageError
 from ..integrations.feast.repository_files import definition_files
 from ..integrations.feast.store import folder_of, settings_of
 from ..integrations.mlflow import runs, writer
@@ -52,18 +52,30 @@ def apply(
         trouble = definition_files.apply(yaml)
     except KeyboardInterrupt:
         trouble = "interrupted"
+    except RepositoryError as problem:  # what it had done by then is looked at, too
+        trouble = str(problem)
     store.refresh_registry()
     done = replace(wanted, applied=trouble is None, reason=reason if force else None)
     done = _logged(store, done, trouble, origin)
     if trouble is not None:
-        left = plan(yaml, store, None, "", full=True).changes
-        names = {change.object for change in left}
-        applied = [c.object for c in wanted.changes if c.object not in names]
-        raise RepositoryError(
-            f"Feast could not apply it ({trouble}). Done: {', '.join(applied) or 'nothing'}; not "
-            f"done: {', '.join(sorted(names)) or 'nothing'}. Applying again completes it."
-        )
+        raise RepositoryError(f"Feast could not apply it ({trouble}). {_left(yaml, store, wanted)}")
     return done
+
+
+def _left(yaml: Path, store: Any, wanted: Plan) -> str:
+    """What of a plan that failed is done, and what is not, by the registry as it is now."""
+    try:
+        left = plan(yaml, store, None, "", full=True)
+    except FeastNbError as problem:
+        return f"What of it is done is not known: {problem}"
+    if not left.changes and any(text.startswith(REFUSED) for text in left.unchecked):
+        return f"What of it is done is not known: {left.unchecked[0]}"
+    names = {change.object for change in left.changes}
+    applied = [c.object for c in wanted.changes if c.object not in names]
+    return (
+        f"Done: {', '.join(applied) or 'nothing'}; not done: "
+        f"{', '.join(sorted(names)) or 'nothing'}. Applying again completes it."
+    )
 
 
 def _check(wanted: Plan) -> None:

@@ -121,6 +121,15 @@ class ChangeGrades:
             predictions=self.models.predictions_of(broken),
         )
 
+    def with_fault(self, change: PlannedChange, fault: tuple[Grade, str] | None) -> PlannedChange:
+        """As the source itself has it: a view that cannot be read any more fails all who use it."""
+        if fault is None or ORDER.index(fault[0]) >= ORDER.index(change.grade):
+            return change
+        touched = self.models.touched_by("view", change.object.partition("=")[2])
+        said = {model.shown: fault for model in touched} if change.action != "create" else {}
+        graded = self._graded(change, touched, said)
+        return replace(graded, grade=fault[0], reason=fault[1])
+
     def _entity(self, one: ObjectDifference, change: PlannedChange) -> PlannedChange:
         touched = self.models.touched_by("entity", one.name)
         typed = [line for line in one.lines if "value type" in line]
@@ -160,12 +169,8 @@ class ChangeGrades:
         )  # fmt: skip
         if not models and not predictions:
             return replace(change, reason=f"{why}; nobody recorded asks for it by name")
-        by = (
-            [f"{predictions} prediction run{'s' if predictions != 1 else ''}"]
-            if predictions
-            else []
-        )
-        by += [m.shown for m in models[:3]]
+        runs = f"{predictions} prediction run{'s' if predictions != 1 else ''}"
+        by = [*([runs] if predictions else ()), *(m.shown for m in models[:3])]
         return replace(
             change,
             grade="breaks serving",

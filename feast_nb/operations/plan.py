@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,7 @@ from ..integrations.feast import store as stores
 from ..integrations.feast.registry import Definitions
 from ..integrations.feast.repository_files import definition_files
 from ..masking import masked_text
-from ..records.answers import Grade
-from ..records.lineage import REFUSED, Plan, PlannedChange
+from ..records.lineage import REFUSED, Plan
 from . import source_check
 from .affected_models import AffectedModels
 from .change_grades import ORDER, ChangeGrades
@@ -40,7 +38,8 @@ def plan(
 ) -> Plan:
     """What applying a repository's files would do; nothing is written.
 
-    `store` is None where nothing was ever applied; `past` and `unknown` as of `past_of`. Raises
+    `store` is None where nothing was ever applied; `past` is the history, or `unknown` why there
+    is none (`tracked_at`). Raises
     `RepositoryError` for files that do not parse, `UsageError` for a revision that is none.
     """
     project = store.project if store is not None else stores.project_of(yaml)
@@ -70,9 +69,9 @@ def plan(
     if files.trouble:
         unchecked.append(f"{REFUSED}{files.trouble}")
     if store is not None and inferred:
-        trouble, lines = source_check.look(store, sides)
+        trouble, faults = source_check.look(store, sides)
         unchecked += trouble
-        changes = _with_source_faults(changes, lines)
+        changes = [found.with_fault(change, faults.get(change.object)) for change in changes]
     return Plan(
         project=project,
         against="the registry" if against == REGISTRY else against,
@@ -100,19 +99,6 @@ def _permissions(proto: Any) -> tuple[str, ...]:
     if not proto.permissions:
         return ()
     return ("permissions are not compared; `feast apply` applies them.",)
-
-
-def _with_source_faults(
-    changes: list[PlannedChange], faults: dict[str, tuple[Grade, str]]
-) -> list[PlannedChange]:
-    """What the sources themselves say of a view: a column that is not there breaks it."""
-    found = []
-    for change in changes:
-        fault = faults.get(change.object)
-        if fault is not None and ORDER.index(fault[0]) < ORDER.index(change.grade):
-            change = replace(change, grade=fault[0], reason=fault[1])
-        found.append(change)
-    return found
 
 
 def _short_lived(sides: Sides) -> Iterator[str]:

@@ -59,7 +59,8 @@ def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str
         column = own.get(feature.name, feature.name)
         try:
             held = registry.dtype_named(kinds(columns[column]).value)
-        except Exception:  # a type that Feast's own table does not know: nothing is claimed of it
+        except (ValueError, KeyError, TypeError, AttributeError):  # of a type that Feast's own
+            # table does not know nothing is claimed
             continue
         one, other = _KINDS.get(declared), _KINDS.get(held)
         if one and other and one != other:

@@ -136,9 +136,8 @@ class ProjectAnswers:
         from ..operations import affected_models
         from ..operations.plan import plan
 
-        past, unknown = affected_models.past_of(self.store)
-        if past is not None:
-            past = self.history
+        uri, unknown = affected_models.tracked_at(self.store)
+        past = self.history if uri else None
         folder = Path(path).expanduser().resolve() if path is not None else None
         return plan(self.yaml, self.store, past, unknown, folder=folder, against=against, full=full)
 
@@ -158,9 +157,8 @@ class ProjectAnswers:
         from ..operations import affected_models
         from ..operations.apply import apply
 
-        past, unknown = affected_models.past_of(self.store)
-        if past is not None:
-            past = self.history
+        uri, unknown = affected_models.tracked_at(self.store)
+        past = self.history if uri else None
         cell = self.recorder.cells.current
         notebook = cell.notebook if cell is not None else None
         origin = {"feast_nb.notebook": notebook} if notebook else {}

@@ -136,7 +136,7 @@ EDITS: list[tuple[str, list[tuple[str, str]], dict[str, Any], str]] = [
      {"view=hourly": ("update", SAFE, ()),
       "view=doubled": ("update", RETRAIN, ("d/1",))}, "+ rating: Int64"),  # it reads all of hourly
     ("a feature that the source has not", [(TRIPS, TRIPS + TRIPS.replace("trips", "nosuch"))],
-     {"view=hourly": ("update", BREAKS, ()),
+     {"view=hourly": ("update", BREAKS, (CHAMPION, "r/1", "d/1")),
       "view=doubled": ("update", RETRAIN, ("d/1",))}, "its source has no column nosuch"),
     ("a feature removed", [(ACC, ""), ('unused", features=[hourly[["acc_rate"]]]',
                                        'unused", features=[hourly[["trips"]]]')],
@@ -165,7 +165,8 @@ EDITS: list[tuple[str, list[tuple[str, str]], dict[str, Any], str]] = [
      {"entity=driver": ("update", BREAKS, (CHAMPION, "r/1", "d/1")),
       "view=hourly": ("update", BREAKS, (CHAMPION, "r/1", "d/1"))}, "+ value type: String"),
     ("a timestamp field that is not there", [("event_timestamp", "moment")],
-     {"view=hourly": ("update", BREAKS, None), "source=stats": ("update", SAFE, ())}, "moment"),
+     {"view=hourly": ("update", BREAKS, (CHAMPION, "r/1", "d/1")),
+      "source=stats": ("update", SAFE, ())}, "moment"),
 ]  # fmt: skip
 
 

@@ -140,6 +140,24 @@ def test_a_registry_server_is_asked_four_times_and_not_for_ever(
         os.kill(pid, signal.SIGCONT)
 
 
+def test_no_record_is_of_definitions_that_are_long_gone(server: str, tmp_path, monkeypatch) -> None:
+    """A kernel that rested: what a server's copy was then is not what is asked for now."""
+    from feast_nb.integrations.feast.servers import registry_copy
+
+    store = opened(tmp_path / "client", "pa", server)
+    before = definitions.resolve_request(store, ["stats:x"]).records[0]
+    other = opened(tmp_path / "other", "pa", server)
+    changed = other.get_feature_view("stats")
+    changed.ttl = timedelta(hours=7)
+    other.apply([changed])
+    same = definitions.resolve_request(store, ["stats:x"]).records[0]
+    assert same.hashes == before.hashes  # of a moment ago
+    monkeypatch.setattr(registry_copy, "LATEST", 0.0)
+
+    now = definitions.resolve_request(store, ["stats:x"]).records[0]
+    assert now.hashes["ttl"] != before.hashes["ttl"]
+
+
 def test_what_another_process_applies_is_seen(tmp_path) -> None:
     """A file registry: Feast looks when it is asked, and so must we."""
     from feast.types import Float64

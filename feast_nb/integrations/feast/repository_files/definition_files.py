@@ -249,3 +249,5 @@ def _git(repo: Path, words: list[str]) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(command, capture_output=True, timeout=SECONDS)
     except FileNotFoundError:
         raise UsageError("--against a revision needs git, which is not installed here.") from None
+    except subprocess.TimeoutExpired:
+        raise RepositoryError(f"git did not answer within {SECONDS:.0f} s in {repo}.") from None

@@ -18,6 +18,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from feast_nb.errors import brief
+
 IDLE = 600.0  # seconds
 
 
@@ -31,7 +33,7 @@ def parsed(yaml: Path, repo: Path, folder: Path, scratch: Path) -> tuple[bytes, 
             inferred = True
             break
         except Exception as problem:  # a driver's, an object store's: said by who shows the plan
-            trouble = trouble or f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
+            trouble = trouble or f"{type(problem).__name__}: {brief(problem, 300)}"
     proto = contents.to_registry_proto()
     for _, items in proto.ListFields():
         for item in items if hasattr(items, "__iter__") else ():
@@ -57,7 +59,7 @@ def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, dict[str, Any]
             store, store.project, store.registry, contents, skip_source_validation=False
         )
     except Exception as problem:  # of a registry, a database, an online store
-        return b"", {"trouble": f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"}
+        return b"", {"trouble": f"{type(problem).__name__}: {brief(problem, 300)}"}
     return b"", {"trouble": None}
 
 
@@ -98,7 +100,7 @@ def _fault(problem: BaseException, folder: Path) -> dict[str, Any]:
     for frame in traceback.extract_tb(problem.__traceback__):
         if Path(frame.filename).is_relative_to(folder) and "site-packages" not in frame.filename:
             file, line = frame.filename, frame.lineno
-    said = " ".join(str(problem).split())[:300]
+    said = brief(problem, 300)
     if isinstance(problem, SystemExit):  # Feast's own way to refuse: it has printed why
         said = "Feast refuses the files, see what it printed"
     return {"error": f"{type(problem).__name__}: {said}", "file": file, "line": line}

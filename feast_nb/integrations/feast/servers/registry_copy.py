@@ -17,17 +17,21 @@ from weakref import WeakKeyDictionary
 from ....patching import threads
 from ....patching.patches import Patches
 
-FRESH = 60.0  # seconds after which a copy is read anew, beside whoever asked
-LATEST = 600.0  # seconds after which it is not used before it was (Feast's own of a SQL registry)
+FRESH = 10.0  # seconds after which a copy is read anew, beside whoever asked
+LATEST = 60.0  # seconds after which it is not used before it was: no record is of older definitions
 
 
 @dataclass
 class RegistryCopy:
-    """What a server listed; `digest` is of all of it, `at` by the monotonic clock."""
+    """What a server listed; `digest` is of all of it, `at` by the monotonic clock.
+
+    `ask` reads it anew.
+    """
 
     proto: Any
     at: float
     digest: str
+    ask: Callable[[], Any]
     renewing: bool = False
 
 
@@ -39,41 +43,47 @@ def kept(registry: Any, ask: Callable[[], Any]) -> RegistryCopy:
 
     Raises what `ask` raises where it has to wait.
     """
-    copy = _copies.get(registry)
-    age = time.monotonic() - copy.at if copy is not None else LATEST
-    if copy is None or age >= LATEST:
-        return _keep(registry, ask())
-    if age >= FRESH and not copy.renewing:
-        copy.renewing = True
-        threads.begin(lambda: _renew(registry, copy, ask))
-    return copy
+    copy = _usable(registry)
+    return copy if copy is not None else _keep(registry, ask(), ask)
 
 
 def digest_of(registry: Any) -> str | None:
-    """What changes with the copy; None where there is none."""
-    copy = _copies.get(registry)
+    """What changes with the copy; None where there is none that may be used still."""
+    copy = _usable(registry)
     return copy.digest if copy is not None else None
 
 
-def _keep(registry: Any, proto: Any) -> RegistryCopy:
+def _usable(registry: Any) -> RegistryCopy | None:
+    """The copy, unless it is too old; whoever looks at it has it renewed in time."""
+    copy = _copies.get(registry)
+    age = time.monotonic() - copy.at if copy is not None else LATEST
+    if copy is None or age >= LATEST:
+        return None
+    if age >= FRESH and not copy.renewing:
+        copy.renewing = True
+        threads.begin(lambda: _renew(registry, copy))
+    return copy
+
+
+def _keep(registry: Any, proto: Any, ask: Callable[[], Any]) -> RegistryCopy:
     text = proto.SerializeToString(deterministic=True)
     digest = hashlib.blake2b(text, digest_size=8).hexdigest()
-    found = _copies[registry] = RegistryCopy(proto, time.monotonic(), digest)
+    found = _copies[registry] = RegistryCopy(proto, time.monotonic(), digest, ask)
     return found
 
 
-def _renew(registry: Any, copy: RegistryCopy, ask: Callable[[], Any]) -> None:
+def _renew(registry: Any, copy: RegistryCopy) -> None:
     """Read it anew; a server that is away leaves the copy as it is, until that is too old."""
     try:
-        proto = ask()
+        proto = copy.ask()
     finally:
         copy.renewing = False
     if _copies.get(registry) is copy:  # else this process wrote to it meanwhile
-        _keep(registry, proto)
+        _keep(registry, proto, copy.ask)
 
 
 def follow(patches: Patches) -> None:
-    """What this process writes to a registry server is read anew at once."""
+    """What this process writes to a registry server, or has it read anew, is read anew at once."""
     name = "feast.infra.registry.remote"
     patches.on_import(name, functools.partial(_follow_registry, patches))
 
@@ -81,12 +91,13 @@ def follow(patches: Patches) -> None:
 def _follow_registry(patches: Patches, module: ModuleType) -> None:
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def commit(registry: Any, *args: Any, **kwargs: Any) -> Any:
+        def forgetting(registry: Any, *args: Any, **kwargs: Any) -> Any:
             try:
                 return original(registry, *args, **kwargs)
             finally:
                 _copies.pop(registry, None)
 
-        return commit
+        return forgetting
 
     patches.replace(module.RemoteRegistry, "commit", wrap)
+    patches.replace(module.RemoteRegistry, "refresh", wrap)

@@ -19,10 +19,9 @@ class FeatureRequest:
     `keys` are the columns that a caller must give (join keys, of them `entities`, and request
     data), `others` the inputs that are no features. `told_by` names, for each input, the columns
     whose values tell whether it is there and how old it is (its own, and those that an on-demand
-    feature is computed from), `watched` the
-    view of those that have moments, and the seconds after which they expire. `views` are
-    those asked for, `recorded` is what the call is about, without what is asked beside it; `clash`
-    is why Feast cannot serve them online at all.
+    feature is computed from), `watched` the view of those that have moments, and the seconds after
+    which they expire. `views` are those asked for, `recorded` is what the call is about, without
+    what is asked beside it; `clash` is why Feast cannot serve them online at all.
     """
 
     contract: Contract
