@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from feast_nb.errors import FeatureError, StoreError, UsageError
+from feast_nb.integrations.feast.servers import store_door
 
 from ..conftest import free_port, wait_for
 from .test_score import further, latest, more, serve_now, session_of
@@ -38,10 +39,11 @@ def four(promoted: Any) -> Any:
 
 
 @pytest.fixture
-def remote(four: Any, tmp_path: Path) -> Iterator[Any]:
-    """The same session, its online store behind Feast's feature server."""
+def remote(four: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The same session, its online store behind Feast's feature server; which may be a busy one."""
     from feast.infra.online_stores.remote import RemoteOnlineStore, RemoteOnlineStoreConfig
 
+    monkeypatch.setattr(store_door, "SECONDS", 60.0)
     store, port = four.space["store"], free_port()
     command = [sys.executable, "-m", "feast.cli.cli", "-c", str(store.repo_path), "serve",
                "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]  # fmt: skip
@@ -182,8 +184,6 @@ def test_a_feature_server_says_the_same(remote) -> None:
     ids=["hangs", "is down"],
 )
 def test_a_feature_server_that_is_away_is_one_line(remote, monkeypatch, fault, said) -> None:
-    from feast_nb.integrations.feast.servers import store_door
-
     session, server = session_of(remote), remote.space["server"]
     before = session.vector("m/1", ROWS[:1])
 
@@ -204,7 +204,7 @@ def test_a_feature_server_that_is_away_is_one_line(remote, monkeypatch, fault, s
     assert time.monotonic() - began < 15
     if fault == signal.SIGSTOP:
         server(signal.SIGCONT)
-        monkeypatch.setattr(store_door, "SECONDS", 10.0)
+        monkeypatch.setattr(store_door, "SECONDS", 60.0)
         wait_for(lambda: serves_as(before), 120, "the feature server, which goes on")
 
 
