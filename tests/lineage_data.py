@@ -17,9 +17,8 @@ from feast_nb.records.facts import (
     RunFact,
     RunGroup,
 )
-from feast_nb.records.lineage import Impact, Lineage
+from feast_nb.records.lineage import Impact, Lineage, Usage
 from feast_nb.records.overview import ProjectOverview
-from feast_nb.records.usage import Usage
 
 DAY = 86_400_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..records.usage import Usage
+from ..records.lineage import Usage
 from .pictures import COLOURS, heads
 
 

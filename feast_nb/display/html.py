@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ..errors import visible
 from ..records.document import Document
 from ..records.lineage import Lineage, Node
-from . import next_steps, pictures, verdicts, words
+from . import next_steps, operation_words, pictures, verdicts, words
 
 _BAR = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="9" viewBox="0 0 60 9">'
@@ -43,6 +43,7 @@ def _environment() -> Any:
     environment.globals |= {
         "bar": bar,
         "image": pictures.image,
+        "operation_words": operation_words,
         "sources": sources,
         "steps": next_steps.of,
         "verdicts": verdicts,

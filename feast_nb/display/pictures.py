@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..records.lineage import BOX, Lineage, Node
-from ..records.usage import FeatureUsage, Usage
+from ..records.lineage import BOX, FeatureUsage, Lineage, Node, Usage
 
 # Mid tones under white text: a saved picture does not know the theme of its page.
 COLOURS = {

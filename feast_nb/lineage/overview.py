@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ..records.facts import RegisteredModel, Registry, RegistryView
+from ..records.lineage import FeatureUsage, Usage
 from ..records.overview import (
     FeatureOverview,
     ModelOverview,
@@ -14,7 +15,6 @@ from ..records.overview import (
     VersionOverview,
     ViewOverview,
 )
-from ..records.usage import FeatureUsage, Usage
 from .usage import iso, models_using
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..records.facts import RegisteredModel, Registry, RunGroup
-from ..records.usage import FeatureUsage, ModelUse, Usage
+from ..records.lineage import FeatureUsage, ModelUse, Usage
 
 
 def build(

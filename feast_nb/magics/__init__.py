@@ -25,6 +25,8 @@ _MAGICS = {
         "feast_impact",
         "feast_plan",
         "feast_apply",
+        "feast_materialize",
+        "feast_health",
         "feast_runs",
         "feast_ops",
     ),
@@ -77,6 +79,7 @@ class ExtensionState:
         from .guide import GuideMagics
         from .history import HistoryMagics
         from .models import ModelMagics
+        from .operations import StoreMagics
         from .training import FeastMagics
 
         self.recorder = recorder.current(interactive=True)
@@ -88,15 +91,16 @@ class ExtensionState:
         undo.callback(self._put_magics_back)
         models = ModelMagics(shell, self.magics)
         past = HistoryMagics(shell, self.magics)
-        guide = GuideMagics(shell, self.magics, models, past)
-        shell.register_magics(self.magics, models, past, guide)
+        stores = StoreMagics(shell, self.magics)
+        guide = GuideMagics(shell, self.magics, models, past, stores)
+        shell.register_magics(self.magics, models, past, stores, guide)
         self._published = kernel_file.of_kernel()
         if self._published is not None:
             undo.callback(self._published.remove)
         undo.callback(self.recorder.cells.unwatch)
         self.recorder.cells.watch(shell)
         undo.callback(Formatters(shell).remove)
-        undo.callback(Completion(shell, self.magics, models, past).remove)
+        undo.callback(Completion(shell, self.magics, models, past, stores).remove)
         shell.input_transformers_cleanup.append(_with_a_body)
         undo.callback(shell.input_transformers_cleanup.remove, _with_a_body)
         self.recorder.changed = self._publish

@@ -12,6 +12,8 @@ from ..session.known_names import KnownNames
 _MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
 _OF_OBJECTS = ("feast_usage", "feast_lineage", "feast_impact")
 _OF_MODELS = ("feast_features", "feast_resolve", "feast_diff", "feast_reproduce", "feast_score")
+_OF_VIEWS = ("feast_materialize", "feast_health")
+_REGISTERED = ("feast_runs", "feast_health")  # where --model names a registered one
 
 
 class Completion:
@@ -70,6 +72,8 @@ class Completion:
             return [*self._registered(), *runs]
         if magic.__name__ in _OF_OBJECTS and not any(w.startswith("--") for w in words[:-1]):
             return self._objects(magic.__name__)
+        if magic.__name__ in _OF_VIEWS:
+            return [name for name in self._objects(magic.__name__) if name in self._views()]
         if magic.__name__ == "feast_log" and len([w for w in words[:-1] if w]) == 0:
             return self._models()
         return []
@@ -85,7 +89,7 @@ class Completion:
         if option in ("--entity-df", "--from", "--into", "--entities"):
             return self._frames()
         if option == "--model":  # of a past run, or the one in a variable
-            return self._registered() if magic == "feast_runs" else self._models()
+            return self._registered() if magic in _REGISTERED else self._models()
         if option == "--runs":
             return ("all", "latest", "collapsed")
         if option == "--register":
@@ -117,6 +121,10 @@ class Completion:
         views = dict.fromkeys(ref.partition(":")[0] for ref in known.refs)
         models = self._registered() if magic == "feast_lineage" else []
         return [*views, *known.services, *known.refs, *models]
+
+    def _views(self) -> set[str]:
+        session = self._magics.known_session
+        return {ref.partition(":")[0] for ref in session.names.refs} if session else set()
 
     def _frames(self) -> list[str]:
         from .. import frames

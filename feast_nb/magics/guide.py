@@ -42,6 +42,10 @@ TASKS: Mapping[str, Mapping[str, str]] = {
         "feast_plan": "diff definitions gate review pull request",
         "feast_apply": "register definitions deploy change registry",
     },
+    "Operate": {
+        "feast_materialize": "load online store backfill incremental fill",
+        "feast_health": "fresh freshness stale skew redis latency monitor status ok",
+    },
     "Audit": {
         "feast_reproduce": "rebuild same prove verify again",
         "feast_ops": "apply materialize who operations",

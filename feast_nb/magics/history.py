@@ -112,64 +112,6 @@ class HistoryMagics(Magics):
         return self._feast.session().impact(options.object, options.refresh)
 
     @magic_arguments()
-    @argument("path", nargs="?", help="a folder with definition files; else the repository's own")
-    @argument("--against", metavar="REF", default="registry", help="registry, or a git revision")
-    @argument("--full", action="store_true", help="show deletions of what is in no file")
-    @line_magic
-    @reads_options
-    def feast_plan(self, options: Namespace) -> Any:
-        """What applying the definition files would change, and which models it breaks.
-
-        Each change is shown as a diff, with its grade, the reason, and the model versions, services
-        and notebooks that it touches. Nothing is written. In CI: `python -m feast_nb check`.
-
-        Examples
-        --------
-        ::
-
-            %feast_plan
-            %feast_plan --against main
-        """
-        return self._feast.session().plan(options.path, against=options.against, full=options.full)
-
-    @magic_arguments()
-    @argument("--yes", action="store_true", help="apply without asking")
-    @argument("--force", action="store_true", help="also what breaks a version that is served")
-    @argument("--reason", metavar="TEXT", help="why, with --force; it is logged")
-    @line_magic
-    @reads_options
-    def feast_apply(self, options: Namespace) -> Any:
-        """Show the plan, ask, and apply it; what breaks a version with an alias is refused.
-
-        As `feast apply` does it: what is in the registry and in no file goes. What was applied, by
-        whom and why is logged as an operation (`%feast_ops`).
-
-        Examples
-        --------
-        ::
-
-            %feast_apply
-            %feast_apply --yes
-            %feast_apply --force --reason "v3 is retired on Monday"
-        """
-        return self._feast.session().apply(
-            force=options.force,
-            reason=options.reason,
-            agreed=lambda plan: options.yes or self._agreed(plan),
-        )
-
-    def _agreed(self, plan: Any) -> bool:
-        """Ask the user; where nobody can be asked, say what to write."""
-        from IPython.core.error import StdinNotImplementedError
-
-        self._feast.show(plan)
-        try:
-            answer = input("Apply these changes? [y/N] ")
-        except (StdinNotImplementedError, EOFError):
-            raise UsageError("nobody can be asked here; add --yes to apply it.") from None
-        return answer.strip().lower() in ("y", "yes")
-
-    @magic_arguments()
     @argument("--service", metavar="S", help="runs that used this service")
     @argument("--model", metavar="M", help="runs that trained this model or predicted with it")
     @argument("--since", metavar="WHEN", help="30d, 12h, 8w or a date")

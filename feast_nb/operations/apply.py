@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Drift, FeastNbError, RepositoryError, TrackingError, UsageError
+from ..errors import Drift, FeastNbError, RepositoryError, StoreError, TrackingError, UsageError
+from ..integrations.feast import registry
 from ..integrations.feast.repository_files import definition_files
 from ..integrations.feast.store import folder_of, settings_of
 from ..integrations.mlflow import runs, writer
@@ -54,7 +56,8 @@ def apply(
         trouble = "interrupted"
     except RepositoryError as problem:  # what it had done by then is looked at, too
         trouble = str(problem)
-    store.refresh_registry()
+    with suppress(StoreError):  # `_left` says it
+        registry.refresh(store)
     done = replace(wanted, applied=trouble is None, reason=reason if force else None)
     done = _logged(store, done, trouble, origin)
     if trouble is not None:

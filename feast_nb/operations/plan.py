@@ -44,15 +44,14 @@ def plan(
     """
     project = store.project if store is not None else stores.project_of(yaml)
     with ExitStack() as stack:
+        have = registry.nothing(project)
+        if against == REGISTRY and store is not None:  # first: what hangs is known within seconds
+            have = registry.definitions_now(store)
         files = definition_files.read(yaml, folder)
         want = Definitions(files.proto, project, None)
         unchecked: list[str] = []
         inferred = files.inferred
-        if against == REGISTRY:
-            have = (
-                registry.definitions_now(store) if store is not None else registry.nothing(project)
-            )
-        else:
+        if against != REGISTRY:
             repo = stores.folder_of(yaml)
             before = stack.enter_context(definition_files.at_revision(repo, against))
             earlier = definition_files.read(yaml, before)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import brief
-from ..integrations.feast import registry
-from ..integrations.feast.views import View
+from ..integrations.feast.health import source_columns
 from ..records.answers import Grade
 from .differences import Sides
-
-_KINDS = {"Int32": "number", "Int64": "number", "Float32": "number", "Float64": "number",
-          "String": "text", "Bool": "bool", "UnixTimestamp": "moment"}  # fmt: skip
 
 
 def look(store: Any, sides: Sides) -> tuple[list[str], dict[str, tuple[Grade, str]]]:
@@ -25,55 +21,14 @@ def look(store: Any, sides: Sides) -> tuple[list[str], dict[str, tuple[Grade, st
         if not view.is_timed or view.batch_proto is None:
             continue
         try:
-            source = view.batch_source
-            columns = dict(source.get_table_column_names_and_types(store.config))
+            fault = source_columns.fault_of(store, view)
         except Exception as problem:  # a driver's: no credentials, no such file, no such table
             unchecked.append(
-                f"the columns of the source of {name}: "
-                f"{type(problem).__name__}: {brief(problem, 150)}"
+                f"the source of {name} cannot be looked at from here "
+                f"({type(problem).__name__}: {brief(problem, 150).rstrip('.')}): whether it has "
+                "the columns that are declared is not known."
             )
             continue
-        fault = _fault(view, source, columns)
         if fault is not None:
             faults[f"view={name}"] = fault
     return unchecked, faults
-
-
-def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str] | None:
-    own = {new: old for old, new in (source.field_mapping or {}).items()}
-    moment = source.timestamp_field
-    if moment and own.get(moment, moment) not in columns and moment not in columns:
-        return "breaks serving", f"its source has no column {moment}, the timestamp field"
-    if _is_computed(view):  # its features are made of other columns
-        return None
-    for feature in view.features:
-        column = own.get(feature.name, feature.name)
-        if column not in columns:
-            return (
-                "breaks serving",
-                f"its source has no column {column} ({view.name}:{feature.name})",
-            )
-    kinds = source.source_datatype_to_feast_value_type()
-    for feature in view.features:
-        declared = registry.dtype_named(feature.value_type)
-        column = own.get(feature.name, feature.name)
-        try:
-            held = registry.dtype_named(kinds(columns[column]).value)
-        except (ValueError, KeyError, TypeError, AttributeError):  # of a type that Feast's own
-            # table does not know nothing is claimed
-            continue
-        one, other = _KINDS.get(declared), _KINDS.get(held)
-        if one and other and one != other:
-            why = f"{view.name}:{feature.name} is declared {declared}, its source has {held}"
-            return "needs retraining", why
-    return None
-
-
-def _is_computed(view: View) -> bool:
-    """Whether a transformation, an aggregation or other views give its features."""
-    spec = view.spec
-    fields = spec.DESCRIPTOR.fields_by_name
-    single = ("feature_transformation", "user_defined_function")
-    return any(name in fields and spec.HasField(name) for name in single) or any(
-        name in fields and len(getattr(spec, name)) > 0 for name in ("aggregations", "source_views")
-    )

@@ -15,8 +15,7 @@ from ..lineage import usage as usages
 from ..lineage.state import ProjectState
 from ..records.answers import Operation, Operations, RecentRun, RecentRuns
 from ..records.facts import RunFact
-from ..records.lineage import Impact, Lineage, Node
-from ..records.usage import Usage
+from ..records.lineage import Impact, Lineage, Node, Usage
 from .source import find, refs_of, since_of, stretch_of
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ class RepositoryMonitor:
         if self.store is None:
             return ProjectOverview("", tracking=found)
         if copy is None or copy.history.as_of is None:
-            self.store.refresh_registry()
+            registry.refresh(self.store)
             known = overview.build(
                 repository.catalog(self.store),
                 None,

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import FeatureError, TrackingError, UsageError, nearest
 from ..history import History, database, queries
-from ..integrations.feast import repository
+from ..integrations.feast import registry, repository
 from ..integrations.feast.store import settings_of
 from ..integrations.mlflow import clients, runs
 from ..lineage.impact import touched
@@ -113,7 +113,7 @@ class HistorySource:
     def catalog(self) -> Registry:
         """What the registry holds today, read once for each answer."""
         if self._catalog is None:
-            self.store.refresh_registry()  # another process may have applied something
+            registry.refresh(self.store)  # another process may have applied something
             self._catalog = repository.catalog(self.store)
         return self._catalog
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .answers import Operations, RecentRuns
-    from .lineage import Impact, Lineage
-    from .usage import Usage
+    from .lineage import Impact, Lineage, Usage
+    from .operation import Health
 
 
 def usage_frame(it: Usage) -> Any:
@@ -131,3 +131,23 @@ def openlineage(it: Lineage, namespace: str | None = None) -> list[dict[str, Any
 
 
 _EVENTS = {"FINISHED": "COMPLETE", "FAILED": "FAIL", "KILLED": "ABORT", "RUNNING": "RUNNING"}
+
+
+_LIGHTS = {"green": 0, "amber": 1, "red": 2, "unknown": -1}
+
+
+def health_metrics(it: Health) -> str:
+    """Prometheus's text format, by its own client library."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    known = CollectorRegistry()
+    labels = ("project", "part", "name")
+    lights = Gauge("feast_nb_health", "0 green, 1 amber, 2 red, -1 unknown", labels, registry=known)
+    facts = Gauge("feast_nb_health_fact", "What was measured", (*labels, "fact"), registry=known)
+    for line in it.lines:
+        lights.labels(it.project, line.part, line.name).set(_LIGHTS[line.light])
+        for name, value in line.facts.items():
+            if isinstance(value, int | float):
+                facts.labels(it.project, line.part, line.name, name).set(value)
+    text: str = generate_latest(known).decode()
+    return text

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from .document import Document
+from .lineage import ModelUse
 from .record import Record
-from .usage import ModelUse
 
 TrackingState = Literal["ready", "away", "reading", "unmade", "refused", "disabled", "unapplied"]
 

@@ -176,7 +176,8 @@ class Source(Record):
     """What identifies a data source at the time it was read.
 
     `path` of files and objects (`files` counts those of a folder), `table` of databases; `rows`
-    and `newest` (its last event) where a Parquet footer tells them.
+    and `newest` (its last event) where a Parquet footer tells them. `unseen` says why it could not
+    be looked at from where it was read.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Source(Record):
     rows: int | None = None
     newest: str | None = None
     table: str | None = None
+    unseen: str | None = None
 
 
 @dataclass(frozen=True)

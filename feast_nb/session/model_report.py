@@ -28,7 +28,7 @@ def features(session: Session, model: str) -> ModelFeatures:
     found = model_lookup.find(session.runs.uri, model)
     contract, _, notes = resolution.contract_of(session, found)
     resolution.check_project(session, found.shown, contract.project)
-    session.store.refresh_registry()
+    registry.refresh(session.store)
     service = resolution.service_of(session, contract.service)
     changes = resolution.changes(session, contract, service)
     known = registry.definitions_of(session.store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..contracts import inputs
@@ -141,11 +141,9 @@ def _named(plan: ServingPlan, rows: Sequence[Mapping[str, Any]], places: set[int
 
 def _count(plan: ServingPlan, fed: fetched_features.FetchedFeatures) -> None:
     """Count what was served, for a service that exports its metrics."""
-    from .serving_metrics import FEATURES_SERVED
-
     for code, count in enumerate(feature_status.counts(fed.codes)):
         if count:
-            FEATURES_SERVED.labels(plan.model, feature_status.NAMES[code]).inc(count)
+            _features_served().labels(plan.model, feature_status.NAMES[code]).inc(count)
 
 
 def _given(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -196,3 +194,18 @@ def _holds_the_same(session: Session, plan: ServingPlan) -> bool:
     """Whether the registry's definitions are those of the plan, whenever they were read."""
     known = plan.definitions
     return known is not None and registry.registry_hash(session.store) == known
+
+
+@cache
+def _features_served() -> Any:
+    """What is counted of served features, in the process's own Prometheus registry.
+
+    A service that exports `prometheus_client`'s registry, as Feast's feature server does, has it.
+    """
+    from prometheus_client import Counter
+
+    return Counter(
+        "feast_nb_features_served",
+        "Values that were served to a model, by how they stood: present, null, expired, missing.",
+        ["model", "status"],
+    )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,8 +11,7 @@ if TYPE_CHECKING:
     from ..questions.source import HistorySource
     from ..recorder.recorder import Recorder
     from ..records.answers import Operations, RecentRuns
-    from ..records.lineage import Impact, Lineage, Plan
-    from ..records.usage import Usage
+    from ..records.lineage import Impact, Lineage, Usage
     from .runs import SessionRuns
 
 
@@ -28,7 +24,6 @@ class ProjectAnswers:
     """
 
     store: FeatureStore
-    yaml: Path
     recorder: Recorder
     runs: SessionRuns
     _history: HistorySource | None = None
@@ -118,51 +113,3 @@ class ProjectAnswers:
         from ..questions import answers
 
         return answers.operations(self.history, most, refresh)
-
-    def plan(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        against: str = "registry",
-        full: bool = False,
-    ) -> Plan:
-        """What applying the repository's definition files would do, and which models it breaks.
-
-        `path` is another folder with definition files. `against` is what they are held against: the
-        registry, or a revision of git. What is in the registry and in no file is listed; `full`
-        shows it as the deletions that `feast apply` makes of it. Nothing is written. Raises
-        `RepositoryError` for files that do not parse, with file and line.
-        """
-        from ..operations import affected_models
-        from ..operations.plan import plan
-
-        uri, unknown = affected_models.tracked_at(self.store)
-        past = self.history if uri else None
-        folder = Path(path).expanduser().resolve() if path is not None else None
-        return plan(self.yaml, self.store, past, unknown, folder=folder, against=against, full=full)
-
-    def apply(
-        self,
-        *,
-        force: bool = False,
-        reason: str | None = None,
-        agreed: Callable[[Plan], bool] = lambda plan: True,
-    ) -> Plan:
-        """Apply the repository's definition files as `feast apply` does, where that breaks nothing.
-
-        `agreed` is given the plan and says whether to go on. A change that breaks a version with an
-        alias raises `Drift`, unless `force` is given with a `reason`, which is logged. Raises
-        `RepositoryError` where Feast fails, with what is done and what is not.
-        """
-        from ..operations import affected_models
-        from ..operations.apply import apply
-
-        uri, unknown = affected_models.tracked_at(self.store)
-        past = self.history if uri else None
-        cell = self.recorder.cells.current
-        notebook = cell.notebook if cell is not None else None
-        origin = {"feast_nb.notebook": notebook} if notebook else {}
-        return apply(
-            self.yaml, self.store, past, unknown, force=force, reason=reason, agreed=agreed,
-            origin=origin,
-        )  # fmt: skip

@@ -156,20 +156,23 @@ def retrieve(
         return repository.saved_rows(store, str(arguments.get("name")))
     check_repeatable(store, retrieval)
     full = retrieval.full_feature_names
-    with store_door.asking(store, "offline store"):
-        try:
-            job = store.get_historical_features(
-                features=features, full_feature_names=full, **asked, **arguments
-            )
-        except TypeError as problem:
-            if "start_date" not in str(problem) and "end_date" not in str(problem):
-                raise
-            kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
-            raise FeatureError(
-                f"cannot be rebuilt here: it was asked for by a range of dates, and the offline "
-                f"store {kind} takes none."
-            ) from problem
+
+    def ask() -> Any:
+        job = store.get_historical_features(
+            features=features, full_feature_names=full, **asked, **arguments
+        )
         return job.to_df()
+
+    try:
+        return store_door.answered(store, "offline store", ask)
+    except TypeError as problem:
+        if "start_date" not in str(problem) and "end_date" not in str(problem):
+            raise
+        kind = str(getattr(store.config.offline_store, "type", "")).rpartition(".")[2]
+        raise FeatureError(
+            f"cannot be rebuilt here: it was asked for by a range of dates, and the offline "
+            f"store {kind} takes none."
+        ) from problem
 
 
 def check_repeatable(store: Any, retrieval: Retrieval) -> None:

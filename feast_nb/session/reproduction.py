@@ -39,7 +39,7 @@ def reproduce(
     `number` (from one) chooses among several retrievals. The new frame is `.frame`. Raises
     `FeatureError` where it cannot be retrieved again, with the reason.
     """
-    session.store.refresh_registry()
+    registry.refresh(session.store)
     recorded = recorded_of(session, named, number)
     retrieval = recorded.retrieval
     resolution.check_project(session, named, retrieval.project)
@@ -124,7 +124,7 @@ def _sources_changed(session: Session, retrieval: Retrieval) -> tuple[str, ...]:
     for was in retrieval.sources:
         if was.name in now:
             is_now = sources.looked_into(
-                now[was.name], by_source[was.name], session.store.repo_path
+                now[was.name], by_source[was.name], session.store.repo_path, imports=True
             )
             said += _source_changed(was, is_now)
     return tuple(said)
@@ -137,7 +137,14 @@ def _source_changed(was: Source, now: Source) -> list[str]:
         old, new = getattr(was, name), getattr(now, name)
         if old is not None and new is not None and old != new:
             found.append(f"{told} {old}, now {new}")
-    return [f"source {was.name} has changed: {'; '.join(found[:3])}."] if found else []
+    if found:
+        return [f"source {was.name} has changed: {'; '.join(found[:3])}."]
+    if now.unseen:
+        return [
+            f"source {was.name} cannot be looked at from here ({now.unseen}): whether it changed "
+            "is not known."
+        ]
+    return []
 
 
 def _lost(

@@ -31,7 +31,7 @@ def resolve(session: Session, model: str, allow_drift: bool = False) -> Resoluti
 def resolved(session: Session, found: model_lookup.ModelRef, allow_drift: bool) -> Resolution:
     """As `resolve`, of a model that was found: an alias may move from one look to the next."""
     contract, basis, notes = contract_of(session, found)
-    session.store.refresh_registry()
+    registry.refresh(session.store)
     check_project(session, found.shown, contract.project)
     service = service_of(session, contract.service)
     since = changes(session, contract, service)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import recorder as _recorder
 from .known_names import KnownNames
-from .project_answers import ProjectAnswers
+from .store_operations import StoreOperations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .training import Training
 
 
-class Session(ProjectAnswers):
+class Session(StoreOperations):
     """One feature repository and its tracking server, in a notebook or a plain script."""
 
     def __init__(self, store: FeatureStore, yaml: Path) -> None:

@@ -14,9 +14,11 @@ export type FeastNb =
   | ErasureDocument
   | ModelFeaturesDocument
   | GuideDocument
+  | HealthDocument
   | ImpactDocument
   | LibraryWarningsDocument
   | LineageDocument
+  | MaterializationDocument
   | ModelDiffDocument
   | ModelVersionDocument
   | OperationsDocument
@@ -52,6 +54,10 @@ export type GuideDocument = Guide & {
   schema_version: string;
   kind: 'guide';
 };
+export type HealthDocument = Health & {
+  schema_version: string;
+  kind: 'health';
+};
 export type ImpactDocument = Impact & {
   schema_version: string;
   kind: 'impact';
@@ -63,6 +69,10 @@ export type LibraryWarningsDocument = LibraryWarnings & {
 export type LineageDocument = Lineage & {
   schema_version: string;
   kind: 'lineage';
+};
+export type MaterializationDocument = Materialization & {
+  schema_version: string;
+  kind: 'materialization';
 };
 export type ModelDiffDocument = ModelDiff & {
   schema_version: string;
@@ -399,6 +409,35 @@ export interface MagicEntry {
   sign: string;
 }
 /**
+ * How a project's stores and views are, line by line; `at` is when it was looked (ISO 8601).
+ */
+export interface Health {
+  project: string;
+  at: string;
+  lines: HealthLine[];
+  model: string | null;
+  seconds: number | null;
+  notes: string[];
+}
+/**
+ * One thing that was looked at: how it is, why, and what to do where it is not well.
+ *
+ * `part` is `registry`, `offline store`, `source`, `online store`, `feature server`, `view` or
+ * `feature`; `name` the address, view or reference. `facts` are what was measured, by name: text
+ * and numbers, seconds and bytes among them. `unknown` is what could not be seen from here.
+ */
+export interface HealthLine {
+  part: string;
+  name: string;
+  light: 'green' | 'amber' | 'red' | 'unknown';
+  said: string;
+  remedy: string;
+  facts: {
+    [k: string]: unknown;
+  };
+  seconds: number | null;
+}
+/**
  * Everything downstream of an object: models with an alias first. `notes`: what is unknown.
  */
 export interface Impact {
@@ -475,6 +514,39 @@ export interface Node {
   layer: number;
   x: number;
   y: number;
+}
+/**
+ * Views that were loaded into the online store one by one, or would be (`dry_run`).
+ */
+export interface Materialization {
+  project: string;
+  views: ViewLoad[];
+  incremental: boolean;
+  dry_run: boolean;
+  online_store: string;
+  seconds: number | null;
+  notes: string[];
+}
+/**
+ * What a materialization did with one view.
+ *
+ * `start` and `end` are the range of event times, `newest` is the newest of what was loaded (ISO
+ * 8601, UTC). `read` and `written` count rows; None where the store that does it does not say.
+ * `late` counts rows of the source that came after the range they belong to was loaded, which no
+ * incremental run loads; None where nothing says when a row came.
+ */
+export interface ViewLoad {
+  view: string;
+  state:
+    'planned' | 'loaded' | 'failed' | 'interrupted' | 'running' | 'left out';
+  start: string | null;
+  end: string | null;
+  read: number | null;
+  written: number | null;
+  newest: string | null;
+  late: number | null;
+  seconds: number | null;
+  why: string | null;
 }
 /**
  * Two models side by side: features and order, definitions, data, metrics.
@@ -836,7 +908,8 @@ export interface Seconds {
  * What identifies a data source at the time it was read.
  *
  * `path` of files and objects (`files` counts those of a folder), `table` of databases; `rows`
- * and `newest` (its last event) where a Parquet footer tells them.
+ * and `newest` (its last event) where a Parquet footer tells them. `unseen` says why it could not
+ * be looked at from where it was read.
  */
 export interface Source {
   name: string;
@@ -849,6 +922,7 @@ export interface Source {
   rows: number | null;
   newest: string | null;
   table: string | null;
+  unseen: string | null;
 }
 /**
  * Features that a run wrote: by a push, or straight to the online or offline store.

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from feast_nb.errors import FeatureError, RepositoryError
+from feast_nb.errors import FeatureError, StoreError
 from feast_nb.integrations.feast import definitions, registry, repository
+from feast_nb.integrations.feast.servers import store_door
 
 from ..conftest import free_port, wait_for
 
@@ -121,18 +122,20 @@ def test_a_registry_server_is_asked_four_times_and_not_for_ever(
     store = opened(tmp_path / "client", "pa", server)
     asked: list[str] = []
     listed = registry._listed
-    monkeypatch.setattr(registry, "_listed", lambda s, what: asked.append(what) or listed(s, what))
+    monkeypatch.setattr(
+        registry, "_listed", lambda s, what, now: asked.append(what) or listed(s, what, now)
+    )
     registry.definitions_of(store)
     for _ in range(3):
         definitions.resolve_request(store, ["stats:x"])
     assert sorted(asked) == ["AllFeatureViews", "Entities", "FeatureServices", "LabelViews"]
 
-    monkeypatch.setattr(registry, "_PATIENCE", 1.0)
+    monkeypatch.setattr(store_door, "SECONDS", 1.0)
     pid = int((tmp_path / "pid").read_text())
     os.kill(pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
-        with pytest.raises(RepositoryError, match=r"at localhost:\d+ does not answer \(Deadline"):
+        with pytest.raises(StoreError, match=r"at localhost:\d+ did not answer within 1 s"):
             registry.definitions_now(store)
         assert time.monotonic() - began < 5
         registry.definitions_of(store)  # from the copy

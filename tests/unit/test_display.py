@@ -39,7 +39,8 @@ from feast_nb.records.answers import (
 )
 from feast_nb.records.contract import Contract, Input, ModelVersion
 from feast_nb.records.document import Document
-from feast_nb.records.lineage import Dependent, Impact, Lineage, Plan, PlannedChange
+from feast_nb.records.lineage import Dependent, Impact, Lineage, Plan, PlannedChange, Usage
+from feast_nb.records.operation import Health, HealthLine, Materialization, ViewLoad
 from feast_nb.records.retrieval import (
     Cell,
     Column,
@@ -61,7 +62,6 @@ from feast_nb.records.run import (
     TrackedRun,
     TrainingSummary,
 )
-from feast_nb.records.usage import Usage
 
 from .. import lineage_data as past
 
@@ -224,6 +224,41 @@ ANSWERS: dict[str, Document] = {
     "reproduction_same": Reproduction("0" * 32, ("weather:wind",), rows=1, verdict="reordered"),
     "score": Score("delay/2", "0" * 32, 1200, absent=3, stale=1, nulls={"wind": 7},
                    notes=("wind: 33% are null, in training 0%.",)),
+    "materialization": Materialization(
+        "flights",
+        (
+            ViewLoad("weather", "loaded", "2026-01-01T00:00:00+00:00", "2026-01-31T06:00:00+00:00",
+                     51970, 2000, "2026-01-31T05:00:00+00:00", seconds=4.2),
+            ViewLoad("traffic", "failed", "2026-01-01T00:00:00+00:00", "2026-01-31T06:00:00+00:00",
+                     seconds=0.2, why="Redis at cache:6379 cannot be reached; start it."),
+            ViewLoad("planes", "left out", "2026-01-01T00:00:00+00:00"),
+        ),
+        online_store="redis",
+        seconds=4.4,
+        notes=("the online store has no row of traffic: it was emptied.",),
+    ),
+    "materialization_done": Materialization(
+        "flights", (ViewLoad("weather", "loaded", None, "2026-01-31T06:00:00+00:00", 12, 3),),
+        incremental=True, online_store="sqlite", seconds=0.31,
+    ),
+    "materialization_nothing": Materialization("flights", dry_run=True),
+    "health": Health(
+        "flights",
+        "2026-01-31T06:00:00+00:00",
+        (
+            HealthLine("registry", "registry.db", "green", "file, 3 views", seconds=0.0042),
+            HealthLine("online store", "cache:6379", "red", "redis; it evicted 12 keys (allkeys-lru)",
+                       "give it more memory (maxmemory), then load the views whole",
+                       {"evicted": 12}),
+            HealthLine("view", "weather", "amber", "late: the newest is 6 days old", "%feast_mat x"),
+            HealthLine("source", "stats", "unknown", "it cannot be looked at from here (no access)"),
+        ),
+        model="eta@champion",
+        seconds=3.25,
+        notes=("the views are not known: no",),
+    ),
+    "health_well": Health("flights", "2026-01-31T06:00:00+00:00",
+                          (HealthLine("registry", "registry.db", "green", "file"),)),
     "usage": past.used(),
     "usage_unused": usage.unused(past.used()),
     "usage_part": usage.part(past.used(), "activity", past.ACTIVITY),

@@ -8,7 +8,7 @@ import pytest
 
 from feast_nb.lineage import usage
 from feast_nb.records.facts import Registry, RunGroup
-from feast_nb.records.usage import FeatureUsage, Usage, spans
+from feast_nb.records.lineage import FeatureUsage, Usage, spans
 
 from .. import lineage_data as past
 

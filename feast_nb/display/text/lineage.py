@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...records.answers import Operations, RecentRuns
-from ...records.lineage import Impact, Lineage, Node, Plan
-from ...records.usage import FeatureUsage, Usage
+from ...records.lineage import FeatureUsage, Impact, Lineage, Node, Plan, Usage
 from .. import words
 from .table import table
 

@@ -19,7 +19,7 @@ from ...records.run import (
     TrainingSummary,
 )
 from .. import verdicts, words
-from . import lineage, models
+from . import lineage, models, operations
 from .table import table
 
 
@@ -193,4 +193,5 @@ _RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "library_warnings": _library_warnings,
     **models.RENDERERS,
     **lineage.RENDERERS,
+    **operations.RENDERERS,
 }

@@ -14,7 +14,19 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
         h
         for h in headers
         if h
-        in ("nulls", "rows", "value", "#", "features", "count", "training", "prediction", "runs")
+        in (
+            "nulls",
+            "rows",
+            "value",
+            "#",
+            "features",
+            "count",
+            "training",
+            "prediction",
+            "runs",
+            "rows read",
+            "written",
+        )
     ]
     align = ["right" if h in right else "left" for h in headers]
     return str(

@@ -7,17 +7,16 @@ the registry stays as it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ...errors import FeatureError, RepositoryError, brief, nearest
-from ...masking import public_uri
+from ...errors import FeatureError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
-from .servers import registry_copy
+from .servers import registry_copy, store_door
 from .views import KINDS, View, name_in_refs
 
 
@@ -173,14 +172,26 @@ def _copy_of(store: Any) -> Any:
     registry = store.registry
     if getattr(registry, "stub", None) is not None:
         return registry_copy.kept(registry, lambda: _asked(store)).proto
-    if hasattr(registry, "cached_registry_proto"):
-        registry.list_projects(allow_cache=True)  # Feast reads its copy anew where it is too old
+    if hasattr(registry, "cached_registry_proto"):  # Feast reads it anew where it is too old
+        _answered(store, lambda: registry.list_projects(allow_cache=True))
     return getattr(registry, "cached_registry_proto", None)
 
 
 def definitions_now(store: Any) -> Definitions:
     """The same as the registry itself has it now, whatever copy of it Feast keeps."""
-    return Definitions(_asked(store, sources=True), store.project, store.registry)
+    return Definitions(_asked(store, now=True), store.project, store.registry)
+
+
+def refresh(store: Any) -> None:
+    """Have Feast read its copy of the registry anew: another process may have applied something.
+
+    Raises `StoreError` for a registry that is away.
+    """
+    _answered(store, store.refresh_registry)
+
+
+def _answered(store: Any, ask: Callable[[], Any]) -> Any:
+    return store_door.answered(store, "registry", ask)
 
 
 def nothing(project: str) -> Definitions:
@@ -190,47 +201,41 @@ def nothing(project: str) -> Definitions:
     return Definitions(RegistryProto(), project, None)
 
 
-_PATIENCE = 10.0  # seconds for each answer of a registry server
+def _asked(store: Any, now: bool = False) -> Any:
+    """The registry's proto; of a registry server what is asked for here.
 
-
-def _asked(store: Any, sources: bool = False) -> Any:
-    """The registry's proto; of a registry server what is asked for here, `sources` too.
-
-    A server's own `Proto` mixes all projects. Raises `RepositoryError` where it does not answer.
+    `now`: past the server's own copy, and its data sources, too. A server's own `Proto` mixes all
+    projects. Raises `StoreError` where it does not answer.
     """
     if getattr(store.registry, "stub", None) is None:
-        return store.registry.proto()
+        return _answered(store, store.registry.proto)
+    return _answered(store, lambda: _everything_listed(store, now))
+
+
+def _everything_listed(store: Any, now: bool) -> Any:
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
     found = RegistryProto()
-    found.entities.extend(_listed(store, "Entities").entities)
-    found.feature_services.extend(_listed(store, "FeatureServices").feature_services)
-    if sources:
-        found.data_sources.extend(_listed(store, "DataSources").data_sources)
+    found.entities.extend(_listed(store, "Entities", now).entities)
+    found.feature_services.extend(_listed(store, "FeatureServices", now).feature_services)
+    if now:
+        found.data_sources.extend(_listed(store, "DataSources", now).data_sources)
     # "All" of a caching registry lacks its label views (Feast 0.67).
-    found.label_views.extend(_listed(store, "LabelViews").label_views)
-    for one in _listed(store, "AllFeatureViews").feature_views:
+    found.label_views.extend(_listed(store, "LabelViews", now).label_views)
+    for one in _listed(store, "AllFeatureViews", now).feature_views:
         kind = one.WhichOneof("any_feature_view")
         if kind != "label_view":
             getattr(found, f"{kind}s").append(getattr(one, kind))
     return found
 
 
-def _listed(store: Any, what: str) -> Any:
+def _listed(store: Any, what: str, now: bool) -> Any:
     """What a registry server lists of the store's project: protos, no objects made of them."""
-    import grpc
     from feast.protos.feast.registry import RegistryServer_pb2
 
     request = getattr(RegistryServer_pb2, f"List{what}Request")
     ask = getattr(store.registry.stub, f"List{what}")
-    try:
-        return ask(request(project=store.project, allow_cache=True), timeout=_PATIENCE)
-    except grpc.RpcError as problem:
-        said = brief(getattr(problem, "details", lambda: None)() or problem, 200)
-        raise RepositoryError(
-            f"the registry server at {public_uri(store.config.registry.path)} does not answer "
-            f"({said}); start it, or see to its permissions."
-        ) from problem
+    return ask(request(project=store.project, allow_cache=not now))
 
 
 def state_of(registry: Any) -> Any:

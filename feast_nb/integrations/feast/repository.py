@@ -235,5 +235,15 @@ def _name(source: Any) -> str:
 
 
 def _kind(source: Any) -> str:
-    """`FileSource`, say."""
-    return str(source.data_source_class_type).rpartition(".")[2] or "DataSource"
+    """`FileSource`, say; what SQL registries say of it is its type alone."""
+    named = str(source.data_source_class_type).rpartition(".")[2]
+    if named not in ("", "DataSource"):
+        return named
+    sort, _, of = type(source).SourceType.Name(source.type).partition("_")
+    word = sort if of == "SOURCE" else of  # BATCH_FILE, PUSH_SOURCE
+    if word in ("", "CUSTOM"):
+        return "DataSource"
+    return f"{_SPELT.get(word, word.capitalize())}Source"
+
+
+_SPELT = {"BIGQUERY": "BigQuery"}

@@ -29,7 +29,7 @@ from .calls import (
     timed,
     write_call,
 )
-from .servers import registry_copy, remote_answers, store_door
+from .servers import client_limits, registry_copy, remote_answers
 from .store import mend_paths
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class RetrievalHooks:
         self._patches.on_import("feast.mlflow_integration.client", self._follow_client)
         self._patches.on_import("feast.mlflow", self._follow_drop_in)
         remote_answers.follow(self._patches)
-        store_door.follow(self._patches)
+        client_limits.follow(self._patches)
         registry_copy.follow(self._patches)
 
     def remove(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,8 +11,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from ...errors import FeatureError
-from ...masking import public_uri
+from ...errors import FeatureError, brief
+from ...masking import masked_text, public_uri
 from ...records.retrieval import Source
 from .registry import definitions_of
 from .views import View
@@ -64,10 +65,11 @@ def local_path(path: str, repo: Path | None) -> Path | None:
     return Path(path) if Path(path).is_absolute() or repo is None else repo / path
 
 
-def looked_into(record: Source, view: View, repo: Path | None) -> Source:
+def looked_into(record: Source, view: View, repo: Path | None, *, imports: bool = False) -> Source:
     """The same source with what takes longer: a folder's files, an object's ETag, Parquet's rows.
 
     Rows and newest event come from the footer of a single file; other sources stay as they are.
+    `imports`: whether an object store's driver may be imported for it, which no thread of ours may.
     """
     source = view.batch_source
     path = getattr(source, "path", None) or ""
@@ -84,7 +86,7 @@ def looked_into(record: Source, view: View, repo: Path | None) -> Source:
         moment = own.get(source.timestamp_field, source.timestamp_field)
         rows, newest = _footer(local, moment, local.stat().st_mtime_ns)
         return replace(record, rows=rows, newest=newest)
-    return _object(record, path, getattr(source, "s3_endpoint_override", None))
+    return _object(record, path, getattr(source, "s3_endpoint_override", None), imports)
 
 
 @lru_cache(maxsize=256)
@@ -108,16 +110,19 @@ def _footer(path: Path, moment: str, changed: int) -> tuple[int | None, str | No
     return footer.num_rows, (last if last.tzinfo else last.replace(tzinfo=UTC)).isoformat()
 
 
-def _object(record: Source, path: str, endpoint: str | None) -> Source:
-    """What the object store says of one object; nothing where it cannot be asked."""
+def _object(record: Source, path: str, endpoint: str | None, imports: bool) -> Source:
+    """What the object store says of one object; `unseen` where it cannot be asked from here."""
+    protocol = path.partition("://")[0]
+    if not imports and not _is_loaded(protocol):
+        return replace(record, unseen=f"this kernel has not loaded a driver for {protocol}://")
     try:
         import fsspec
 
-        options = {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
-        system, inner = fsspec.core.url_to_fs(path, **options)
+        system, inner = fsspec.core.url_to_fs(path, **_patience(protocol, endpoint))
         said = system.info(inner)
-    except (ImportError, OSError, ValueError):
-        return record  # no driver for it, no access, or a folder: the address says what it was
+    except Exception as problem:  # a driver's own: no access, no such object, no such bucket
+        why = f"{type(problem).__name__}: {masked_text(brief(problem, 150))}".rstrip(".")
+        return replace(record, unseen=why)
     changed = said.get("LastModified") or said.get("mtime") or said.get("updated")
     return replace(
         record,
@@ -125,6 +130,22 @@ def _object(record: Source, path: str, endpoint: str | None) -> Source:
         modified=changed.isoformat() if isinstance(changed, datetime) else None,
         etag=str(said.get("ETag") or said.get("etag") or "").strip('"') or None,
     )
+
+
+def _is_loaded(protocol: str) -> bool:
+    """Whether asking through fsspec imports nothing more."""
+    room = sys.modules.get("fsspec.registry")
+    known = getattr(room, "known_implementations", {}).get(protocol, {})
+    return str(known.get("class", "")).partition(".")[0] in sys.modules
+
+
+def _patience(protocol: str, endpoint: str | None) -> dict[str, Any]:
+    """Settings of s3fs for a look: botocore's own patience is five minutes; others have none."""
+    if protocol not in ("s3", "s3a"):
+        return {}
+    limits = {"connect_timeout": 5, "read_timeout": 5, "retries": {"max_attempts": 1}}
+    address = {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
+    return {"config_kwargs": limits, **address}
 
 
 def address_of(storage: Any) -> str:

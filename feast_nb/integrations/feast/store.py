@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet
 
 from ...errors import RepositoryError, brief
+from .servers import client_limits, store_door
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 YAML_PATH = "FEAST_FS_YAML_FILE_PATH"
@@ -79,6 +81,7 @@ def open_store(yaml: Path) -> Any:
     from feast.errors import FeastError
     from pydantic import ValidationError
 
+    limit = client_limits.SECONDS.set(store_door.SECONDS)
     try:
         store = FeatureStore(repo_path=str(folder_of(yaml)), fs_yaml_file=yaml)
         mend_paths(store)
@@ -90,8 +93,22 @@ def open_store(yaml: Path) -> Any:
     except (FeastError, OSError, ValueError, TypeError, AttributeError, ImportError) as problem:
         raise RepositoryError(f"{yaml}: {_first_line(problem)}") from problem
     except Exception as problem:  # a YAML parser's, a database driver's: said, with its cause kept
-        raise RepositoryError(f"cannot use {yaml}: {_first_line(problem)}") from problem
+        said = _of_the_registry(yaml, problem) or _first_line(problem)
+        raise RepositoryError(f"cannot use {yaml}: {said}") from problem
+    finally:
+        client_limits.SECONDS.reset(limit)
     return store
+
+
+def _of_the_registry(yaml: Path, problem: Exception) -> str | None:
+    """What a client of the registry says is wrong with it; None for another error."""
+    from feast.repo_config import load_repo_config
+
+    try:
+        config = load_repo_config(folder_of(yaml), yaml)
+    except Exception:  # then that is what is wrong, and it is said
+        return None
+    return store_door.fault(SimpleNamespace(config=config, registry=None), "registry", problem)
 
 
 def is_applied(yaml: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -92,6 +93,17 @@ class View:
     def ttl(self) -> float:
         """Seconds; 0 where its values never expire."""
         return float(self.spec.ttl.ToMilliseconds() / 1000) if self.is_timed else 0.0
+
+    @property
+    def loaded_to(self) -> datetime | None:
+        """Up to which event time it was materialized; None where it never was."""
+        return max(self.loads, default=None)
+
+    @property
+    def loads(self) -> tuple[datetime, ...]:
+        """The ends of what was materialized, in order of time."""
+        spans = getattr(self.message.meta, "materialization_intervals", ())
+        return tuple(sorted(span.end_time.ToDatetime(UTC) for span in spans))
 
     @cached_property
     def batch_source(self) -> Any:

@@ -103,7 +103,7 @@ def _version_of(uri: str) -> str:
     return str(answer.text).strip()[:40] if answer.status_code == 200 else ""
 
 
-def _ask(uri: str) -> int:
+def _ask(uri: str, usual: float = PATIENCE) -> int:
     """The status of the server's page of health, by MLflow's own request."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
@@ -114,9 +114,9 @@ def _ask(uri: str) -> int:
         get_default_host_creds(uri),
         "/health",
         "GET",
-        timeout=allowed(PATIENCE),
+        timeout=allowed(usual),
         max_retries=0,
-        retry_timeout_seconds=allowed(PATIENCE),
+        retry_timeout_seconds=allowed(usual),
         raise_on_status=False,
     )
     try:
@@ -171,16 +171,42 @@ def translate_errors() -> Iterator[None]:
 
 
 def _away(problem: Exception) -> TrackingError | None:
-    """The error for a server that went away since it was last heard of; None for another."""
+    """The error for a server that does not answer any more; None for another.
+
+    A server that runs and waits for what is behind it is not told as one that is away.
+    """
     found = re.search(
         r"API request to (\S+) failed with (?:timeout )?exception (.*)", str(problem), re.S
     )
     if found is None:
         return None
     parts = urlsplit(found[1])
+    why, seen = _cause(str(problem)), None
     for uri in [u for u in _seen_alive if urlsplit(u).netloc == parts.netloc]:
         _seen_alive.pop(uri, None)
-    return _unreachable(parts, _cause(str(problem)))
+        seen = uri
+    server = f"the MLflow server at {parts.hostname}:{parts.port or parts.scheme}"
+    if (failed := re.search(r"too many (5\d\d) error responses", str(problem))) is not None:
+        return TrackingError(
+            f"{server} answers {failed[1]}: its database or its artifact store may be away; see "
+            "its log."
+        )
+    if why == "no answer" and seen is not None and _lives(seen):
+        return TrackingError(
+            f"{server} runs, and did not answer in time: its database or its artifact store may "
+            "be away, or it is busy; see its log."
+        )
+    return _unreachable(parts, why)
+
+
+def _lives(uri: str) -> bool:
+    """Whether its page of health answers, for which it asks nobody."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _ask(uri, 1.0) < 500
+    except MlflowException:
+        return False
 
 
 def _unreachable(parts: SplitResult, what: str) -> TrackingError:

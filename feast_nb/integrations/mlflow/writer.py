@@ -176,6 +176,47 @@ def log_apply(
     `plan` becomes its artifact. `names`: Feast's word for a kind (`feature_views`) → `created`, … →
     names. Raises `TrackingError` where MLflow does not take it.
     """
+    told = dict(tags)
+    counts: dict[str, float] = {}
+    for kind, actions in names.items():
+        changed = [name for named in actions.values() for name in named]
+        counts[f"feast.apply.{kind}_count"] = float(len(changed))
+        if changed:
+            told[f"feast.{kind}_changed"] = ",".join(changed)
+        for action, named in actions.items():
+            told[f"feast.{kind}_{action}"] = ",".join(named)
+    _log_operation(uri, experiment, project, "apply", told, counts, {}, plan, trouble)
+
+
+def log_materialize(
+    uri: str,
+    experiment: str,
+    project: str,
+    what: str,
+    tags: Mapping[str, str],
+    counts: Mapping[str, float],
+    params: Mapping[str, str],
+    record: str,
+    trouble: str | None,
+) -> None:
+    """Log a materialization (`what`: Feast's own word for it) as Feast logs its own.
+
+    `record` becomes its artifact. Raises `TrackingError` where MLflow does not take it.
+    """
+    _log_operation(uri, experiment, project, what, tags, counts, params, record, trouble)
+
+
+def _log_operation(
+    uri: str,
+    experiment: str,
+    project: str,
+    what: str,
+    tags: Mapping[str, str],
+    counts: Mapping[str, float],
+    params: Mapping[str, str],
+    record: str,
+    trouble: str | None,
+) -> None:
     check_reachable(uri)
     from mlflow.tracking.context.registry import resolve_tags  # user, source, commit: as a run has
 
@@ -183,17 +224,13 @@ def log_apply(
         api = client(uri)
         found = api.get_experiment_by_name(experiment)
         place = found.experiment_id if found is not None else api.create_experiment(experiment)
-        run = api.create_run(place, run_name=f"apply_{project}").info.run_id
-        told = {**resolve_tags(), "feast.operation": "apply", "feast.project": project, **tags}
-        counts: dict[str, float] = {}
-        for kind, actions in names.items():
-            changed = [name for named in actions.values() for name in named]
-            counts[f"feast.apply.{kind}_count"] = float(len(changed))
-            if changed:
-                told[f"feast.{kind}_changed"] = ",".join(changed)[:_LONGEST]
-            for action, named in actions.items():
-                told[f"feast.{kind}_{action}"] = ",".join(named)[:_LONGEST]
+        run = api.create_run(place, run_name=f"{what}_{project}").info.run_id
+        told = {**resolve_tags(), "feast.operation": what, "feast.project": project, **tags}
         if trouble is not None:
-            told["feast_nb.trouble"] = trouble[:_LONGEST]
-        write(uri, run, told, counts, [(plan, "feast/plan.json")])
+            told["feast_nb.trouble"] = trouble
+        for name, value in params.items():
+            api.log_param(run, name, value)
+        kept = {name: value[:_LONGEST] for name, value in told.items()}
+        artifact = "feast/plan.json" if what == "apply" else "feast/materialization.json"
+        write(uri, run, kept, dict(counts), [(record, artifact)])
         api.set_terminated(run, "FINISHED" if trouble is None else "FAILED")

@@ -6,23 +6,18 @@ of ours go through `asking`; the user's own are left alone.
 
 from __future__ import annotations
 
-import functools
-import sys
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from types import ModuleType
 from typing import Any, Literal
 
 from ....errors import FeastNbError, StoreError, brief
 from ....masking import public_uri
-from ....patching.patches import Patches
+from . import client_limits
 
 Part = Literal["online store", "offline store", "registry"]
 
 SECONDS = 5.0  # for each answer of a server
-_TRIES = 2  # of Redis, in that time: the connection that is kept may be one of before a restart
-_limit: ContextVar[float | None] = ContextVar("feast_nb_store_limit", default=None)
 
 
 @contextmanager
@@ -32,21 +27,103 @@ def asking(store: Any, part: Part) -> Iterator[None]:
     An offline store's do not end: what it computes takes its time. Raises `StoreError` for what a
     client or a server says; what is no fault of theirs passes.
     """
-    token = _limit.set(None if part == "offline store" else SECONDS)
+    token = client_limits.SECONDS.set(None if part == "offline store" else SECONDS)
     try:
+        _look_before(store, part)
         yield
     except FeastNbError:
         raise
     except Exception as problem:
-        said = _said(store, part, problem)
+        said = fault(store, part, problem)
         if said is None:
             raise
         raise StoreError(said) from problem
     finally:
-        _limit.reset(token)
+        client_limits.SECONDS.reset(token)
 
 
-def _said(store: Any, part: Part, problem: BaseException) -> str | None:
+def answered(store: Any, part: Part, ask: Callable[[], Any]) -> Any:
+    """What `ask` gives, within `asking`.
+
+    A pooled connection may be one of before the database was restarted: it is asked once more.
+    """
+    with asking(store, part):
+        try:
+            return ask()
+        except Exception as problem:
+            if not _is_stale(problem) or client_limits.ran_out(problem):
+                raise
+            return ask()
+
+
+# What PostgreSQL says to a connection of before its restart, here and behind Feast's servers.
+_RESTARTED = ("AdminShutdown", "terminating connection", "server closed the connection")
+
+
+def _is_stale(problem: BaseException) -> bool:
+    return any(
+        getattr(each, "connection_invalidated", False)
+        or any(word in str(each) for word in _RESTARTED)
+        for each in _chain(problem)
+    )
+
+
+def _look_before(store: Any, part: Part) -> None:
+    """Whether a server of Feast's answers at all: its client would try for twenty seconds.
+
+    Raises `StoreError` for one that is down, or hangs.
+    """
+    if part == "registry" and _is_remote(store.config.registry, "registry_type"):
+        address = str(store.config.registry.path)
+        if not listens(address):
+            raise StoreError(
+                f"the registry server at {public_uri(address)} cannot be reached; start it "
+                "(feast serve_registry), or see registry's path."
+            )
+    if part == "offline store" and _is_remote(store.config.offline_store, "type"):
+        _look_at_flight(store)
+
+
+def _is_remote(config: Any, word: str) -> bool:
+    return str(getattr(config, word, "")) == "remote"
+
+
+def listens(address: str) -> bool:
+    """Whether anybody listens at `host:port`; an address of another shape is believed."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not host or not port.isdigit():
+        return True
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _look_at_flight(store: Any) -> None:
+    """One call with a deadline: reading itself has none, since it may take long."""
+    from feast.infra.offline_stores.remote import build_arrow_flight_client
+    from pyarrow import flight
+
+    config = store.config.offline_store
+    client = build_arrow_flight_client(
+        config.scheme, config.host, config.port, store.config.auth_config, cert=config.cert
+    )
+    try:
+        list(client.list_actions(flight.FlightCallOptions(timeout=SECONDS)))
+    except (flight.FlightTimedOutError, flight.FlightUnavailableError) as problem:
+        hangs = isinstance(problem, flight.FlightTimedOutError)
+        said = f"did not answer within {SECONDS:.0f} s; see whether it hangs."
+        what = said if hangs else "cannot be reached; start it (feast serve_offline)."
+        address = f"{config.host}:{config.port}"
+        raise StoreError(f"the offline server at {address} {what}") from problem
+    except (flight.FlightError, NotImplementedError):
+        pass  # it answers; whether it lets us in, the call itself says
+    finally:
+        client.close()
+
+
+def fault(store: Any, part: Part, problem: BaseException) -> str | None:
     """Who is at fault and what to do; None for an error of nobody's that is known here."""
     for each in _chain(problem):
         room = type(each).__module__
@@ -91,8 +168,8 @@ def _http(store: Any, part: Part, problem: BaseException) -> str | None:
     kind = type(problem).__name__
     if "Timeout" in kind:
         return (
-            f"the feature server at {address} did not answer within {SECONDS:.0f} s; see whether "
-            "it hangs."
+            f"the feature server at {address} did not answer within {SECONDS:.0f} s: it hangs, or "
+            "the store behind it is away; see its log."
         )
     if "SSL" in kind:
         return (
@@ -130,19 +207,25 @@ def _database(store: Any, part: Part, problem: BaseException) -> str | None:
         config = store.config.offline_store
     address = public_uri(str(getattr(config, "path", None) or getattr(config, "host", "") or ""))
     whose = f"the {part}'s database" + (f" at {address}" if address else "")
+    if client_limits.ran_out(problem):
+        return f"{whose} {client_limits.NO_ANSWER} {SECONDS:.0f} s; see whether it hangs."
     first = brief(getattr(problem, "orig", None) or problem, 200).rstrip(".")
     return f"{whose} cannot be used ({first}); start it, or see its address and password."
 
 
 def _grpc(store: Any, part: Part, problem: BaseException) -> str:
-    if part != "registry" or getattr(store.registry, "stub", None) is None:
+    if part != "registry" or not _is_remote(store.config.registry, "registry_type"):
         return f"the {part} refuses or cannot be reached ({brief(problem, 200)})."
-    address = public_uri(str(getattr(store.config.registry, "path", "") or ""))
-    details = getattr(problem, "details", lambda: None)()
-    return (
-        f"the registry server at {address} does not answer ({brief(details or problem, 200)}); "
-        "start it, or see to its permissions."
-    )
+    server = f"the registry server at {public_uri(str(store.config.registry.path))}"
+    code = getattr(getattr(problem, "code", lambda: None)(), "name", "")
+    details = brief(getattr(problem, "details", lambda: None)() or problem, 200).rstrip(".")
+    if code == "DEADLINE_EXCEEDED":
+        return f"{server} did not answer within {SECONDS:.0f} s; see whether it hangs."
+    if code == "UNAVAILABLE":
+        return f"{server} cannot be reached ({details}); start it, or see registry's path."
+    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        return f"{server} refuses ({details}); see to your permissions."
+    return f"{server} answers with an error ({details}): its database may be away; see its log."
 
 
 def _objects(store: Any, part: Part, problem: BaseException) -> str:
@@ -180,63 +263,3 @@ _LIBRARIES: dict[str, Callable[[Any, Part, BaseException], str | None]] = {
     "s3fs": _objects,
     "pyarrow._flight": _flight,
 }
-
-
-def follow(patches: Patches) -> None:
-    """Give the clients of stores the limit of a call of ours, where their settings have none."""
-    patches.on_import("requests.adapters", functools.partial(_follow_requests, patches))
-    patches.on_import("redis.connection", functools.partial(_follow_redis, patches))
-    patches.on_import("redis.retry", functools.partial(_follow_redis_retries, patches))
-
-
-def _follow_requests(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def send(adapter: Any, *args: Any, **kwargs: Any) -> Any:
-            seconds = _limit.get()
-            if seconds is None or kwargs.get("timeout") is not None:
-                return original(adapter, *args, **kwargs)
-            # Feast's own adapter tries three times: the limit is for all of it.
-            once = object.__new__(type(adapter))
-            once.__dict__ = {**vars(adapter), "max_retries": module.Retry(0, read=False)}
-            return original(once, *args, **{**kwargs, "timeout": seconds})
-
-        return send
-
-    patches.replace(module.HTTPAdapter, "send", wrap)
-
-
-def _follow_redis(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def read_response(connection: Any, *args: Any, **kwargs: Any) -> Any:
-            seconds, socket = _limit.get(), getattr(connection, "_sock", None)
-            if seconds is None or socket is None or connection.socket_timeout is not None:
-                return original(connection, *args, **kwargs)
-            socket.settimeout(seconds / _TRIES)
-            try:
-                return original(connection, *args, **kwargs)
-            finally:
-                if connection._sock is socket:  # else it was closed
-                    socket.settimeout(None)
-
-        return read_response
-
-    patches.replace(module.AbstractConnection, "read_response", wrap)
-
-
-def _follow_redis_retries(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def call_with_retry(retry: Any, *args: Any, **kwargs: Any) -> Any:
-            if _limit.get() is None:
-                return original(retry, *args, **kwargs)
-            # Its own three retries with longer and longer pauses take half a minute.
-            soon = module.Retry(
-                sys.modules["redis.backoff"].NoBackoff(), _TRIES - 1, retry._supported_errors
-            )
-            return original(soon, *args, **kwargs)
-
-        return call_with_retry
-
-    patches.replace(module.Retry, "call_with_retry", wrap)

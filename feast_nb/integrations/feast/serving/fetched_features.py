@@ -174,13 +174,17 @@ def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> 
     asked[_AT] = moments_of(given, moments)
     asked[_ROW] = range(len(asked))
     arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
-    with store_door.asking(store, "offline store"), definitions.retrieving(store, wanted.views):
-        frame = store.get_historical_features(
+
+    def ask() -> Any:
+        return store.get_historical_features(
             entity_df=asked,
             features=_as_trained(wanted),
             full_feature_names=contract.full_feature_names,
             **arguments,
         ).to_df()
+
+    with definitions.retrieving(store, wanted.views):
+        frame = store_door.answered(store, "offline store", ask)
     frame = frame.rename(columns=_own_names(contract))
     came = frame.drop_duplicates(_ROW).set_index(_ROW).reindex(range(len(asked)))
     columns = {}

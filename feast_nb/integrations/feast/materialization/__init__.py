@@ -1,0 +1,1 @@
+"""What loads the online store: Feast's own materialization, watched and told."""

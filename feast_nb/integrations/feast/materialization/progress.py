@@ -1,0 +1,123 @@
+"""How far a materialization of this process is: Feast passes a hook for it that no engine calls.
+
+The rows that are read and written are counted where Feast's local engine reads and writes them
+(`LocalSourceReadNode`, `LocalOutputNode`, `online_write_batch`; Feast 0.67). Where a Feast has no
+such place, it loads as before, and less is known of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ....patching.patches import INHERITED, Patches
+
+BATCH = 5_000  # rows in one write: without a number Feast writes all of them at once
+_NODES = "feast.infra.compute_engines.local.nodes"
+
+
+@dataclass
+class Counts:
+    """What of one view was read, is to be written, and is written; `newest` of its event times."""
+
+    read: int | None = None
+    rows: int | None = None
+    written: int = 0
+    newest: datetime | None = None
+
+    @property
+    def phase(self) -> str:
+        if self.rows is None:
+            return "reading"
+        return f"writing {self.written:,} of {self.rows:,}"
+
+
+@contextmanager
+def watched(store: Any, tell: Callable[[Counts], None]) -> Iterator[Counts]:
+    """The counts of what is materialized within; `tell` is called whenever they change."""
+    counts = Counts()
+
+    def changed() -> None:
+        tell(counts)
+
+    patches = Patches()
+    patches.on_import("feast.feature_store", lambda module: _silence(patches, module))
+    patches.on_import(_NODES, lambda nodes: _follow_nodes(patches, nodes, counts, changed))
+    _follow_writes(patches, type(store._get_provider().online_store), counts, changed)
+    settings = store.config.materialization_config
+    before = settings.online_write_batch_size
+    if before is None:
+        settings.online_write_batch_size = BATCH
+    try:
+        yield counts
+    finally:
+        settings.online_write_batch_size = before
+        patches.undo()
+
+
+def _silence(patches: Patches, module: Any) -> None:
+    """Feast prints a line for each view, in colours for a terminal: `tell` says more."""
+    patches.put(module, "print", lambda *texts, **options: None, INHERITED)
+
+
+def _follow_nodes(
+    patches: Patches, nodes: Any, counts: Counts, changed: Callable[[], None]
+) -> None:
+    def reads(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def execute(node: Any, context: Any) -> Any:
+            found = original(node, context)
+            counts.read = (counts.read or 0) + int(found.data.num_rows)
+            changed()
+            return found
+
+        return execute
+
+    def writes(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def execute(node: Any, context: Any) -> Any:
+            table = node.get_single_table(context).data
+            counts.rows = (counts.rows or 0) + int(table.num_rows)
+            counts.newest = _newest(table, node.feature_view, counts.newest)
+            changed()
+            return original(node, context)
+
+        return execute
+
+    for name, wrap in (("LocalSourceReadNode", reads), ("LocalOutputNode", writes)):
+        if hasattr(nodes, name):
+            patches.replace(getattr(nodes, name), "execute", wrap)
+
+
+def _newest(table: Any, view: Any, before: datetime | None) -> datetime | None:
+    import pyarrow.compute as pc
+
+    column = getattr(view.batch_source, "timestamp_field", "")
+    if column not in table.column_names or not table.num_rows:
+        return before
+    found = pc.max(table[column]).as_py()
+    if not isinstance(found, datetime):
+        return before
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found if before is None else max(before, found)
+
+
+def _follow_writes(
+    patches: Patches, kind: type, counts: Counts, changed: Callable[[], None]
+) -> None:
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def write(online: Any, config: Any, table: Any, data: Any, progress: Any) -> Any:
+            found = original(online, config, table, data, progress)
+            counts.written += len(data)
+            changed()
+            return found
+
+        return write
+
+    if hasattr(kind, "online_write_batch"):
+        patches.replace(kind, "online_write_batch", wrap)

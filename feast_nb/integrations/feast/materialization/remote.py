@@ -1,0 +1,63 @@
+"""A materialization that a feature server does: asked for, and waited for as long as is wanted.
+
+Feast's own call waits without end. The server's answer says what failed; the state of a view in the
+registry does not (a SQL registry keeps no state of a view that is otherwise unchanged, Feast 0.67).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from ....errors import StoreError, brief
+from ....masking import masked_text
+from ..servers import client_limits, store_door
+
+State = Literal["loaded", "failed", "running"]
+_GOES_ON = "the feature server goes on with it; %feast_health shows when it is done"
+
+
+def is_remote(store: Any) -> bool:
+    """Whether a feature server does what is asked of the online store."""
+    return str(getattr(store.config.online_store, "type", "")) == "remote"
+
+
+def load(
+    store: Any,
+    view: str,
+    start: datetime | None,
+    end: datetime,
+    wait: float,
+    told: Callable[[str, None], None],
+) -> tuple[State, str | None]:
+    """Have a view loaded; its state, and why. Ctrl-C leaves the server at it, and says so.
+
+    Raises `StoreError` for a server that is away.
+    """
+    from requests import ConnectionError, Timeout
+
+    address = str(store.config.online_store.path)
+    if not store_door.listens(address):
+        raise StoreError(
+            f"the feature server at {address} cannot be reached; start it (feast serve), or see "
+            "online_store's path."
+        )
+    told(view, None)
+    token = client_limits.SECONDS.set(wait)
+    try:
+        if start is None:
+            store.materialize_incremental(end, [view])
+        else:
+            store.materialize(start, end, [view])
+    except KeyboardInterrupt:
+        return "running", _GOES_ON
+    except Timeout:
+        return "running", f"not done within {wait:g} s: {_GOES_ON}"
+    except ConnectionError as problem:
+        return "failed", f"the feature server ended while it was at it ({brief(problem, 150)})"
+    except RuntimeError as problem:  # Feast's own, with the server's answer in it
+        return "failed", masked_text(brief(problem, 300))
+    finally:
+        client_limits.SECONDS.reset(token)
+    return "loaded", None

@@ -1,0 +1,85 @@
+"""What an online store holds of a view, where its kind can be asked: SQLite and Redis.
+
+Feast has no call for it; these are its own tables and keys (Feast 0.67).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+_KEYS = 100_000  # of Redis, looked through for one of a project
+
+
+@dataclass(frozen=True)
+class RedisFacts:
+    """What a Redis server says of itself: bytes, keys, and how long it runs, in seconds."""
+
+    used: int
+    most: int
+    policy: str
+    evicted: int
+    keys: int
+    uptime: float
+
+
+def is_empty(store: Any, view: str) -> bool | None:
+    """Whether the online store has no row of a view; None where nothing says it from here.
+
+    Raises what the store's own client raises.
+    """
+    kind = str(getattr(store.config.online_store, "type", ""))
+    online = store._get_provider().online_store
+    if kind == "sqlite":
+        return _sqlite_is_empty(store, online, view)
+    if kind == "redis":
+        return _redis_is_empty(store, online, view)
+    return None
+
+
+def redis_facts(store: Any) -> RedisFacts | None:
+    """What its Redis says; None for an online store of another kind.
+
+    Raises what Redis's client raises.
+    """
+    if str(getattr(store.config.online_store, "type", "")) != "redis":
+        return None
+    client = store._get_provider().online_store._get_client(store.config.online_store)
+    said = client.info()
+    return RedisFacts(
+        used=int(said.get("used_memory", 0)),
+        most=int(said.get("maxmemory", 0)),
+        policy=str(said.get("maxmemory_policy", "")),
+        evicted=int(said.get("evicted_keys", 0)),
+        keys=int(client.dbsize()),
+        uptime=float(said.get("uptime_in_seconds", 0)),
+    )
+
+
+def _sqlite_is_empty(store: Any, online: Any, view: str) -> bool | None:
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    connection = online._get_conn(store.config)
+    versions = bool(getattr(store.config.registry, "enable_online_feature_view_versioning", False))
+    whole = store.registry.get_any_feature_view(view, store.project)
+    table = compute_table_id(store.project, whole, versions)
+    try:
+        return connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone() is None
+    except sqlite3.OperationalError as problem:
+        if "no such table" in str(problem):
+            return True
+        raise
+
+
+def _redis_is_empty(store: Any, online: Any, view: str) -> bool | None:
+    """A hash for each entity, with a field of each view's own: its name's hash, or `_ts:<view>`."""
+    client = online._get_client(store.config.online_store)
+    found = client.scan_iter(match=f"*{store.project}", count=1_000)
+    looked = 0
+    for key in islice(found, _KEYS):
+        looked += 1
+        if client.hexists(key, f"_ts:{view}"):
+            return False
+    return True if looked < _KEYS else None

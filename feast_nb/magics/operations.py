@@ -1,0 +1,173 @@
+"""The magics that look at registry and stores, and change them: plan, apply, load, health."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ..errors import StoreError, UsageError
+from .options import reads_options
+
+_AGAIN = 30.0  # seconds between two looks of --watch
+
+
+@magics_class
+class StoreMagics(Magics):
+    """`%feast_plan`, `%feast_apply`, `%feast_materialize`, `%feast_health`."""
+
+    def __init__(self, shell: Any, feast: Any) -> None:
+        super().__init__(shell)
+        self._feast = feast
+
+    @magic_arguments()
+    @argument("path", nargs="?", help="a folder with definition files; else the repository's own")
+    @argument("--against", metavar="REF", default="registry", help="registry, or a git revision")
+    @argument("--full", action="store_true", help="show deletions of what is in no file")
+    @line_magic
+    @reads_options
+    def feast_plan(self, options: Namespace) -> Any:
+        """What applying the definition files would change, and which models it breaks.
+
+        Each change is shown as a diff, with its grade, the reason, and the model versions, services
+        and notebooks that it touches. Nothing is written. In CI: `python -m feast_nb check`.
+
+        Examples
+        --------
+        ::
+
+            %feast_plan
+            %feast_plan --against main
+        """
+        return self._feast.session().plan(options.path, against=options.against, full=options.full)
+
+    @magic_arguments()
+    @argument("--yes", action="store_true", help="apply without asking")
+    @argument("--force", action="store_true", help="also what breaks a version that is served")
+    @argument("--reason", metavar="TEXT", help="why, with --force; it is logged")
+    @line_magic
+    @reads_options
+    def feast_apply(self, options: Namespace) -> Any:
+        """Show the plan, ask, and apply it; what breaks a version with an alias is refused.
+
+        As `feast apply` does it: what is in the registry and in no file goes. What was applied, by
+        whom and why is logged as an operation (`%feast_ops`).
+
+        Examples
+        --------
+        ::
+
+            %feast_apply
+            %feast_apply --yes
+            %feast_apply --force --reason "v3 is retired on Monday"
+        """
+        return self._feast.session().apply(
+            force=options.force,
+            reason=options.reason,
+            agreed=lambda plan: options.yes or self._agreed(plan),
+        )
+
+    def _agreed(self, plan: Any) -> bool:
+        """Ask the user; where nobody can be asked, say what to write."""
+        from IPython.core.error import StdinNotImplementedError
+
+        self._feast.show(plan)
+        try:
+            answer = input("Apply these changes? [y/N] ")
+        except (StdinNotImplementedError, EOFError):
+            raise UsageError("nobody can be asked here; add --yes to apply it.") from None
+        return answer.strip().lower() in ("y", "yes")
+
+    @magic_arguments()
+    @argument("views", nargs="*", metavar="VIEW", help="views; else all that are served online")
+    @argument("--start", metavar="T", help="load events from here on: 2026-01-31")
+    @argument("--end", metavar="T", help="and up to here (now)")
+    @argument("--incremental", action="store_true", help="from where each was left off (default)")
+    @argument("--dry-run", action="store_true", help="say what would be loaded")
+    @argument("--wait", type=float, default=600.0, metavar="S",
+              help="seconds to wait for a feature server that loads them (600)")  # fmt: skip
+    @line_magic
+    @reads_options
+    def feast_materialize(self, options: Namespace) -> Any:
+        """Load views into the online store, with a bar for each, and say what was loaded.
+
+        As Feast materializes. Interrupting leaves what was written, and the range unmarked: the
+        same line loads it again. It is logged as an operation (`%feast_ops`), a failed one, too.
+
+        Examples
+        --------
+        ::
+
+            %feast_materialize
+            %feast_materialize driver_hourly_stats --start 2026-01-01
+        """
+        if options.incremental and options.start is not None:
+            raise UsageError("--incremental and --start say two things; give one.")
+        done = self._feast.session().materialize(
+            options.views, start=options.start, end=options.end, dry_run=options.dry_run,
+            wait=options.wait, progress=True,
+        )  # fmt: skip
+        if done.state == "interrupted":
+            self._feast.show(done)
+            raise KeyboardInterrupt
+        if done.state == "failed":
+            self._feast.show(done)
+            failed = next(load for load in done.views if load.state == "failed")
+            raise StoreError(f"{failed.view} was not loaded: {failed.why}")
+        return done
+
+    @magic_arguments()
+    @argument("views", nargs="*", metavar="VIEW", help="views; else all that are served online")
+    @argument("--model", metavar="M", help="whether its inputs are as in training: name/3, name@a")
+    @argument("--sample", type=int, default=200, metavar="N", help="entities of each view (200)")
+    @argument("--server", metavar="URL", help="a feature server beside the repository's own")
+    @argument("--seconds", type=float, default=5.0, metavar="S", help="for each line (5)")
+    @argument(
+        "--watch", action="store_true", help="look again every half minute, until interrupted"
+    )
+    @line_magic
+    @reads_options
+    def feast_health(self, options: Namespace) -> Any:
+        """How registry, stores, sources and views are, and whether online is what offline is.
+
+        Each line is green, amber, red or unknown, with the reason and what to do. Real reads with a
+        deadline each; nothing is written.
+
+        Examples
+        --------
+        ::
+
+            %feast_health
+            %feast_health driver_hourly_stats --model driver_model@champion
+        """
+        if options.sample < 1:
+            raise UsageError(f"--sample {options.sample}: give 1 or more.")
+        if options.seconds <= 0:
+            raise UsageError(f"--seconds {options.seconds:g}: give more than 0.")
+
+        def look() -> Any:
+            return self._feast.session().health(
+                options.views, model=options.model, sample=options.sample,
+                server=options.server, seconds=options.seconds,
+            )  # fmt: skip
+
+        found = look()
+        if options.watch:
+            found = self._watched(look, found)
+        return found
+
+    def _watched(self, look: Any, found: Any) -> Any:
+        """Look again and again in the same place; an interrupt ends it with the last look."""
+        from IPython.display import display
+
+        place = display(found, display_id=True)
+        try:
+            while True:
+                time.sleep(_AGAIN)
+                found = look()
+                place.update(found)
+        except KeyboardInterrupt:
+            return None  # the last look is shown

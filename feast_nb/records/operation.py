@@ -1,0 +1,123 @@
+"""What is done to the stores, and how they are: a materialization, and a look at their health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from .document import Document
+from .record import Record
+
+LoadState = Literal["planned", "loaded", "failed", "interrupted", "running", "left out"]
+
+
+@dataclass(frozen=True)
+class ViewLoad(Record):
+    """What a materialization did with one view.
+
+    `start` and `end` are the range of event times, `newest` is the newest of what was loaded (ISO
+    8601, UTC). `read` and `written` count rows; None where the store that does it does not say.
+    `late` counts rows of the source that came after the range they belong to was loaded, which no
+    incremental run loads; None where nothing says when a row came.
+    """
+
+    view: str
+    state: LoadState
+    start: str | None = None
+    end: str | None = None
+    read: int | None = None
+    written: int | None = None
+    newest: str | None = None
+    late: int | None = None
+    seconds: float | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Materialization(Document):
+    """Views that were loaded into the online store one by one, or would be (`dry_run`)."""
+
+    kind: ClassVar[str] = "materialization"
+    project: str
+    views: tuple[ViewLoad, ...] = ()
+    incremental: bool = False
+    dry_run: bool = False
+    online_store: str = ""
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> LoadState:
+        """That of all of it: the worst of its views."""
+        found = {load.state for load in self.views}
+        for state in ("failed", "interrupted", "running", "loaded", "planned"):
+            if state in found:
+                return state  # type: ignore[return-value]
+        return "left out"
+
+    def to_pandas(self) -> Any:
+        """One row for each view."""
+        import pandas as pd
+
+        return pd.DataFrame([load.to_dict() for load in self.views])
+
+
+Light = Literal["green", "amber", "red", "unknown"]
+
+
+@dataclass(frozen=True)
+class HealthLine(Record):
+    """One thing that was looked at: how it is, why, and what to do where it is not well.
+
+    `part` is `registry`, `offline store`, `source`, `online store`, `feature server`, `view` or
+    `feature`; `name` the address, view or reference. `facts` are what was measured, by name: text
+    and numbers, seconds and bytes among them. `unknown` is what could not be seen from here.
+    """
+
+    part: str
+    name: str
+    light: Light
+    said: str
+    remedy: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Health(Document):
+    """How a project's stores and views are, line by line; `at` is when it was looked (ISO 8601)."""
+
+    kind: ClassVar[str] = "health"
+    project: str
+    at: str = ""
+    lines: tuple[HealthLine, ...] = ()
+    model: str | None = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def light(self) -> Light:
+        """The worst of its lines; `unknown` ones count where nothing worse is known."""
+        found = {line.light for line in self.lines}
+        for light in ("red", "amber", "unknown"):
+            if light in found:
+                return light  # type: ignore[return-value]
+        return "green"
+
+    def to_pandas(self) -> Any:
+        """One row for each line."""
+        import pandas as pd
+
+        rows = [line.to_dict() for line in self.lines]
+        columns = ["part", "name", "light", "said", "remedy", "facts", "seconds"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def to_prometheus(self) -> str:
+        """The lines as metrics in Prometheus's text format: 0 green, 1 amber, 2 red, -1 unknown.
+
+        For the node exporter's textfile collector. What was measured in numbers is a metric of its
+        own, by its name.
+        """
+        from . import exports
+
+        return exports.health_metrics(self)

@@ -1,0 +1,146 @@
+"""What a session does to the registry and the stores: plan and apply definitions, load, look."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import UsageError
+from .project_answers import ProjectAnswers
+
+if TYPE_CHECKING:
+    from ..records.lineage import Plan
+    from ..records.operation import Health, HealthLine, Materialization
+    from .session import Session
+
+
+class StoreOperations(ProjectAnswers):
+    """What changes a registry or a store, and what is looked at before and after."""
+
+    yaml: Path
+
+    def plan(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        against: str = "registry",
+        full: bool = False,
+    ) -> Plan:
+        """What applying the repository's definition files would do, and which models it breaks.
+
+        `path` is another folder with definition files. `against` is what they are held against: the
+        registry, or a revision of git. What is in the registry and in no file is listed; `full`
+        shows it as the deletions that `feast apply` makes of it. Nothing is written. Raises
+        `RepositoryError` for files that do not parse, with file and line.
+        """
+        from ..operations import affected_models
+        from ..operations.plan import plan
+
+        uri, unknown = affected_models.tracked_at(self.store)
+        past = self.history if uri else None
+        folder = Path(path).expanduser().resolve() if path is not None else None
+        return plan(self.yaml, self.store, past, unknown, folder=folder, against=against, full=full)
+
+    def apply(
+        self,
+        *,
+        force: bool = False,
+        reason: str | None = None,
+        agreed: Callable[[Plan], bool] = lambda plan: True,
+    ) -> Plan:
+        """Apply the repository's definition files as `feast apply` does, where that breaks nothing.
+
+        `agreed` is given the plan and says whether to go on. A change that breaks a version with an
+        alias raises `Drift`, unless `force` is given with a `reason`, which is logged. Raises
+        `RepositoryError` where Feast fails, with what is done and what is not.
+        """
+        from ..operations import affected_models
+        from ..operations.apply import apply
+
+        uri, unknown = affected_models.tracked_at(self.store)
+        past = self.history if uri else None
+        return apply(
+            self.yaml, self.store, past, unknown, force=force, reason=reason, agreed=agreed,
+            origin=self._origin(),
+        )  # fmt: skip
+
+    def materialize(
+        self,
+        views: str | Sequence[str] = (),
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        dry_run: bool = False,
+        wait: float = 600.0,
+        progress: bool = False,
+    ) -> Materialization:
+        """Load views into the online store as Feast does; what was read and written of each.
+
+        Without `views` all that are served online, without `start` each from where it was left off
+        (Feast's `materialize_incremental`). `start` and `end` are event times. `dry_run` says what
+        would be loaded; `progress` draws a bar for each view; `wait` is how long a feature server
+        that does it is waited for, in seconds. It is logged as an operation, a failed one, too. A
+        view that fails or is interrupted ends it, and is said in the answer: nothing is raised for
+        it. Raises `FeatureError` for a view that is none.
+        """
+        from ..operations import materialize as loading
+
+        names = (views,) if isinstance(views, str) else tuple(views)
+        asked = loading.LoadRequest(names, _moment(start), _moment(end), dry_run, wait)
+        with loading.bars(progress) as told:
+            done = loading.materialize(self.store, asked, told)
+        return done if dry_run else loading.logged(self.store, done, self._origin())
+
+    def health(
+        self,
+        views: str | Sequence[str] = (),
+        *,
+        model: str | None = None,
+        sample: int = 200,
+        server: str | None = None,
+        seconds: float = 5.0,
+        told: Callable[[HealthLine], None] = lambda line: None,
+    ) -> Health:
+        """How registry, stores, sources and views are: each line green, amber, red or unknown.
+
+        Real reads, in a process of its own that is ended at its deadline: `seconds` for each line.
+        `sample` entities of each view (all that are served online, else `views`) are read online
+        and held against the source. `model` adds whether its inputs lie within what it was trained
+        on, `server` the address of a feature server beside the repository's own. `told` is given
+        each line as it is known. Raises `FeatureError` for a view that is none.
+        """
+        from ..operations.health import HealthRequest, look
+
+        names = (views,) if isinstance(views, str) else tuple(views)
+        inputs: tuple[dict[str, Any], ...] = ()
+        if model is not None:
+            contract = cast("Session", self).resolve(model, allow_drift=True).contract
+            inputs = tuple(one.to_dict() for one in contract.inputs if one.ref) if contract else ()
+        asked = HealthRequest(names, sample, seconds, server, model, inputs)
+        return look(self.store, self.yaml, asked, told)
+
+    def _origin(self) -> dict[str, str]:
+        """Tags that say where an operation came from."""
+        cell = self.recorder.cells.current
+        notebook = cell.notebook if cell is not None else None
+        return {"feast_nb.notebook": notebook} if notebook else {}
+
+
+def _moment(given: datetime | str | None) -> datetime | None:
+    """A moment that was given as text or otherwise, in UTC where it says no zone."""
+    import pandas as pd
+
+    if given is None:
+        return None
+    try:
+        found = pd.to_datetime(given, utc=True)
+    except (ValueError, TypeError) as problem:
+        said = f"{given!r} is no moment; write 2026-01-31 or 2026-01-31T06:00."
+        raise UsageError(said) from problem
+    if not isinstance(found, pd.Timestamp):
+        raise UsageError(f"{given!r} is no moment; write 2026-01-31 or 2026-01-31T06:00.")
+    made: datetime = found.to_pydatetime()
+    return made
