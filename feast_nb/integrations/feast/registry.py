@@ -16,7 +16,7 @@ from ...errors import FeatureError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
-from .servers import registry_copy, store_door
+from .servers import client_limits, registry_copy, store_door
 from .views import KINDS, View, name_in_refs
 
 
@@ -235,7 +235,9 @@ def _listed(store: Any, what: str, now: bool) -> Any:
 
     request = getattr(RegistryServer_pb2, f"List{what}Request")
     ask = getattr(store.registry.stub, f"List{what}")
-    return ask(request(project=store.project, allow_cache=not now))
+    # A server that was started again is waited for: gRPC pauses between its tries.
+    asked = request(project=store.project, allow_cache=not now)
+    return ask(asked, timeout=client_limits.SECONDS.get(), wait_for_ready=True)
 
 
 def state_of(registry: Any) -> Any:

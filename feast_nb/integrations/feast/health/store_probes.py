@@ -99,7 +99,7 @@ def _of_redis(
         began = datetime.fromtimestamp(time.time() - redis.uptime, UTC)
         return ("red", f"load them whole: %feast_materialize {' '.join(emptied)} --start DATE "
                 "(an incremental run loads only what is newer)",
-                f"; it has no row of {', '.join(emptied)}, which were loaded: it was emptied "
+                f"; no row of {', '.join(emptied)} is left: it was emptied "
                 f"(it runs since {began:%Y-%m-%d %H:%M})")  # fmt: skip
     if redis.evicted:
         return ("red", "give it more memory (maxmemory), then load the views whole",
