@@ -156,6 +156,18 @@ def test_it_is_logged_once_even_where_feast_logs_too(session) -> None:
     assert session.store.config.mlflow.log_operations is True
 
 
+def test_a_job_on_a_server_prints_the_answer_and_nothing_else(tmp_path, mlflow_server) -> None:
+    """MLflow prints a link for each run that it ends: JSON with it would be none."""
+    repo = make_repository(tmp_path / "served", tracking_uri=mlflow_server)
+    command = [sys.executable, "-m", "feast_nb", "materialize", "--repo", str(repo)]
+    done = subprocess.run(
+        [*command, "--start", "2024-01-01", "--end", "2024-01-12", "--format", "json"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert json.loads(done.stdout)["notes"] == []
+
+
 def test_mlflow_away_loads_and_says_so(tmp_path) -> None:
     repo = make_repository(tmp_path / "away", tracking_uri="http://127.0.0.1:9")
     done = feast_nb.open(repo).materialize(**RANGE)

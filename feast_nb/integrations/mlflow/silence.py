@@ -98,7 +98,7 @@ def _filtered(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Sys:
-    """The `sys` that one module of MLflow sees: what it prints holds no secret."""
+    """The `sys` that one module of MLflow sees: no secret is printed, and nothing of ours."""
 
     def __init__(self, original: Any) -> None:
         self._original = original
@@ -116,7 +116,7 @@ class _Masked:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> Any:
-        return self._stream.write(masked_text(text))
+        return len(text) if _silent.get() else self._stream.write(masked_text(text))
 
 
 class _Warnings:

@@ -220,7 +220,7 @@ def _log_operation(
     check_reachable(uri)
     from mlflow.tracking.context.registry import resolve_tags  # user, source, commit: as a run has
 
-    with translate_errors():
+    with translate_errors(), silent():
         api = client(uri)
         found = api.get_experiment_by_name(experiment)
         place = found.experiment_id if found is not None else api.create_experiment(experiment)
