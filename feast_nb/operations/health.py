@@ -8,17 +8,19 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from ..errors import FeastNbError, FeatureError, nearest
+from ..errors import FeastNbError, FeatureError, brief, nearest
 from ..integrations.feast import registry
 from ..integrations.feast.store import folder_of
+from ..masking import masked_text, public_uri
 from ..records.operation import Health, HealthLine
 
 DEADLINE = 5.0  # seconds for each probe
@@ -90,7 +92,7 @@ def _probes(store: Any, asked: HealthRequest) -> tuple[list[Probe], tuple[str, .
     ]
     server = asked.server or (str(config.online_store.path) if online == "remote" else None)
     if server:
-        probes.append(Probe("feature server", server))
+        probes.append(Probe("feature server", str(public_uri(server)), {"address": server}))
     try:
         known = registry.definitions_of(store).views
     except FeastNbError as problem:
@@ -117,7 +119,8 @@ class _Process:
 
     def answers(self, probes: Sequence[Probe]) -> Iterator[HealthLine]:
         """Each line as it comes; for a probe that says nothing in time, a line that says so."""
-        process = self._begun()
+        printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed below)
+        process = self._begun(printed)
         question = {"yaml": str(self._yaml), "repo": str(folder_of(self._yaml)),
                     "seconds": self._seconds, "probes": [asdict(p) for p in probes]}  # fmt: skip
         left = dict(enumerate(probes))
@@ -132,18 +135,20 @@ class _Process:
                     yield from _of_probe(probe, said, self._seconds)
                 if not left:
                     break
+            why = f"it was not looked at{_last_line(printed)}" if left else ""
             for probe in left.values():
-                yield HealthLine(probe.part, probe.name, "unknown", "it was not looked at")
+                yield HealthLine(probe.part, probe.name, "unknown", why)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            printed.close()
 
-    def _begun(self) -> subprocess.Popen[bytes]:
+    def _begun(self, printed: IO[bytes]) -> subprocess.Popen[bytes]:
         # -P: what lies in the notebook's folder must not be taken for a library.
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "feast_nb.integrations.feast.health.process"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
             start_new_session=True, cwd=folder_of(self._yaml),
         )  # fmt: skip
 
@@ -165,6 +170,13 @@ class _Process:
                     deadline = time.monotonic() + (self._seconds + 1.0) * max(probes, 1)
                 else:
                     yield said
+
+
+def _last_line(printed: IO[bytes]) -> str:
+    """What the process said last, where it ended by itself: why it could not begin."""
+    printed.seek(0)
+    lines = printed.read().decode(errors="replace").strip().splitlines()
+    return f" ({masked_text(brief(lines[-1], 200))})" if lines else ""
 
 
 def _of_probe(probe: Probe, said: dict[str, Any], seconds: float) -> Iterator[HealthLine]:

@@ -112,10 +112,13 @@ def bars(drawn: bool) -> Iterator[Told]:
 
 
 def logged(store: Any, done: Materialization, origin: Mapping[str, str]) -> Materialization:
-    """The same, logged as an operation; where MLflow cannot take it, a note says so."""
+    """The same, logged as an operation; where it cannot be, a note says so."""
     settings = settings_of(store)
     if settings is None or not done.views:
         return done
+    if any(load.state == "running" for load in done.views):
+        why = "not logged as an operation: how it ends is not known yet."
+        return replace(done, notes=(*done.notes, why))
     begun = [load for load in done.views if load.state != "left out"]
     failed = [load for load in begun if load.state in ("failed", "interrupted")]
     trouble = f"{failed[0].view}: {failed[0].state}: {failed[0].why}" if failed else None

@@ -190,11 +190,7 @@ def test_a_source_that_is_gone(session, repo) -> None:
 
 
 def test_a_disabled_view(session) -> None:
-    view = session.store.get_feature_view("profile")
-    if not hasattr(view, "disabled"):
-        pytest.xfail("this Feast has no disabled views")
-    view.disabled = True
-    session.store.apply([view])
+    session.store.disable_feature_view("profile")
 
     assert only(wrong(session), "view profile") == "red: Feast does not serve it: disabled"
 
@@ -237,6 +233,21 @@ def test_a_feature_server_that_hangs_is_red_and_ends_in_time(session, tmp_path) 
         server.wait()
     (line,) = [x for x in found.lines if x.part == "feature server"]
     assert (line.light, line.said) == ("red", "it did not answer within 4 s")
+
+
+def test_a_process_that_cannot_begin_says_why(session, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    found = session.health("hourly")
+    assert {(x.light, x.said) for x in found.lines} == {("unknown", "it was not looked at")}
+
+    broken = session.store.repo_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'ImportError: no module named feast' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    found = session.health("hourly")
+    said = "it was not looked at (ImportError: no module named feast)"
+    assert {x.said for x in found.lines} == {said}
 
 
 def test_an_interrupt_ends_it_and_leaves_no_process(session, repo) -> None:

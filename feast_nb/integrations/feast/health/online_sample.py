@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ....errors import FeatureError
 from ..servers import remote_answers
 from ..views import View
 
@@ -90,11 +91,16 @@ def _entity_rows(rows: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]
 
 
 def _moments(result: Any, rows: int) -> np.ndarray[Any, Any]:
-    """Seconds since 1970 of each row's event; 0 where the store has none."""
+    """Seconds since 1970 of each row's event; 0 where the store has none.
+
+    Raises `FeatureError` for a store that keeps no events: what is missing is not known of it.
+    """
     import numpy as np
 
     found = np.array([at.seconds + at.nanos / 1e9 for at in result.event_timestamps])
-    return found if len(found) == rows else np.zeros(rows)
+    if len(found) != rows:
+        raise FeatureError("the online store says of no value when its event was.")
+    return found
 
 
 def _count(

@@ -96,7 +96,7 @@ def _looked(probe: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
     probes: dict[str, Callable[[Any], list[HealthLine]]] = {
         "registry": lambda store: store_probes.registry_line(store),
         "online store": lambda store: store_probes.online_line(store),
-        "feature server": lambda store: store_probes.server_line(store, name),
+        "feature server": lambda store: store_probes.server_line(**more),
         "source": lambda store: view_probes.source_line(store, name, **more),
         "view": lambda store: view_probes.view_lines(store, name, **more),
         "model": lambda store: view_probes.model_line(store, name, **more),

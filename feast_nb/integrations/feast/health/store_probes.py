@@ -142,7 +142,7 @@ def _quantile(times: list[float], share: float) -> float:
     return round(float(np.quantile(times, share)), 6)
 
 
-def server_line(store: Any, address: str) -> list[HealthLine]:
+def server_line(address: str) -> list[HealthLine]:
     """Whether a feature server says that it is well, and how soon."""
     import requests
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import brief
 from ....masking import masked_text
 from ....records.operation import HealthLine
+from ....records.retrieval import NO_ENTITY
 from .. import registry
 from ..servers import store_door
 from ..views import View
@@ -81,7 +82,7 @@ def _latest(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame
 
     whole = store.registry.get_any_feature_view(view.view, store.project)
     entities = [store.registry.get_entity(e, store.project) for e in whole.entities
-                if e != "__dummy"]  # fmt: skip
+                if not e.startswith(NO_ENTITY)]  # fmt: skip
     joins, columns, moment, created = utils._get_column_names(whole, entities)
     provider = store._get_provider()
     job = provider.offline_store.pull_latest_from_table_or_query(
