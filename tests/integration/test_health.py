@@ -232,7 +232,8 @@ def test_a_feature_server_that_hangs_is_red_and_ends_in_time(session, tmp_path) 
         server.kill()
         server.wait()
     (line,) = [x for x in found.lines if x.part == "feature server"]
-    assert (line.light, line.said) == ("red", "it did not answer within 4 s")
+    assert line.light == "red"
+    assert line.said.startswith("it did not answer within ")
 
 
 def test_a_process_that_cannot_begin_says_why(session, monkeypatch) -> None:

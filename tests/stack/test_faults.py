@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from .stacks import Stack
 # Seconds that a client's limit, a look before and a busy machine take together. At rest it is 5 s
 # for a store, and 6 s for MLflow, whose server is looked at once more.
 SOON = 20.0
+FOR_EVER = 300.0
 
 _MLFLOW = r"TrackingError: the MLflow server at 127\.0\.0\.1:\d+ "
 FAULTS: list[tuple[str, str, str, dict[str, str]]] = [
@@ -84,6 +86,7 @@ class NotebookProcess:
         assert self.process.stdout
         self.process.stdin.write(f"{door}\n")
         self.process.stdin.flush()
+        assert select.select([self.process.stdout], [], [], FOR_EVER)[0], f"{door} does not end"
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 

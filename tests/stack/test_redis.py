@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,34 +9,18 @@ from typing import Any
 
 import pytest
 
-from ..conftest import free_port, make_repository, wait_for
+from ..conftest import make_repository
 from ..feast_types import VALUES, check_round_trip, define
+from .servers import Redis
 
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A Redis server on a free port of the loopback."""
-    found = shutil.which("redis-server")
-    assert found, "install the system's package redis-server"
-    import redis
-
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [found, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-    with (folder / "log").open("wb") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=out)
-
-    def is_up() -> bool:
-        try:
-            return bool(redis.Redis(port=port).ping())
-        except redis.ConnectionError:
-            return False
-
-    try:
-        wait_for(is_up, 30, f"redis: {folder / 'log'}")
-        yield port
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.port
+    server.end()
 
 
 @pytest.fixture(scope="module")

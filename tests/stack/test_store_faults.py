@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,41 +16,14 @@ import feast_nb
 from feast_nb.errors import FeatureError, StoreError
 from feast_nb.integrations.feast.servers import store_door
 
-from ..conftest import NOW, free_port, make_repository, wait_for
-
-
-class Redis:
-    """A server on a free port of the loopback, which is started, stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self._folder = free_port(), folder
-        self.start()
-
-    def start(self) -> None:
-        found = shutil.which("redis-server")
-        assert found, "install the system's package redis-server"
-        command = [found, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        with (self._folder / "redis.log").open("ab") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=self._folder)
-        wait_for(self._answers, 30, "redis")
-
-    def _answers(self) -> bool:
-        import redis
-
-        try:
-            return bool(redis.Redis(port=self.port).ping())
-        except redis.ConnectionError:
-            return False
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait(timeout=30)
+from ..conftest import NOW, make_repository
+from .servers import Redis
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[Redis]:
     server = Redis(tmp_path)
+    server.start()
     yield server
     server.end()
 
@@ -84,14 +55,14 @@ def test_a_redis_that_hangs_or_is_down_is_one_line_and_then_serves_again(
 ) -> None:
     before = session.vector("m", ROWS).tolist()
     monkeypatch.setattr(store_door, "SECONDS", 1.0)
-    redis_server.process.send_signal(signal.SIGSTOP)
+    redis_server.signal(signal.SIGSTOP)
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"Redis at 127.0.0.1:\d+ did not answer within 1 s"):
         session.vector("m", ROWS)
     with pytest.raises(StoreError, match="did not answer"):
         session.score("m", pd.DataFrame(ROWS))
     assert time.monotonic() - began < 15
-    redis_server.process.send_signal(signal.SIGCONT)
+    redis_server.signal(signal.SIGCONT)
     monkeypatch.setattr(store_door, "SECONDS", 10.0)
     assert session.vector("m", ROWS).tolist() == before
 
