@@ -49,6 +49,23 @@ def test_a_broken_yaml(notebook, tmp_path, text, expected) -> None:
     assert expected in said
 
 
+def test_a_variable_that_is_not_set(notebook, repo, monkeypatch) -> None:
+    """Feast takes `${DATA}` as it stands, and makes a registry in a folder of that name."""
+    yaml = repo / "feature_store.yaml"
+    text = yaml.read_text() + "# ${NOBODY} reads a comment\n"
+    yaml.write_text(text.replace("registry: registry.db", "registry: ${FNB_DATA}/registry.db"))
+
+    said = one_line(notebook.fails(f"%feast_store {repo}"))
+    assert said == (
+        f"RepositoryError: {yaml}, line 2: ${{FNB_DATA}} is not set in the environment; set it, or "
+        "write what it stands for."
+    )
+    assert not [path for path in repo.iterdir() if "$" in path.name]
+
+    monkeypatch.setenv("FNB_DATA", str(repo))
+    notebook.run(f"store = %feast_store {repo}")
+
+
 def test_an_unreachable_registry(notebook, tmp_path) -> None:
     uri = f"postgresql+psycopg://me:secret@127.0.0.1:{free_port()}/feast"
     (tmp_path / "feature_store.yaml").write_text(

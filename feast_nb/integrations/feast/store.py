@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +82,7 @@ def open_store(yaml: Path) -> Any:
     from feast.errors import FeastError
     from pydantic import ValidationError
 
+    _check_variables(yaml)
     limit = client_limits.SECONDS.set(store_door.SECONDS)
     try:
         store = FeatureStore(repo_path=str(folder_of(yaml)), fs_yaml_file=yaml)
@@ -100,6 +102,27 @@ def open_store(yaml: Path) -> Any:
     return store
 
 
+def _check_variables(yaml: Path) -> None:
+    """Raise `RepositoryError` for a `${NAME}` that is not set: Feast would take it as it stands.
+
+    A registry at `${DATA}/registry.db` would be made anew, in a folder of that name.
+    """
+    try:
+        lines = yaml.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return  # what is wrong with it, opening says
+    for number, line in enumerate(lines, 1):
+        for name in _VARIABLE.findall(_COMMENT.sub("", line)):
+            if name not in os.environ:
+                raise RepositoryError(
+                    f"{yaml}, line {number}: ${{{name}}} is not set in the environment; set it, or "
+                    "write what it stands for."
+                )
+
+
+_VARIABLE, _COMMENT = re.compile(r"\$\{(\w+)\}"), re.compile(r"(^|\s)#.*")
+
+
 def _of_the_registry(yaml: Path, problem: Exception) -> str | None:
     """What a client of the registry says is wrong with it; None for another error."""
     from feast.repo_config import load_repo_config
@@ -116,6 +139,7 @@ def is_applied(yaml: Path) -> bool:
     from feast.repo_config import load_repo_config
     from pydantic import ValidationError
 
+    _check_variables(yaml)
     try:
         config = load_repo_config(folder_of(yaml), yaml)
     except (ValidationError, ValueError, OSError, TypeError, AttributeError, ImportError):
