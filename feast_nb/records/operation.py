@@ -17,8 +17,6 @@ class ViewLoad(Record):
 
     `start` and `end` are the range of event times, `newest` is the newest of what was loaded (ISO
     8601, UTC). `read` and `written` count rows; None where the store that does it does not say.
-    `late` counts rows of the source that came after the range they belong to was loaded, which no
-    incremental run loads; None where nothing says when a row came.
     """
 
     view: str
@@ -28,7 +26,6 @@ class ViewLoad(Record):
     read: int | None = None
     written: int | None = None
     newest: str | None = None
-    late: int | None = None
     seconds: float | None = None
     why: str | None = None
 

@@ -532,8 +532,6 @@ export interface Materialization {
  *
  * `start` and `end` are the range of event times, `newest` is the newest of what was loaded (ISO
  * 8601, UTC). `read` and `written` count rows; None where the store that does it does not say.
- * `late` counts rows of the source that came after the range they belong to was loaded, which no
- * incremental run loads; None where nothing says when a row came.
  */
 export interface ViewLoad {
   view: string;
@@ -544,7 +542,6 @@ export interface ViewLoad {
   read: number | null;
   written: number | null;
   newest: string | null;
-  late: number | null;
   seconds: number | null;
   why: string | null;
 }
