@@ -160,6 +160,8 @@ def _health(options: argparse.Namespace) -> int:
         "prometheus": found.to_prometheus,
     }
     print(shows[options.format]())
+    if all(line.light == "unknown" for line in found.lines):
+        return UNCHECKED
     return FOUND if found.light in _AS_BAD[options.fail_on] else 0
 
 

@@ -113,10 +113,10 @@ class StoreMagics(Magics):
         if done.state == "interrupted":
             self._feast.show(done)
             raise KeyboardInterrupt
-        if done.state == "failed":
+        if done.state in ("failed", "running"):
             self._feast.show(done)
-            failed = next(load for load in done.views if load.state == "failed")
-            raise StoreError(f"{failed.view} was not loaded: {failed.why}")
+            first = next(load for load in done.views if load.state == done.state)
+            raise StoreError(f"{first.view} was not loaded: {first.why}")
         return done
 
     @magic_arguments()
@@ -143,10 +143,6 @@ class StoreMagics(Magics):
             %feast_health
             %feast_health driver_hourly_stats --model driver_model@champion
         """
-        if options.sample < 1:
-            raise UsageError(f"--sample {options.sample}: give 1 or more.")
-        if options.seconds <= 0:
-            raise UsageError(f"--seconds {options.seconds:g}: give more than 0.")
 
         def look() -> Any:
             return self._feast.session().health(

@@ -92,19 +92,24 @@ def _probes(store: Any, asked: HealthRequest) -> tuple[list[Probe], tuple[str, .
     ]
     server = asked.server or (str(config.online_store.path) if online == "remote" else None)
     if server:
-        probes.append(Probe("feature server", str(public_uri(server)), {"address": server}))
+        cert = str(getattr(config.online_store, "cert", "") or "") if not asked.server else ""
+        where = {"address": server, "cert": cert}
+        probes.append(Probe("feature server", str(public_uri(server)), where))
     try:
         known = registry.definitions_of(store).views
     except FeastNbError as problem:
         return probes, (f"the views are not known: {problem}",)
-    timed = {n: v for n, v in known.items() if v.is_timed and getattr(v.spec, "online", False)}
+    timed = {n: v for n, v in known.items() if v.is_timed and v.is_loaded}
     for name in asked.views:
         if name not in timed:
             raise FeatureError(f"no view {name} is served online; {nearest(name, timed)}")
     named = asked.views or tuple(timed)
     probes += [Probe("view", name, {"sample": asked.sample}) for name in named]
-    sources = {timed[n].batch_proto.name: n for n in named if timed[n].batch_proto is not None}
-    probes += [Probe("source", name, {"view": view}) for name, view in sources.items()]
+    sources: dict[str, list[str]] = {}
+    for name in named:
+        if (source := timed[name].batch_proto) is not None:
+            sources.setdefault(source.name, []).append(name)
+    probes += [Probe("source", name, {"views": views}) for name, views in sources.items()]
     if asked.inputs:
         arguments = {"inputs": list(asked.inputs), "sample": asked.sample}
         probes.append(Probe("model", str(asked.model), arguments))

@@ -30,7 +30,7 @@ from ..records.operation import Materialization, ViewLoad
 
 # Feast's own rule for a view without a TTL that was never loaded (`materialize_incremental`).
 _WITHOUT_TTL = timedelta(weeks=52)
-_ENDS = ("interrupted", "failed", "left out")
+_ENDS = ("interrupted", "failed", "running", "left out")
 Told = Callable[[str, progress.Counts | None], None]
 
 
@@ -147,12 +147,14 @@ def logged(store: Any, done: Materialization, origin: Mapping[str, str]) -> Mate
 
 def _chosen(known: Mapping[str, View], names: Sequence[str]) -> list[View]:
     """The views that Feast would load, in the order in which they were named."""
-    loadable = {n: v for n, v in known.items() if v.is_timed and getattr(v.spec, "online", False)}
+    loadable = {n: v for n, v in known.items() if v.is_loaded}
     for name in names:
         if name not in known:
             raise FeatureError(f"there is no view {name}; {nearest(name, loadable)}")
         if name not in loadable:
-            raise FeatureError(f"{name} is not loaded into the online store: it is not `online`.")
+            raise FeatureError(
+                f"Feast loads {name} into no online store: it is not `online`, or a label view."
+            )
     if not names:
         return [v for v in loadable.values() if not getattr(v.spec, "disabled", False)]
     return [loadable[name] for name in dict.fromkeys(names)]
@@ -161,6 +163,8 @@ def _chosen(known: Mapping[str, View], names: Sequence[str]) -> list[View]:
 def _planned(view: View, start: datetime | None, end: datetime) -> ViewLoad:
     """The range that Feast would load; its rule for one that was never loaded is its own."""
     before = view.loaded_to
+    if start is None and not view.is_timed:  # from the views that it is computed from
+        return ViewLoad(view.view, "planned", None, _iso(end))
     if start is None:
         ttl = timedelta(seconds=view.ttl) if view.ttl else _WITHOUT_TTL
         start = before if before is not None else end - ttl
@@ -184,8 +188,8 @@ def _before(store: Any, views: Sequence[View], asked: LoadRequest, end: datetime
         if empty:
             yield (
                 f"the online store has no row of {view.view}, which was loaded up to "
-                f"{_iso(before)}: it was emptied, and an incremental run loads only what is newer. "
-                f"Load it whole: %feast_materialize {view.view} --start "
+                f"{_iso(before)}: it was emptied, or no row was in that range. An incremental run "
+                f"loads only what is newer; load it whole: %feast_materialize {view.view} --start "
                 f"{_iso(end - timedelta(seconds=view.ttl or _WITHOUT_TTL.total_seconds()))[:10]}."
             )
 
@@ -202,6 +206,7 @@ def _loaded(store: Any, planned: ViewLoad, asked: LoadRequest, told: Told) -> Vi
             return replace(planned, state=state, why=why, seconds=_since(began))
         with (
             progress.watched(store, lambda now: told(planned.view, now)) as counts,
+            progress.state_kept(store, planned.view),
             _logged_once(store),
         ):
             told(planned.view, counts)

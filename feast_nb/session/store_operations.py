@@ -110,9 +110,17 @@ class StoreOperations(ProjectAnswers):
         `sample` entities of each view (all that are served online, else `views`) are read online
         and held against the source. `model` adds whether its inputs lie within what it was trained
         on, `server` the address of a feature server beside the repository's own. `told` is given
-        each line as it is known. Raises `FeatureError` for a view that is none.
+        each line as it is known. Raises `FeatureError` for a view that is none, `UsageError` for a
+        number or an address that is none.
         """
         from ..operations.health import HealthRequest, look
+
+        if sample < 1:
+            raise UsageError(f"--sample {sample}: give 1 or more.")
+        if seconds <= 0:
+            raise UsageError(f"--seconds {seconds:g}: give more than 0.")
+        if server is not None and not server.startswith(("http://", "https://")):
+            raise UsageError(f"--server {server}: write the whole address: http://{server}.")
 
         names = (views,) if isinstance(views, str) else tuple(views)
         inputs: tuple[dict[str, Any], ...] = ()

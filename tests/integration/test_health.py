@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import feast_nb
-from feast_nb.errors import FeatureError
+from feast_nb.errors import FeatureError, UsageError
 
 from ..conftest import stats
 
@@ -143,6 +143,57 @@ def test_newer_values_that_nobody_loaded(session, repo) -> None:
 
     said = only(wrong(session), "view hourly")
     assert said.startswith("amber: newer values of 10 entities are not loaded yet")
+
+
+def test_what_no_load_was_to_bring_is_not_missing(repo) -> None:
+    """The newest row of a driver lies before what was loaded: it is nobody's fault."""
+    frame = fresh()
+    old = frame["driver_id"] == 7
+    frame.loc[old, "event_timestamp"] -= pd.Timedelta(days=2)
+    kept(frame, repo)
+    session = feast_nb.open(repo)
+    session.materialize("hourly", start=NOW - pd.Timedelta(days=1), end=NOW)
+
+    assert wrong(session, views="hourly") == {}
+
+
+def test_every_view_of_a_source_is_looked_at(session, repo) -> None:
+    from feast import FeatureView, Field
+    from feast.types import Int64
+
+    hourly = session.store.get_feature_view("hourly")
+    wants = FeatureView(name="a_wants_more", entities=[session.store.get_entity("driver")],
+                        schema=[Field(name="gone", dtype=Int64)],
+                        source=hourly.batch_source)  # fmt: skip
+    frame = fresh().assign(gone=1)
+    kept(frame, repo)
+    session.store.apply([wants])
+    kept(frame.drop(columns="gone"), repo)
+
+    assert wrong(session)["source stats"] == (
+        "red: its source has no column gone (a_wants_more:gone)"
+    )
+
+
+def test_nothing_is_said_of_a_model_that_is_served_nothing(session, repo) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    drivers = pd.DataFrame({"driver_id": range(10), "event_timestamp": NOW, "y": range(10)})
+    with session.train("n", features=["hourly:trips"], entity_df=drivers, register="n") as made:
+        made.model = LinearRegression().fit(made.frame[["trips"]], made.frame["y"])
+    database, table = online_table(repo)
+    with database:
+        database.execute(f"DELETE FROM {table}")
+
+    assert wrong(session, model="n/1")["model n/1"] == "unknown: nothing is online of hourly:trips"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"sample": 0}, {"seconds": 0.0}, {"server": "127.0.0.1:6566"}], ids=str
+)
+def test_what_cannot_be_meant_is_refused(session, asked) -> None:
+    with pytest.raises(UsageError):
+        session.health(**asked)
 
 
 def test_a_load_that_is_overdue(repo) -> None:

@@ -119,6 +119,22 @@ def test_an_interrupt_leaves_what_was_written_and_no_range(session, monkeypatch)
     assert online(session) == 10
 
 
+def test_an_interrupt_takes_no_view_out_of_service(session, monkeypatch) -> None:
+    """Feast marks a view that was loaded before as MATERIALIZING, and serves none that is."""
+    session.materialize(**RANGE)
+    monkeypatch.setattr(progress, "BATCH", 4)
+
+    def interrupts(view: str, counts: Any) -> None:
+        if counts.written:
+            raise KeyboardInterrupt
+
+    asked = loading.LoadRequest(("hourly",), *(pd.Timestamp(RANGE[k], tz="UTC") for k in RANGE))
+    assert loading.materialize(session.store, asked, interrupts).state == "interrupted"
+
+    assert online(session) == 10
+    assert session.health("hourly", seconds=60).lines[0].said.count("MATERIALIZING") == 0
+
+
 def test_what_fails_is_said_and_logged_as_failed(session, repo) -> None:
     (repo / "stats.parquet").unlink()
     done = session.materialize(**RANGE)

@@ -76,3 +76,24 @@ def test_a_fault_behind_another_error_is_found() -> None:
     outer.__cause__ = requests.ConnectionError("refused")
 
     assert "cannot be reached" in str(raised("online store", outer))
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("cache:6379,password=hunter2", "cache:6379"),
+        ("password=hunter2,cache:6379", "cache:6379"),
+        ("", "its address"),
+    ],
+)
+def test_a_redis_is_named_without_its_password(given: str, shown: str) -> None:
+    assert store_door.redis_address(SimpleNamespace(connection_string=given)) == shown
+
+
+def test_a_server_with_a_user_in_its_address_is_looked_for_where_it_is() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert store_door.listens(f"http://me:secret@127.0.0.1:{port}/path")
+    assert not store_door.listens(f"http://me:secret@127.0.0.1:{port}/path")

@@ -97,13 +97,27 @@ class View:
     @property
     def loaded_to(self) -> datetime | None:
         """Up to which event time it was materialized; None where it never was."""
-        return max(self.loads, default=None)
+        return max((end for _, end in self.loads), default=None)
 
     @property
-    def loads(self) -> tuple[datetime, ...]:
-        """The ends of what was materialized, in order of time."""
+    def loads(self) -> tuple[tuple[datetime, datetime], ...]:
+        """The ranges of event times that were materialized, by their ends."""
         spans = getattr(self.message.meta, "materialization_intervals", ())
-        return tuple(sorted(span.end_time.ToDatetime(UTC) for span in spans))
+        found = ((s.start_time.ToDatetime(UTC), s.end_time.ToDatetime(UTC)) for s in spans)
+        return tuple(sorted(found, key=lambda span: span[1]))
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether values are pushed or streamed to it: the registry does not tell of those."""
+        kinds = {source.SourceType.Name(source.type) for source in sources_of(self.spec)}
+        return bool(kinds & set(_STREAMS))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether Feast's materialization loads it: those online, but for label views."""
+        if not self.is_timed:
+            return bool(getattr(self.spec, "write_to_online_store", False))
+        return self.kind != "label" and bool(getattr(self.spec, "online", False))
 
     @cached_property
     def batch_source(self) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ....errors import FeatureError
+from ....records.retrieval import NO_ENTITY
 from ..servers import remote_answers
 from ..views import View
 
@@ -25,8 +26,9 @@ class OnlineSample:
 
     `expected` are those whose newest row lies in what was loaded and has not expired, `found` those
     of them that are there (`there` counts all that are); `late` have a row that should have been
-    loaded and is not. `behind` counts entities of the source with a row that is newer than what was
-    loaded, `different` values by feature.
+    loaded and is not, `since` is the oldest of those that are missing or late. `behind` counts
+    entities of the source with a row that is newer than what was loaded, `different` values by
+    feature.
     """
 
     asked: int = 0
@@ -38,16 +40,11 @@ class OnlineSample:
     behind: int = 0
     compared: int = 0
     newest: datetime | None = None
+    since: datetime | None = None
     different: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
-
-
-def range_of(view: View, now: datetime) -> str:
-    """From when on a whole load of a view has to begin."""
-    back = timedelta(seconds=view.ttl) if view.ttl else timedelta(weeks=52)
-    return (now - back).strftime("%Y-%m-%d")
 
 
 def fetched(
@@ -55,13 +52,16 @@ def fetched(
     view: View,
     keys: Sequence[str],
     latest: pd.DataFrame,
-    end: datetime | None,
     most: int,
 ) -> OnlineSample:
     """Read up to `most` entities of the source online, and hold them against it."""
     import pandas as pd
 
-    rows = latest if len(latest) <= most else latest.sample(most, random_state=_SEED)
+    rows = latest
+    if len(latest) > most:  # the newest are among them: how old the newest is decides
+        newest = latest.nlargest(max(most // 20, 1), "event_timestamp")
+        others = latest.drop(newest.index).sample(most - len(newest), random_state=_SEED)
+        rows = pd.concat([newest, others])
     rows = rows.reset_index(drop=True)
     seen = OnlineSample(asked=len(rows))
     if not len(rows):
@@ -76,7 +76,7 @@ def fetched(
     results = dict(zip(names, answer.proto.results, strict=True))
     came = answer.to_dict()
     moments = _moments(results[features[0]], len(rows))
-    _count(seen, view, rows["event_timestamp"], moments, end)
+    _count(seen, view, rows["event_timestamp"], moments)
     _compare(seen, rows, features, came, moments)
     there = moments > 0
     seen.values = {name: pd.Series(came[name])[there] for name in features}
@@ -84,8 +84,8 @@ def fetched(
 
 
 def _entity_rows(rows: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
-    if not keys:  # a view without entities has one row
-        return [{} for _ in range(len(rows))]
+    if not keys:  # as Feast asks for the one row of a view without entities
+        return [{f"{NO_ENTITY}_id": ""} for _ in range(len(rows))]
     plain = {key: rows[key].tolist() for key in keys}
     return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
@@ -108,21 +108,24 @@ def _count(
     view: View,
     offline: pd.Series,
     online: np.ndarray[Any, Any],
-    end: datetime | None,
 ) -> None:
     import numpy as np
 
     now = datetime.now(UTC).timestamp()
     at = offline.astype("int64").to_numpy() / _unit(offline)
-    loaded = at <= (end.timestamp() if end else 0)
+    loaded = np.zeros(len(at), dtype=bool)
+    for start, end in view.loads:
+        loaded |= (at >= start.timestamp()) & (at <= end.timestamp())
     alive = at >= now - view.ttl if view.ttl else np.ones(len(at), dtype=bool)
     there = online > 0
     # An older row of an entity whose newest is not loaded yet may be there, or may not.
     expected = loaded & alive
     seen.expected = int(expected.sum())
     seen.found = int((expected & there).sum())
-    older = there & (at > online + 1e-3)
-    seen.late = int((older & loaded).sum())
+    late = there & loaded & (at > online + 1e-3)
+    seen.late = int(late.sum())
+    if (wrong := late | (expected & ~there)).any():
+        seen.since = datetime.fromtimestamp(float(at[wrong].min()), UTC)
     seen.there = int(there.sum())
     seen.expired = int((there & (online < now - view.ttl)).sum()) if view.ttl else 0
     if there.any():

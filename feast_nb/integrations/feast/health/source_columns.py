@@ -23,7 +23,7 @@ def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str
     moment = source.timestamp_field
     if moment and own.get(moment, moment) not in columns and moment not in columns:
         return "breaks serving", f"its source has no column {moment}, the timestamp field"
-    if _is_computed(view):  # its features are made of other columns
+    if is_computed(view):  # its features are made of other columns
         return None
     for feature in view.features:
         column = own.get(feature.name, feature.name)
@@ -48,7 +48,7 @@ def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str
     return None
 
 
-def _is_computed(view: View) -> bool:
+def is_computed(view: View) -> bool:
     """Whether a transformation, an aggregation or other views give its features."""
     spec = view.spec
     fields = spec.DESCRIPTOR.fields_by_name

@@ -60,21 +60,22 @@ def _changed(view: View) -> datetime | None:
 
 
 def _place(config: Any, kind: str) -> str:
-    path = str(getattr(config, "path", "") or getattr(config, "connection_string", "") or "")
-    return public_uri(path.split(",")[0]) or kind
+    if kind == "redis":
+        return store_door.redis_address(config)
+    return public_uri(str(getattr(config, "path", "") or "")) or kind
 
 
 def online_line(store: Any) -> list[HealthLine]:
     """How soon it answers real look-ups, and what Redis says of itself."""
     kind = str(getattr(store.config.online_store, "type", ""))
-    views = [v for v in registry.definitions_of(store).views.values()
-             if v.is_timed and getattr(v.spec, "online", False)]  # fmt: skip
+    views = [v for v in registry.definitions_of(store).views.values() if v.is_loaded]
     facts: dict[str, Any] = {}
     said, light, remedy = kind, "green", ""
     with store_door.asking(store, "online store"):
         loaded = [view for view in views if view.loaded_to is not None]
-        if loaded:
-            times = _times(store, loaded[0])
+        asked = [view for view in loaded if view.unavailable is None and _row(store, view)]
+        if asked:
+            times = _times(store, asked[0])
             p50, p95, p99 = (_quantile(times, q) for q in (0.5, 0.95, 0.99))
             facts |= {"p50_seconds": p50, "p95_seconds": p95, "p99_seconds": p99}
             said += (f", {len(times)} look-ups p50 {p50 * 1000:.1f} ms, p95 {p95 * 1000:.1f} ms, "
@@ -93,17 +94,17 @@ def online_line(store: Any) -> list[HealthLine]:
 def _of_redis(
     store: Any, redis: online_contents.RedisFacts, loaded: list[View]
 ) -> tuple[str, str, str]:
-    """The light, what to do, and what is said, of what is wrong with it."""
+    """The light, what to do, and what is said; whether entities are missing, views' lines say."""
     emptied = [v.view for v in loaded if online_contents.is_empty(store, v.view)]
     if emptied:
         began = datetime.fromtimestamp(time.time() - redis.uptime, UTC)
-        return ("red", f"load them whole: %feast_materialize {' '.join(emptied)} --start DATE "
-                "(an incremental run loads only what is newer)",
-                f"; no row of {', '.join(emptied)} is left: it was emptied "
-                f"(it runs since {began:%Y-%m-%d %H:%M})")  # fmt: skip
+        return ("amber", f"where rows are expected: %feast_materialize {' '.join(emptied)} --start "
+                "DATE (an incremental run loads only what is newer)",
+                f"; no row of {', '.join(emptied)} is there: it was emptied (it runs since "
+                f"{began:%Y-%m-%d %H:%M}), or no row was in what was loaded")  # fmt: skip
     if redis.evicted:
-        return ("red", "give it more memory (maxmemory), then load the views whole",
-                f"; it evicted {redis.evicted:,} keys ({redis.policy})")  # fmt: skip
+        return ("amber", "give it more memory (maxmemory), then load the views whole",
+                f"; it evicted {redis.evicted:,} keys since it runs ({redis.policy})")  # fmt: skip
     if redis.most and redis.used > _FULL * redis.most:
         full = f"; {redis.used / redis.most:.0%} of its memory is used ({redis.policy})"
         return "amber", "give it more memory (maxmemory)", full
@@ -112,28 +113,30 @@ def _of_redis(
 
 def _times(store: Any, view: View) -> list[float]:
     """Seconds of single look-ups, the first one (which opens a connection) left out."""
-    known = registry.definitions_of(store)
-    keys = view.join_keys(known.join_keys)
-    row = dict.fromkeys(keys, 0)
     refs = [f"{view.view}:{view.features[0].name}"]
+    row = _row(store, view)
     found = []
     stop = time.monotonic() + store_door.SECONDS / 2
     for _ in range(_LOOKUPS + 1):
         began = time.perf_counter()
-        store.get_online_features(features=refs, entity_rows=[_typed(view, row)])
+        store.get_online_features(features=refs, entity_rows=[row])
         found.append(time.perf_counter() - began)
         if time.monotonic() > stop:
             break
     return found[1:] or found
 
 
-def _typed(view: View, row: dict[str, Any]) -> dict[str, Any]:
-    """A row of keys of the types that the view has them in."""
+def _row(store: Any, view: View) -> dict[str, Any]:
+    """A row of keys that can be asked for; empty where their types are others than these."""
     from feast.value_type import ValueType
 
-    texts = {c.name for c in view.spec.entity_columns
-             if ValueType(c.value_type) == ValueType.STRING}  # fmt: skip
-    return {name: "-" if name in texts else value for name, value in row.items()}
+    kinds = {ValueType.STRING: "-", ValueType.INT32: 0, ValueType.INT64: 0}
+    known = registry.definitions_of(store)
+    types = {c.name: ValueType(c.value_type) for c in view.spec.entity_columns}
+    registered = view.join_keys(known.join_keys)
+    if not registered or any(types.get(key) not in kinds for key in registered):
+        return {}
+    return {key: kinds[types[key]] for key in registered}
 
 
 def _quantile(times: list[float], share: float) -> float:
@@ -142,22 +145,27 @@ def _quantile(times: list[float], share: float) -> float:
     return round(float(np.quantile(times, share)), 6)
 
 
-def server_line(address: str) -> list[HealthLine]:
-    """Whether a feature server says that it is well, and how soon."""
+def server_line(address: str, cert: str = "") -> list[HealthLine]:
+    """Whether a feature server says that it is well, and how soon; `cert` is one of its own."""
     import requests
 
     name = str(public_uri(address))
+
+    def red(said: str, remedy: str) -> list[HealthLine]:
+        return [HealthLine("feature server", name, "red", said, remedy)]
+
     began = time.monotonic()
     try:
-        answer = requests.get(f"{address.rstrip('/')}/health", timeout=store_door.SECONDS)
+        answer = requests.get(
+            f"{address.rstrip('/')}/health", timeout=store_door.SECONDS, verify=cert or True
+        )
     except requests.Timeout:
-        said = f"it did not answer within {store_door.SECONDS:g} s"
-        return [HealthLine("feature server", name, "red", said, "see whether it hangs")]
-    except requests.RequestException as problem:
-        why = "it cannot be reached" if isinstance(problem, requests.ConnectionError) else "refused"
-        return [HealthLine("feature server", name, "red", why, "start it (feast serve)")]
+        return red(f"it did not answer within {store_door.SECONDS:g} s", "see whether it hangs")
+    except requests.exceptions.SSLError:
+        return red("its certificate is not trusted", "name its own in `cert` of online_store")
+    except requests.ConnectionError:
+        return red("it cannot be reached", "start it (feast serve)")
     took = round(time.monotonic() - began, 4)
     if answer.status_code != 200:
-        said = f"/health answers {answer.status_code}"
-        return [HealthLine("feature server", name, "red", said, "see its log", seconds=took)]
+        return red(f"/health answers {answer.status_code}", "see its log")
     return [HealthLine("feature server", name, "green", "/health answers 200", seconds=took)]

@@ -15,7 +15,7 @@ from .. import registry
 from ..servers import store_door
 from ..views import View
 from . import source_columns
-from .online_sample import OnlineSample, fetched, range_of
+from .online_sample import OnlineSample, fetched
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,12 @@ _RHYTHM = 3  # loads, from which on there is one
 _EVERYTHING = datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def source_line(store: Any, name: str, view: str) -> list[HealthLine]:
-    """Whether a source can be read, and has the columns that are declared of it."""
-    found = registry.definitions_of(store).views[view]
+def source_line(store: Any, name: str, views: list[str]) -> list[HealthLine]:
+    """Whether a source can be read, and has the columns that views declare of it."""
+    known = registry.definitions_of(store).views
     began = time.monotonic()
     try:
-        fault = source_columns.fault_of(store, found)
+        faults = [source_columns.fault_of(store, known[view]) for view in views]
     except Exception as problem:  # a driver's: no credentials, no such file, no such table
         why = f"{type(problem).__name__}: {masked_text(brief(problem, 200))}".rstrip(".")
         if _is_elsewhere(store):
@@ -39,8 +39,9 @@ def source_line(store: Any, name: str, view: str) -> list[HealthLine]:
         return [HealthLine("source", name, "red", f"it cannot be read: {why}",
                            "see its path, and your credentials")]  # fmt: skip
     took = round(time.monotonic() - began, 4)
-    if fault is not None:
-        return [HealthLine("source", name, "red", fault[1], "put the source right, or the view",
+    said = "; ".join(dict.fromkeys(fault[1] for fault in faults if fault is not None))
+    if said:
+        return [HealthLine("source", name, "red", said, "put the source right, or the view",
                            seconds=took)]  # fmt: skip
     return [HealthLine("source", name, "green", "it has what is declared of it", seconds=took)]
 
@@ -57,6 +58,9 @@ def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
     if view.unavailable:
         said = f"Feast does not serve it: {view.unavailable}"
         return [HealthLine("view", name, "red", said, "enable it, or load it")]
+    if end is None and view.is_streamed:
+        said = "it was never materialized; what is pushed or streamed to it is not known here"
+        return [HealthLine("view", name, "unknown", said)]
     if end is None:
         return [HealthLine("view", name, "red", "it was never materialized",
                            f"%feast_materialize {name}")]  # fmt: skip
@@ -68,7 +72,7 @@ def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
         loaded = _latest(store, view, end) if newer else latest
     began = time.monotonic()
     with store_door.asking(store, "online store"):
-        seen = fetched(store, view, keys, loaded, end, sample)
+        seen = fetched(store, view, keys, loaded, sample)
     took = round(time.monotonic() - began, 4)
     seen.behind = newer
     lines = [_freshness(view, end, latest, seen, took)]
@@ -89,7 +93,8 @@ def _latest(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame
         config=store.config,
         data_source=view.batch_source,
         join_key_columns=joins,
-        feature_name_columns=columns,
+        # Of a computed view only the moments are in its source.
+        feature_name_columns=[] if source_columns.is_computed(view) else columns,
         timestamp_field=moment,
         created_timestamp_column=created,
         start_date=_EVERYTHING,
@@ -99,6 +104,8 @@ def _latest(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame
     mapping = dict(view.batch_source.field_mapping or {})
     frame: pd.DataFrame = found.rename(columns={**mapping, moment: "event_timestamp"})
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
+    if not entities:  # Feast's dask store gives every row of a view without entities
+        return frame.nlargest(1, "event_timestamp")
     return frame
 
 
@@ -130,46 +137,43 @@ def _freshness(
 
 def _judged(view: View, seen: OnlineSample, now: datetime) -> tuple[str, list[str], str]:
     """The light, what is wrong, and what to do about the gravest of it."""
-    whole = f"%feast_materialize {view.view} --start {range_of(view, now)}"
-    red, amber, remedy = [], [], ""
-    if seen.expected and not seen.found:
-        red.append("nothing of it is online")
-        remedy = whole
-    elif seen.found < seen.expected:
+    red, amber, remedies = [], [], []
+    if seen.found < seen.expected:
         gone = seen.expected - seen.found
-        red.append(f"{gone} of {seen.expected} entities that were loaded are missing")
-        remedy = whole
+        red.append(f"{gone} of {seen.expected} entities that were loaded are missing"
+                   if seen.found else "nothing of it is online")  # fmt: skip
     if seen.late:
         red.append(
             f"rows of {_entities(seen.late)} came after their range was loaded: no incremental run "
             "loads them"
         )
-        remedy = remedy or whole
-    if view.ttl and seen.newest is not None:
-        age = (now - seen.newest).total_seconds()
-        if age > view.ttl:
-            red.append(f"expired: the newest is {_days(age)} old, its TTL is {_days(view.ttl)}")
-            remedy = remedy or _load(view)
-        elif age > _LATE * view.ttl:
-            amber.append(f"late: the newest is {_days(age)} old, its TTL is {_days(view.ttl)}")
-            remedy = remedy or _load(view)
-    if seen.expired and not any(text.startswith("expired") for text in red):
-        amber.append(f"{seen.expired} of {seen.found} are older than its TTL, and are served")
-        remedy = remedy or _load(view)
+    if red and seen.since is not None:
+        remedies.append(f"{_load(view)} --start {seen.since:%Y-%m-%d}")
+    age = (now - seen.newest).total_seconds() if seen.newest is not None else 0.0
+    if view.ttl and age > view.ttl:
+        red.append(f"expired: the newest is {_days(age)} old, its TTL is {_days(view.ttl)}")
+        remedies.append(_load(view))
+    elif view.ttl and age > _LATE * view.ttl:
+        amber.append(f"late: the newest is {_days(age)} old, its TTL is {_days(view.ttl)}")
+        remedies.append(_load(view))
+    elif seen.expired:
+        amber.append(f"{seen.expired} of {seen.there} are older than its TTL, and are served")
+        remedies.append("Feast serves them all the same: session.vector(expired='null'), or let "
+                        "Redis drop them (key_ttl_seconds)")  # fmt: skip
     overdue = _overdue(view, now)
     if overdue:
         amber.append(overdue)
-        remedy = remedy or _load(view)
+        remedies.append(_load(view))
     elif seen.behind and len(view.loads) < _RHYTHM:  # nothing says when it is loaded again
         amber.append(f"newer values of {_entities(seen.behind)} are not loaded yet")
-        remedy = remedy or _load(view)
+        remedies.append(_load(view))
     light = "red" if red else "amber" if amber else "green"
-    return light, [*red, *amber], remedy
+    return light, [*red, *amber], remedies[0] if remedies else ""
 
 
 def _overdue(view: View, now: datetime) -> str:
     """Whether it was not loaded for twice as long as between any two of its last loads."""
-    last = view.loads[-_RHYTHM:]
+    last = [end for _, end in view.loads[-_RHYTHM:]]
     gaps = [(b - a).total_seconds() for a, b in pairwise(last)]
     since = (now - last[-1]).total_seconds() if last else 0.0
     if len(last) < _RHYTHM or max(gaps) <= 0 or since <= 2 * max(gaps):
@@ -195,8 +199,10 @@ def _days(seconds: float) -> str:
 def _skew(view: View, seen: OnlineSample) -> HealthLine:
     """Whether what is served is what the source has, value by value."""
     facts: dict[str, Any] = {"compared": seen.compared, "different": sum(seen.different.values())}
-    if not seen.compared:
+    if not seen.compared or len(seen.passed_over) == len(view.features):
         said = "no value could be compared"
+        if source_columns.is_computed(view):
+            said = "its features are computed: its source does not have them"
         return HealthLine("skew", view.view, "unknown", said, facts=facts)
     if seen.different:
         told = [f"{view.view}:{name} {count} of {seen.compared} ({seen.examples[name]})"
@@ -220,7 +226,7 @@ def model_line(
     by_view: dict[str, list[dict[str, Any]]] = {}
     for one in inputs:
         by_view.setdefault(str(one["ref"]).partition(":")[0], []).append(one)
-    looked = 0
+    looked, without = 0, []
     for view_name, wanted in by_view.items():
         view = known.views.get(view_name)
         if view is None or not view.is_timed:
@@ -229,13 +235,20 @@ def model_line(
         with store_door.asking(store, "offline store"):
             latest = _latest(store, view, view.loaded_to)
         with store_door.asking(store, "online store"):
-            seen = fetched(store, view, keys, latest, view.loaded_to, sample)
+            seen = fetched(store, view, keys, latest, sample)
         for one in wanted:
+            ref = str(one["ref"])
+            values = seen.values.get(ref.partition(":")[2])
+            if values is None or not len(values):
+                without.append(ref)
+                continue
             looked += 1
-            amber += _drifted(one, seen, facts)
-    if not looked:
+            amber += _drifted(one, values, facts)
+    if without or not looked:
         said = "none of its inputs is read from an online store"
-        return [HealthLine("model", name, "unknown", said)]
+        if without:
+            said = f"nothing is online of {', '.join(without)}"
+        return [HealthLine("model", name, "unknown", "; ".join([*amber, said]), facts=facts)]
     if amber:
         return [HealthLine("model", name, "amber", "; ".join(amber),
                            "see whether it must be trained anew", facts)]  # fmt: skip
@@ -243,13 +256,10 @@ def model_line(
     return [HealthLine("model", name, "green", said, facts=facts)]
 
 
-def _drifted(one: dict[str, Any], seen: OnlineSample, facts: dict[str, Any]) -> list[str]:
+def _drifted(one: dict[str, Any], values: pd.Series, facts: dict[str, Any]) -> list[str]:
     import pandas as pd
 
     ref = str(one["ref"])
-    values = seen.values.get(ref.partition(":")[2])
-    if values is None or not len(values):
-        return []
     said = []
     nulls = float(values.isna().mean())
     facts[f"{ref}.nulls"] = round(nulls, 4)

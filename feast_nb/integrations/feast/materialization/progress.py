@@ -59,6 +59,27 @@ def watched(store: Any, tell: Callable[[Counts], None]) -> Iterator[Counts]:
         patches.undo()
 
 
+@contextmanager
+def state_kept(store: Any, view: str) -> Iterator[None]:
+    """An interrupt puts back the state that Feast has given a view for the time of its loading.
+
+    Feast itself does so for errors only, and serves no view that is left so (0.67).
+    """
+    before = getattr(_now(store, view), "state", None)
+    try:
+        yield
+    except KeyboardInterrupt:
+        found = _now(store, view)
+        if before is not None and getattr(found, "state", before) != before:
+            found.state = before
+            store.registry.apply_feature_view(found, store.project, commit=True)
+        raise
+
+
+def _now(store: Any, view: str) -> Any:
+    return store.registry.get_any_feature_view(view, store.project, allow_cache=False)
+
+
 def _silence(patches: Patches, module: Any) -> None:
     """Feast prints a line for each view, in colours for a terminal: `tell` says more."""
     patches.put(module, "print", lambda *texts, **options: None, INHERITED)

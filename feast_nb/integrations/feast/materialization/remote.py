@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ....errors import StoreError, brief
-from ....masking import masked_text
+from ....masking import masked_text, public_uri
 from ..servers import client_limits, store_door
 
 State = Literal["loaded", "failed", "running"]
@@ -40,8 +40,8 @@ def load(
     address = str(store.config.online_store.path)
     if not store_door.listens(address):
         raise StoreError(
-            f"the feature server at {address} cannot be reached; start it (feast serve), or see "
-            "online_store's path."
+            f"the feature server at {public_uri(address)} cannot be reached; start it (feast "
+            "serve), or see online_store's path."
         )
     told(view, None)
     token = client_limits.SECONDS.set(wait)

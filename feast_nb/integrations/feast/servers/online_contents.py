@@ -6,11 +6,11 @@ Feast has no call for it; these are its own tables and keys (Feast 0.67).
 from __future__ import annotations
 
 import sqlite3
+import time
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-_KEYS = 100_000  # of Redis, looked through for one of a project
+_MOMENT = 1.0  # seconds to look through the keys of Redis
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ def _sqlite_is_empty(store: Any, online: Any, view: str) -> bool | None:
     from feast.infra.online_stores.helpers import compute_table_id
 
     connection = online._get_conn(store.config)
-    versions = bool(getattr(store.config.registry, "enable_online_feature_view_versioning", False))
-    whole = store.registry.get_any_feature_view(view, store.project)
-    table = compute_table_id(store.project, whole, versions)
+    table = compute_table_id(store.project, *_versioned(store, view))
     try:
         return connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone() is None
     except sqlite3.OperationalError as problem:
@@ -73,13 +71,29 @@ def _sqlite_is_empty(store: Any, online: Any, view: str) -> bool | None:
         raise
 
 
+def _versioned(store: Any, view: str) -> tuple[Any, bool]:
+    """Feast's view, and whether its version is a part of its name in the store."""
+    versions = bool(getattr(store.config.registry, "enable_online_feature_view_versioning", False))
+    return store.registry.get_any_feature_view(view, store.project), versions
+
+
 def _redis_is_empty(store: Any, online: Any, view: str) -> bool | None:
-    """A hash for each entity, with a field of each view's own: its name's hash, or `_ts:<view>`."""
+    """A hash for each entity, with a field `_ts:<view>` of each view's own.
+
+    None where that many keys are looked through that it would take longer than a moment.
+    """
+    from feast.infra.online_stores.helpers import compute_versioned_name
+
     client = online._get_client(store.config.online_store)
-    found = client.scan_iter(match=f"*{store.project}", count=1_000)
-    looked = 0
-    for key in islice(found, _KEYS):
-        looked += 1
-        if client.hexists(key, f"_ts:{view}"):
-            return False
-    return True if looked < _KEYS else None
+    name = f"_ts:{compute_versioned_name(*_versioned(store, view))}"
+    cursor, stop = 0, time.monotonic() + _MOMENT
+    while time.monotonic() < stop:
+        cursor, keys = client.scan(cursor, match=f"*{store.project}", count=1_000)
+        with client.pipeline(transaction=False) as asked:
+            for key in keys:
+                asked.hexists(key, name)
+            if any(asked.execute()):
+                return False
+        if not cursor:
+            return True
+    return None

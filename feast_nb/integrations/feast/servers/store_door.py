@@ -90,7 +90,8 @@ def _is_remote(config: Any, word: str) -> bool:
 
 def listens(address: str) -> bool:
     """Whether anybody listens at `host:port`; an address of another shape is believed."""
-    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    place = address.rpartition("://")[2].partition("/")[0].rpartition("@")[2]
+    host, _, port = place.rpartition(":")
     if not host or not port.isdigit():
         return True
     try:
@@ -146,11 +147,16 @@ def _chain(problem: BaseException | None) -> Iterator[BaseException]:
         problem = problem.__cause__ or problem.__context__
 
 
+def redis_address(config: Any) -> str:
+    """Where a Redis is: its connection string without its options, a password among them."""
+    parts = str(getattr(config, "connection_string", "") or "").split(",")
+    return next((part for part in parts if part and "=" not in part), "its address")
+
+
 def _redis(store: Any, part: Part, problem: BaseException) -> str | None:
     if part != "online store":
         return None
-    where = str(getattr(store.config.online_store, "connection_string", "") or "its address")
-    address = where.split(",")[0]  # options follow, a password among them
+    address = redis_address(store.config.online_store)
     kind = type(problem).__name__
     if kind in ("AuthenticationError", "AuthorizationError", "NoPermissionError"):
         return f"Redis at {address} refuses the password; see connection_string of online_store."
