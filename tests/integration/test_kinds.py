@@ -243,3 +243,27 @@ def test_the_panel_says_of_every_kind_that_nothing_changed(session, kinds) -> No
     shown = {v.name: v for v in watched.overview().views}
     assert set(shown) == set(registry.definitions_of(session.store).views)
     assert not [v.name for v in shown.values() if v.gone]
+
+
+# ---------------------------------------------------------------------- loaded, and looked at
+
+
+def test_what_feast_loads_is_loaded(session) -> None:
+    """Label views are not, on-demand views that are written are."""
+    planned = {load.view for load in session.materialize(dry_run=True).views}
+
+    assert planned == {"batch", "fx", "mapped", "off", "pushed", "versioned", "aggregated",
+                       "streamed", "written"}  # fmt: skip
+    with pytest.raises(FeatureError, match="Feast loads labels into no online store"):
+        session.materialize("labels", dry_run=True)
+
+
+def test_every_kind_of_view_can_be_looked_at(session) -> None:
+    found = session.health(seconds=60)
+
+    assert {line.name: line.said for line in found.lines if line.light != "green"} == {
+        "aggregated": "it was never materialized; what is pushed or streamed to it is not known here"
+    }
+    assert {line.name for line in found.lines if line.part == "skew"} == {
+        "batch", "fx", "mapped", "off", "pushed", "streamed", "versioned",
+    }  # fmt: skip
