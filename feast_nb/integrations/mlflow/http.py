@@ -53,7 +53,7 @@ def check_reachable(uri: str | None) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        status = _ask(str(uri))
+        status = _ask(str(uri), PATIENCE)
     except MlflowException as problem:
         raise _unreachable(parts, _cause(str(problem))) from None
     if status >= 500:
@@ -103,7 +103,7 @@ def _version_of(uri: str) -> str:
     return str(answer.text).strip()[:40] if answer.status_code == 200 else ""
 
 
-def _ask(uri: str, usual: float = PATIENCE) -> int:
+def _ask(uri: str, usual: float) -> int:
     """The status of the server's page of health, by MLflow's own request."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
