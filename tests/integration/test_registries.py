@@ -122,9 +122,7 @@ def test_a_registry_server_is_asked_four_times_and_not_for_ever(
     store = opened(tmp_path / "client", "pa", server)
     asked: list[str] = []
     listed = registry._listed
-    monkeypatch.setattr(
-        registry, "_listed", lambda s, what, now: asked.append(what) or listed(s, what, now)
-    )
+    monkeypatch.setattr(registry, "_listed", lambda s, what: asked.append(what) or listed(s, what))
     registry.definitions_of(store)
     for _ in range(3):
         definitions.resolve_request(store, ["stats:x"])

@@ -204,8 +204,8 @@ def nothing(project: str) -> Definitions:
 def _asked(store: Any, now: bool = False) -> Any:
     """The registry's proto; of a registry server what is asked for here.
 
-    `now`: past the server's own copy, and its data sources, too. A server's own `Proto` mixes all
-    projects. Raises `StoreError` where it does not answer.
+    `now`: its data sources, too. A server's own `Proto` mixes all projects. Raises `StoreError`
+    where it does not answer.
     """
     if getattr(store.registry, "stub", None) is None:
         return _answered(store, store.registry.proto)
@@ -216,27 +216,28 @@ def _everything_listed(store: Any, now: bool) -> Any:
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
     found = RegistryProto()
-    found.entities.extend(_listed(store, "Entities", now).entities)
-    found.feature_services.extend(_listed(store, "FeatureServices", now).feature_services)
+    found.entities.extend(_listed(store, "Entities").entities)
+    found.feature_services.extend(_listed(store, "FeatureServices").feature_services)
     if now:
-        found.data_sources.extend(_listed(store, "DataSources", now).data_sources)
+        found.data_sources.extend(_listed(store, "DataSources").data_sources)
     # "All" of a caching registry lacks its label views (Feast 0.67).
-    found.label_views.extend(_listed(store, "LabelViews", now).label_views)
-    for one in _listed(store, "AllFeatureViews", now).feature_views:
+    found.label_views.extend(_listed(store, "LabelViews").label_views)
+    for one in _listed(store, "AllFeatureViews").feature_views:
         kind = one.WhichOneof("any_feature_view")
         if kind != "label_view":
             getattr(found, f"{kind}s").append(getattr(one, kind))
     return found
 
 
-def _listed(store: Any, what: str, now: bool) -> Any:
+def _listed(store: Any, what: str) -> Any:
     """What a registry server lists of the store's project: protos, no objects made of them."""
     from feast.protos.feast.registry import RegistryServer_pb2
 
     request = getattr(RegistryServer_pb2, f"List{what}Request")
     ask = getattr(store.registry.stub, f"List{what}")
     # A server that was started again is waited for: gRPC pauses between its tries.
-    asked = request(project=store.project, allow_cache=not now)
+    # Past its own copy, which may miss what was just applied, for as long as that is kept.
+    asked = request(project=store.project, allow_cache=False)
     return ask(asked, timeout=client_limits.SECONDS.get(), wait_for_ready=True)
 
 
