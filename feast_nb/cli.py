@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import FeastNbError, visible
 from .records.document import Document
-from .records.lineage import Plan, PlannedChange
+from .records.operation import Plan, PlannedChange
 
 FOUND, UNCHECKED = 1, 2
 _AS_BAD = {"amber": ("amber", "red"), "red": ("red",)}

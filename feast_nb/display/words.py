@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from ..records.answers import Change, ColumnDifference, Feature, Operation, Reproduction
 from ..records.contract import ModelVersion
-from ..records.lineage import REFUSED, Impact, Plan, PlannedChange
+from ..records.lineage import Impact
+from ..records.operation import REFUSED, Plan, PlannedChange
 from ..records.retrieval import Retrieval, Write
 from ..records.run import Origin
 

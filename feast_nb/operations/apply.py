@@ -14,7 +14,7 @@ from ..integrations.feast import registry
 from ..integrations.feast.repository_files import definition_files
 from ..integrations.feast.store import folder_of, settings_of
 from ..integrations.mlflow import runs, writer
-from ..records.lineage import REFUSED, Plan, PlannedChange
+from ..records.operation import REFUSED, Plan, PlannedChange
 from .affected_models import MODELS
 from .plan import plan
 

@@ -13,7 +13,8 @@ from typing import Any
 from ..contracts import drift
 from ..lineage.usage import iso
 from ..records.answers import Change, Grade
-from ..records.lineage import Dependent, PlannedChange
+from ..records.lineage import Dependent
+from ..records.operation import PlannedChange
 from ..records.references import split_version
 from .affected_models import MODELS, AffectedModels
 from .differences import ObjectDifference, Sides

@@ -23,12 +23,9 @@ from ..integrations.feast.store import folder_of
 from ..masking import masked_text, public_uri
 from ..records.operation import Health, HealthLine
 
-DEADLINE = 5.0  # seconds for each probe
-SAMPLE = 200  # entities of each view
 _IMPORTS = 180.0  # seconds that a process on a busy machine may take to import Feast
 _LIGHTS = ("red", "amber", "unknown", "green")
-_ORDER = ("registry", "offline store", "source", "online store", "feature server", "view", "skew",
-          "model")  # fmt: skip
+_ORDER = ("registry", "source", "online store", "feature server", "view", "skew", "model")
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,9 @@ class HealthRequest:
     `inputs` are those of a model, with their references, and their ranges and nulls in training.
     """
 
-    views: tuple[str, ...] = ()
-    sample: int = SAMPLE
-    seconds: float = DEADLINE
+    views: tuple[str, ...]
+    sample: int
+    seconds: float
     server: str | None = None
     model: str | None = None
     inputs: tuple[dict[str, Any], ...] = ()

@@ -129,7 +129,7 @@ def logged(store: Any, done: Materialization, origin: Mapping[str, str]) -> Mate
     if all(load.written is not None for load in begun):
         counts["feast_nb.rows_written"] = float(sum(load.written or 0 for load in begun))
     try:
-        writer.log_materialize(
+        writer.log_operation(
             runs.address(settings.get_tracking_uri()),
             f"{store.project}{settings.ops_experiment_suffix}",
             store.project,
@@ -166,18 +166,28 @@ def _planned(view: View, start: datetime | None, end: datetime) -> ViewLoad:
     if start is None and not view.is_timed:  # from the views that it is computed from
         return ViewLoad(view.view, "planned", None, _iso(end))
     if start is None:
-        ttl = timedelta(seconds=view.ttl) if view.ttl else _WITHOUT_TTL
-        start = before if before is not None else end - ttl
+        start = before if before is not None else datetime.now(UTC) - _back(view)
     return ViewLoad(view.view, "planned", _iso(start), _iso(end))
 
 
+def _back(view: View) -> timedelta:
+    """How far back Feast begins with a view that was never loaded, from now on."""
+    return timedelta(seconds=view.ttl) if view.ttl else _WITHOUT_TTL
+
+
 def _before(store: Any, views: Sequence[View], asked: LoadRequest, end: datetime) -> Iterator[str]:
-    """What to know before it begins: an incremental run fills no store that was emptied."""
+    """What to know before it begins: what an incremental run does not load."""
     if asked.start is not None:
         return
     for view in views:
         before = view.loaded_to
         if before is None:
+            if view.is_timed and end <= (begins := datetime.now(UTC) - _back(view)):
+                since = _iso(end - _back(view))[:10]
+                yield (
+                    f"{view.view} was never loaded: Feast begins at {_iso(begins)}, which is after "
+                    f"--end, and loads nothing. Say from when: --start {since}."
+                )
             continue
         try:
             with store_door.asking(store, "online store"):
@@ -190,7 +200,7 @@ def _before(store: Any, views: Sequence[View], asked: LoadRequest, end: datetime
                 f"the online store has no row of {view.view}, which was loaded up to "
                 f"{_iso(before)}: it was emptied, or no row was in that range. An incremental run "
                 f"loads only what is newer; load it whole: %feast_materialize {view.view} --start "
-                f"{_iso(end - timedelta(seconds=view.ttl or _WITHOUT_TTL.total_seconds()))[:10]}."
+                f"{_iso(end - _back(view))[:10]}."
             )
 
 

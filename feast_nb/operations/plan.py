@@ -14,7 +14,7 @@ from ..integrations.feast import store as stores
 from ..integrations.feast.registry import Definitions
 from ..integrations.feast.repository_files import definition_files
 from ..masking import masked_text
-from ..records.lineage import REFUSED, Plan
+from ..records.operation import REFUSED, Plan
 from . import source_check
 from .affected_models import AffectedModels
 from .change_grades import ORDER, ChangeGrades

@@ -1,12 +1,76 @@
-"""What is done to the stores, and how they are: a materialization, and a look at their health."""
+"""What is done to registry and stores, and how they are: plans, loads, a look at their health."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from .answers import Grade
 from .document import Document
+from .lineage import Dependent
 from .record import Record
+
+REFUSED = "Feast itself cannot plan it: "  # how a plan says what it could not compare
+
+
+@dataclass(frozen=True)
+class PlannedChange(Record):
+    """What applying would do to one object, how grave that is and why.
+
+    `object` as an impact is asked for (`view=…`, `entity=…`, `service=…`, `source=…`); `lines` are
+    those of a diff, `aside` what no model depends on (descriptions, tags, owners). `models` are the
+    versions that it touches, those with an alias first; `predictions` counts the prediction runs of
+    the last 30 days of them, and of those that asked for a service by its name.
+    """
+
+    object: str
+    action: Literal["create", "update", "delete"]
+    grade: Grade = "safe"
+    reason: str = ""
+    lines: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+    models: tuple[Dependent, ...] = ()
+    services: tuple[str, ...] = ()
+    notebooks: tuple[str, ...] = ()
+    predictions: int = 0
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan(Document):
+    """What the definition files would make of a registry.
+
+    `against` is what they were held against; `applied` says that it was carried out, `reason` why
+    in spite of what it breaks; `files` changes with the text of the files. `only_registered` names
+    what is in the registry and in no file; `unchecked` says what could not be looked at.
+    """
+
+    kind: ClassVar[str] = "plan"
+    project: str
+    against: str = "the registry"
+    changes: tuple[PlannedChange, ...] = ()
+    only_registered: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    applied: bool = False
+    reason: str | None = None
+    files: str = ""
+
+    @property
+    def grade(self) -> Grade:
+        """The gravest of its changes."""
+        found = {change.grade for change in self.changes}
+        if "breaks serving" in found:
+            return "breaks serving"
+        return "needs retraining" if "needs retraining" in found else "safe"
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The model versions that it breaks, as they are shown."""
+        broken = (c for c in self.changes if c.grade == "breaks serving")
+        return tuple(dict.fromkeys(m.shown for c in broken for m in c.models))
+
 
 LoadState = Literal["planned", "loaded", "failed", "interrupted", "running", "left out"]
 
@@ -66,9 +130,9 @@ Light = Literal["green", "amber", "red", "unknown"]
 class HealthLine(Record):
     """One thing that was looked at: how it is, why, and what to do where it is not well.
 
-    `part` is `registry`, `offline store`, `source`, `online store`, `feature server`, `view` or
-    `feature`; `name` the address, view or reference. `facts` are what was measured, by name: text
-    and numbers, seconds and bytes among them. `unknown` is what could not be seen from here.
+    `part` is `registry`, `source`, `online store`, `feature server`, `view`, `skew` or `model`;
+    `name` the address, source, view or model. `facts` are what was measured, by name: numbers,
+    seconds and bytes among them. `unknown` is what could not be seen from here.
     """
 
     part: str

@@ -12,8 +12,7 @@ from ..errors import UsageError
 from .project_answers import ProjectAnswers
 
 if TYPE_CHECKING:
-    from ..records.lineage import Plan
-    from ..records.operation import Health, HealthLine, Materialization
+    from ..records.operation import Health, HealthLine, Materialization, Plan
     from .session import Session
 
 

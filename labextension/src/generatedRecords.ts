@@ -422,9 +422,9 @@ export interface Health {
 /**
  * One thing that was looked at: how it is, why, and what to do where it is not well.
  *
- * `part` is `registry`, `offline store`, `source`, `online store`, `feature server`, `view` or
- * `feature`; `name` the address, view or reference. `facts` are what was measured, by name: text
- * and numbers, seconds and bytes among them. `unknown` is what could not be seen from here.
+ * `part` is `registry`, `source`, `online store`, `feature server`, `view`, `skew` or `model`;
+ * `name` the address, source, view or model. `facts` are what was measured, by name: numbers,
+ * seconds and bytes among them. `unknown` is what could not be seen from here.
  */
 export interface HealthLine {
   part: string;

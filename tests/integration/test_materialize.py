@@ -87,6 +87,22 @@ def test_without_a_start_each_goes_on_from_where_it_was_left(session) -> None:
     assert intervals(session)[-1][1] == pd.Timestamp("2024-01-12", tz="UTC")
 
 
+def test_a_view_that_was_never_loaded_begins_where_feast_begins(session) -> None:
+    """At now minus its TTL, whatever --end: before that nothing is loaded, and it is said."""
+    done = session.materialize("hourly", end="2024-01-12")
+
+    (load,) = done.views
+    began = pd.Timestamp.now(tz="UTC") - pd.Timestamp(load.start)
+    assert pd.Timedelta(days=3) <= began < pd.Timedelta(days=3, hours=1)
+    (note,) = done.notes
+    assert note.startswith("hourly was never loaded: Feast begins at 20")
+    assert note.endswith(
+        "which is after --end, and loads nothing. Say from when: --start 2024-01-09."
+    )
+    ((start, _),) = intervals(session)
+    assert abs(pd.Timestamp(start) - pd.Timestamp(load.start)) < pd.Timedelta(minutes=5)
+
+
 def test_progress_is_told_batch_by_batch(session, monkeypatch) -> None:
     monkeypatch.setattr(progress, "BATCH", 3)
     phases: list[str] = []

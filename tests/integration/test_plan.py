@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from feast_nb.errors import RepositoryError, UsageError
-from feast_nb.records.lineage import Plan
+from feast_nb.records.operation import Plan
 
 from ..conftest import NOW, stats
 

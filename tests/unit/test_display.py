@@ -39,8 +39,15 @@ from feast_nb.records.answers import (
 )
 from feast_nb.records.contract import Contract, Input, ModelVersion
 from feast_nb.records.document import Document
-from feast_nb.records.lineage import Dependent, Impact, Lineage, Plan, PlannedChange, Usage
-from feast_nb.records.operation import Health, HealthLine, Materialization, ViewLoad
+from feast_nb.records.lineage import Dependent, Impact, Lineage, Usage
+from feast_nb.records.operation import (
+    Health,
+    HealthLine,
+    Materialization,
+    Plan,
+    PlannedChange,
+    ViewLoad,
+)
 from feast_nb.records.retrieval import (
     Cell,
     Column,

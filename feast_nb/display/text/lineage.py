@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...records.answers import Operations, RecentRuns
-from ...records.lineage import FeatureUsage, Impact, Lineage, Node, Plan, Usage
+from ...records.lineage import FeatureUsage, Impact, Lineage, Node, Usage
+from ...records.operation import Plan
 from .. import words
 from .table import table
 

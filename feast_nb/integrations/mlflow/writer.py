@@ -185,10 +185,10 @@ def log_apply(
             told[f"feast.{kind}_changed"] = ",".join(changed)
         for action, named in actions.items():
             told[f"feast.{kind}_{action}"] = ",".join(named)
-    _log_operation(uri, experiment, project, "apply", told, counts, {}, plan, trouble)
+    log_operation(uri, experiment, project, "apply", told, counts, {}, plan, trouble)
 
 
-def log_materialize(
+def log_operation(
     uri: str,
     experiment: str,
     project: str,
@@ -199,24 +199,10 @@ def log_materialize(
     record: str,
     trouble: str | None,
 ) -> None:
-    """Log a materialization (`what`: Feast's own word for it) as Feast logs its own.
+    """Log an operation (`what`: Feast's own word for it) as Feast logs its own.
 
     `record` becomes its artifact. Raises `TrackingError` where MLflow does not take it.
     """
-    _log_operation(uri, experiment, project, what, tags, counts, params, record, trouble)
-
-
-def _log_operation(
-    uri: str,
-    experiment: str,
-    project: str,
-    what: str,
-    tags: Mapping[str, str],
-    counts: Mapping[str, float],
-    params: Mapping[str, str],
-    record: str,
-    trouble: str | None,
-) -> None:
     check_reachable(uri)
     from mlflow.tracking.context.registry import resolve_tags  # user, source, commit: as a run has
 

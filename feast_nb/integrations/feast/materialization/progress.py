@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ....patching.patches import INHERITED, Patches
+from ..servers import store_door
 
 BATCH = 5_000  # rows in one write: without a number Feast writes all of them at once
 _NODES = "feast.infra.compute_engines.local.nodes"
@@ -72,12 +73,14 @@ def state_kept(store: Any, view: str) -> Iterator[None]:
         found = _now(store, view)
         if before is not None and getattr(found, "state", before) != before:
             found.state = before
-            store.registry.apply_feature_view(found, store.project, commit=True)
+            with store_door.asking(store, "registry"):
+                store.registry.apply_feature_view(found, store.project, commit=True)
         raise
 
 
 def _now(store: Any, view: str) -> Any:
-    return store.registry.get_any_feature_view(view, store.project, allow_cache=False)
+    with store_door.asking(store, "registry"):
+        return store.registry.get_any_feature_view(view, store.project, allow_cache=False)
 
 
 def _silence(patches: Patches, module: Any) -> None:
