@@ -51,8 +51,9 @@ test-integration: $(VENV)/.test  ## Feast, MLflow and Jupyter as they are
 test-schedules: $(VENV)/.test  ## sixty random lives of runs: kills, outages, forks, full disks
 	$(PYTEST) tests/schedules
 
-test-soak: $(VENV)/.test  ## a thousand of them: an hour and a half; docs/reliability.md has the figures
+test-soak: $(VENV)/.test  ## a thousand of them, and half an hour of one kernel: two hours; docs/reliability.md has the figures
 	$(BIN)/python -m tests.schedules.soak 1000
+	$(BIN)/python -m tests.schedules.steady 30
 
 test-notebooks: $(VENV)/.test  ## the tutorials, run and compared with what is kept of them
 	$(PYTEST) tests/notebooks

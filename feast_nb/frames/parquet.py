@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,17 +194,18 @@ def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
     """Name, type and missing values of each column of an Arrow table or pandas frame."""
     if frames.is_pandas(held):
         nulls = held.isna().sum()
+        named = zip(held.items(), nulls.tolist(), strict=True)
         return tuple(
             Column(
-                str(name),
-                _type_of(held.iloc[:, i], types.get(str(name))),
-                int(nulls.iloc[i]),
-                *_range(held.iloc[:, i]),
+                sys.intern(str(name)),
+                sys.intern(_type_of(series, types.get(str(name)))),
+                missing,
+                *_range(series, missing),
             )
-            for i, name in enumerate(held.columns)
+            for (name, series), missing in named
         )
     return tuple(
-        Column(name, str(array.type), _missing(array), *_range(array))
+        Column(sys.intern(name), sys.intern(str(array.type)), _missing(array), *_range(array))
         for name, array in zip(held.schema.names, held.columns, strict=True)
     )
 
@@ -221,7 +223,7 @@ def _type_of(series: Any, declared: Any) -> str:
     return str(declared)
 
 
-def _range(column: Any) -> tuple[float | None, float | None]:
+def _range(column: Any, missing: int | None = None) -> tuple[float | None, float | None]:
     """The least and greatest of a column of numbers, gaps and infinities left out."""
     import numpy as np
 
@@ -234,7 +236,7 @@ def _range(column: Any) -> tuple[float | None, float | None]:
         column = column.to_pandas()
     if getattr(column.dtype, "kind", "O") not in "iuf":
         return None, None
-    numbers = np.asarray(column.dropna(), dtype="float64")
+    numbers = np.asarray(column if missing == 0 else column.dropna(), dtype="float64")
     numbers = numbers[np.isfinite(numbers)]
     return (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
 

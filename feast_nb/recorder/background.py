@@ -25,6 +25,8 @@ _MODULES = (
 _PAUSE, _LONGEST = 0.05, 2.0  # seconds without a new task before work begins, and at most
 _POLL = 0.5  # seconds between two looks whether the thread lacks a module
 _PATIENCE = 60.0  # seconds for which a retrieval that runs holds it up
+_MANY = 200  # tasks from which a cell that asks for more waits a little: each holds its frame
+_ROOM = 0.05
 
 
 _all: weakref.WeakSet[Background] = weakref.WeakSet()
@@ -78,6 +80,19 @@ class Background:
                 self._thread = threads.start(self._run, "hash")
             elif not self._busy and len(self._queue) == 1:
                 self._changed.notify_all()
+        if len(self._queue) > _MANY and not threads.is_ours():
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        """Let the thread catch up: in a loop of calls it would fall behind by all of them."""
+        threads.load_wanted()
+        deadline = time.monotonic() + _ROOM
+        with self._changed:
+            while len(self._queue) > _MANY and not self._waiting_for:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
 
     def settle(self, seconds: float) -> bool:
         """Wait for everything asked for so far, at most `seconds`; whether all is done."""

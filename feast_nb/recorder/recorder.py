@@ -21,6 +21,7 @@ from ..paths import state_folder
 from . import spool_files
 from .delivery.outbox import Outbox
 from .delivery.run_queue import Batch, LeftBehind, RunQueue
+from .delivery.run_requests import MARK, RunRequest, RunRequests
 from .notices import Notices
 from .open_runs import OpenRuns
 
@@ -70,6 +71,7 @@ class Recorder:
             self.notices.say,
             _workspace,
         )
+        self.requests = RunRequests(folder / "requests")
         self.changed: Callable[[], None] = lambda: None  # a run was opened, or has ended
         self._last_at_exit = last_at_exit
         self._took_over = self._may_load = False
@@ -272,8 +274,21 @@ class Recorder:
                 # The process died while it ended: MLflow may never have been told.
                 again = RunEnd(ended.status, late=True)
                 self.outbox.put(left.run_id, left.tracking_uri, again)
+        self.requests.look_after(self._end_requested)
         if self.outbox.keeps_all:
             spool_files.sweep(self.spool, self.outbox.folder)
+
+    def _end_requested(self, request: RunRequest) -> None:
+        from ..integrations.mlflow import http, writer
+
+        with http.short_timeouts():
+            uri, experiment = request.tracking_uri, request.experiment_id
+            ended = writer.end_marked(uri, experiment, MARK, request.mark)
+        if ended:
+            self.notices.say(
+                f"run {request.name or request.mark} was left open by a kernel that died as it "
+                "began; it was closed as KILLED."
+            )
 
     def _close_left_open(self, left: LeftBehind, started: RunStart) -> None:
         from ..records.outbox import RunEnd

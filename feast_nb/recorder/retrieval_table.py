@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,18 +28,33 @@ class RetrievalTable:
         self._used: dict[str, dict[str, LinkedBy]] = {}
         self._users: dict[str, set[str]] = {}
         self._written: dict[str, list[Write]] = {}
-        self._same: dict[tuple[Any, ...], str] = {}
+        self._same: dict[bytes, str] = {}
         self._trainings: dict[str, set[str]] = {}
         self._moved: dict[tuple[str, str], tuple[EntityFrame | None, Result | None]] = {}
+        self._parts: dict[tuple[str, ...], tuple[Any, ...]] = {}
 
     # ------------------------------------------------------------------ what is written down
 
     def keep(self, retrieval: Retrieval) -> None:
         """A retrieval as it is now, made in its run."""
         with self.lock:
-            self.retrievals[retrieval.id] = retrieval
+            self.retrievals[retrieval.id] = retrieval = self._sharing(retrieval)
             if retrieval.run_id:
                 self._made.setdefault(retrieval.run_id, {})[retrieval.id] = None
+
+    def _sharing(self, retrieval: Retrieval) -> Retrieval:
+        """The same with the very parts that earlier ones have: thousands differ in few of them."""
+        refs = tuple(map(sys.intern, retrieval.refs))
+        views, behind, sources = map(
+            self._same_part, (retrieval.views, retrieval.behind, retrieval.sources)
+        )
+        return replace(retrieval, refs=refs, views=views, behind=behind, sources=sources)
+
+    def _same_part(self, part: tuple[Any, ...]) -> tuple[Any, ...]:
+        key = tuple(one.name for one in part)
+        if self._parts.get(key) != part:
+            self._parts[key] = part
+        return self._parts[key]
 
     def made_in(self, training: str | None, id: str) -> None:
         """A retrieval was made while a training was under way in its run."""
@@ -118,8 +135,10 @@ class RetrievalTable:
         """An online call of this run and cell that asked for the same features of as many keys."""
         cell = new.cell.number if new.cell else None
         asked = json.dumps([new.call, new.arguments], sort_keys=True)
-        key = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
-               new.entity, asked)  # fmt: skip
+        whole = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
+                 new.entity, asked)  # fmt: skip
+        text = repr(whole).encode(errors="backslashreplace")
+        key = hashlib.blake2b(text, digest_size=16).digest()  # a loop makes thousands
         with self.lock:
             old = self.retrievals.get(self._same.get(key, ""))
             if old is not None and old.state == "ran":

@@ -14,6 +14,8 @@ from typing import Any, Self
 class Record:
     """A frozen dataclass of plain values that turns into a dictionary and back."""
 
+    __slots__ = ()  # of some there are ten thousands in a kernel
+
     def to_dict(self) -> dict[str, Any]:
         return {name: _plain(getattr(self, name)) for name in kept_fields(type(self))}  # type: ignore[arg-type]
 

@@ -21,7 +21,7 @@ LinkedBy = Literal["attrs", "name", "columns", "declared", "parent"]
 ViewKind = Literal["batch", "stream", "on_demand", "label"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ViewDefinition(Record):
     """A feature view as it was defined when it was read.
 
@@ -57,7 +57,7 @@ def entity_place(id: str) -> str:
     return f"feast/entities/{id}.parquet"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span(Record):
     """A timestamp column and the first and last moment in it, in ISO 8601, UTC."""
 
@@ -69,7 +69,7 @@ class Span(Record):
 _ELSEWHERE = "it is kept in "
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EntityFrame(Record):
     """The keys and timestamps that were asked for: none of them in a saved dataset, in a search.
 
@@ -102,7 +102,7 @@ class EntityFrame(Record):
         return address if address.startswith("runs:/") else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Column(Record):
     """A column of a result: its Arrow type, its missing values, and of numbers the range."""
 
@@ -113,7 +113,7 @@ class Column(Record):
     max: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DroppedRows(Record):
     """Rows asked for that did not come back as asked, and which kind of rows they were."""
 
@@ -121,7 +121,7 @@ class DroppedRows(Record):
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LateValues(Record):
     """Values of a view that were not there yet at the moment of their row.
 
@@ -145,7 +145,7 @@ class LateValues(Record):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result(Record):
     """What came back. `dropped` is rows asked less rows given: negative where rows doubled.
 
@@ -163,7 +163,7 @@ class Result(Record):
     late: tuple[LateValues, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seconds(Record):
     """Wall time: of the call that made the job, and of the job itself once it ran."""
 
@@ -171,7 +171,7 @@ class Seconds(Record):
     run: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source(Record):
     """What identifies a data source at the time it was read.
 
@@ -193,7 +193,7 @@ class Source(Record):
     unseen: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell(Record):
     """The cell that did it: its number in this kernel, its notebook, its id, a hash of its text."""
 
@@ -203,7 +203,7 @@ class Cell(Record):
     id: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Retrieval(Record):
     """One call of Feast's that reads features, with what came back.
 

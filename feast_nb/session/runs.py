@@ -10,6 +10,7 @@ from ..errors import TrackingError, UsageError
 from ..integrations.feast.store import settings_of
 from ..integrations.mlflow import runs
 from ..notebook.identity import source_type
+from ..recorder.delivery.run_requests import RunRequest
 from ..recorder.open_runs import RunOptions
 from ..recorder.recorder import Recorder
 from ..records.outbox import RunEnd, RunStart
@@ -80,15 +81,11 @@ class SessionRuns:
                     "with mlflow.end_run(), or add --nested."
                 )
         cell = self._recorder.cells.current
-        record = runs.start(
-            uri,
-            name,
-            experiment,
-            self._store.project,
-            {"feast.project": self._store.project, **self._origin, **(tags or {})},
-            description,
-            nested,
-        )
+        project = self._store.project
+        request = RunRequest(uri, runs.experiment_of(uri, experiment, project), name)
+        all_tags = {"feast.project": project, **self._origin, **(tags or {}), **request.tags}
+        with self._recorder.requests.noted(request):
+            record = runs.start(uri, name, request.experiment_id, all_tags, description, nested)
         return self._opened(
             RunRef(record.id, uri), replace(record, cell=cell), RunOptions(archive, archive_rows)
         )

@@ -66,6 +66,62 @@ def test_a_job_that_never_ran_is_recorded_as_just_that(repo, client) -> None:
     assert "feast.feature_refs" not in client.get_run(run_id).data.tags
 
 
+IN_START = """
+import os, signal, sys
+import feast_nb
+from mlflow import MlflowClient
+
+session = feast_nb.open(sys.argv[1])
+create = MlflowClient.create_run
+
+def dies(*args, **kwargs):
+    run = create(*args, **kwargs)
+    print(run.info.run_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+MlflowClient.create_run = dies
+session.runs.start("unknown")
+"""
+
+
+def test_a_run_whose_process_died_before_it_knew_of_it_is_ended(repo, client) -> None:
+    """MLflow says RUNNING before its answer is here: a slow server, a kernel that is restarted."""
+    code = [sys.executable, "-W", "ignore", "-c", IN_START, str(repo)]
+    done = subprocess.run(code, capture_output=True, text=True)
+    run_id = done.stdout.split()[-1]
+    assert client.get_run(run_id).info.status == "RUNNING"
+    import feast_nb
+    from feast_nb.paths import state_folder
+
+    with pytest.warns(Warned, match="run unknown was left open by a kernel that died as it began"):
+        session = feast_nb.open(repo)
+
+    assert client.get_run(run_id).info.status == "KILLED"
+    with session.run("known") as run:
+        assert list((state_folder() / "requests").iterdir()) == []
+    assert client.get_run(run.ref.id).info.status == "FINISHED"
+
+
+def test_a_run_that_another_process_is_starting_is_left_alone(repo, client) -> None:
+    import feast_nb
+    from feast_nb.recorder.delivery.run_requests import RunRequest, RunRequests
+
+    session = feast_nb.open(repo)
+    mine = session.recorder.requests
+    ended: list[RunRequest] = []
+    other = RunRequests(mine.folder)
+    with mine.noted(RunRequest("uri", "1", "a")):
+        other.look_after(ended.append)
+    assert ended == []
+    with pytest.raises(KeyboardInterrupt), mine.noted(RunRequest("uri", "1", "b")):
+        raise KeyboardInterrupt
+    (mine.folder / "cut.json").write_text('{"mark": "')
+    other.look_after(ended.append)
+
+    assert [r.name for r in ended] == ["b"]
+    assert list(mine.folder.iterdir()) == []
+
+
 def test_the_file_of_a_living_process_is_left_alone(repo, drivers) -> None:
     import feast_nb
     from feast_nb.paths import state_folder
@@ -210,7 +266,7 @@ def test_a_server_that_dies_in_a_run_loses_nothing_and_costs_seconds(
     client = MlflowClient(server.url)
     (kept,) = read_json(client, run.id, "feast/retrievals.json")["retrievals"]
     assert kept["state"] == "ran"
-    assert client.get_run(run.id).info.status == "FINISHED"
+    assert client.get_run(run.ref.id).info.status == "FINISHED"
 
 
 def test_records_of_a_run_that_is_gone_are_given_up_with_a_word(repo, client, capsys) -> None:

@@ -171,6 +171,26 @@ def test_entries_that_come_together_go_in_one_request(make, server, monkeypatch)
     assert server.finals == [("r", False)]
 
 
+def test_a_run_whose_sending_takes_long_is_sent_more_rarely(make, server) -> None:
+    """Of a loop's time at most a tenth goes to telling of it; who waits does not wait for that."""
+    box = make()
+    server.answers.clear()
+    box.put("r", URI, entry(0))
+    assert server.asked.wait(5)
+    time.sleep(0.3)
+    server.answers.set()
+    assert box.flush()
+    rests = box._queues["r"].rests_until - time.monotonic()
+    assert 0.5 < rests < 5.0
+
+    began = time.monotonic()
+    for n in range(1, 50):
+        box.put("r", URI, entry(n))
+    assert len(server.finals) == 1 or time.monotonic() - began > rests
+    assert box.flush("r")
+    assert server.runs["r"] == list(range(50))
+
+
 def test_each_run_has_a_parcel_of_its_own(make, server) -> None:
     box = make()
     box.put("a", URI, entry(1))

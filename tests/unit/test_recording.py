@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +16,21 @@ import pytest
 
 from feast_nb.frames import fingerprint
 from feast_nb.frames.parquet import columns_of, copied
+from feast_nb.recorder import background
 from feast_nb.recorder.frame_tasks import PendingRetrieval
 from feast_nb.recorder.open_runs import OpenRuns
 from feast_nb.recorder.recording import Recording
 from feast_nb.recorder.retrieval_table import RetrievalTable
 from feast_nb.records.contract import Contract
 from feast_nb.records.record import Record
-from feast_nb.records.retrieval import Cell, DroppedRows, EntityFrame, Retrieval, Seconds
+from feast_nb.records.retrieval import (
+    Cell,
+    DroppedRows,
+    EntityFrame,
+    Retrieval,
+    Seconds,
+    ViewDefinition,
+)
 from feast_nb.records.run import RunRef
 
 RUN, OTHER = RunRef("run", "sqlite:///a.db"), RunRef("other", "http://b")
@@ -605,6 +613,37 @@ def test_many_threads_may_retrieve_at_once(scene) -> None:
     assert all(r.result and r.entity.fingerprint and r.entity.artifact for r in kept)
     assert len(scene.files()) == 1
     assert scene.warned == []
+
+
+def test_a_loop_of_calls_gets_no_further_ahead_than_a_few_hundred_frames(
+    scene, monkeypatch
+) -> None:
+    """Each frame is held until it is hashed: what a loop leaves behind does not grow with it."""
+    monkeypatch.setattr(background, "_MANY", 20)
+    waiting = 0
+    for n in range(300):
+        id = scene.recording.submitted(draft("online", refs=(f"v:{n}",)))
+        scene.recording.ran(PendingRetrieval(id), 0.0, pa.table({"a": np.arange(3)}))
+        waiting = max(waiting, len(scene.recording._background._queue))
+
+    assert waiting < 150
+    assert scene.recording.settle(10)
+    assert all(r.result for r in scene.recording.table.retrievals.values())
+
+
+def test_what_thousands_of_calls_have_in_common_is_kept_once(scene) -> None:
+    view = ViewDefinition("v", "v", hashes={"ttl": "0" * 8})
+    ids = [
+        scene.recording.submitted(replace(draft(), views=(replace(view),), refs=(f"v:{'a' * 3}",)))
+        for _ in range(2)
+    ]
+    one, other = (scene.recording.table.retrievals[id] for id in ids)
+
+    assert one.views[0] is other.views[0]
+    assert one.refs[0] is other.refs[0]
+    changed = replace(view, hashes={"ttl": "1" * 8})
+    third = scene.recording.submitted(replace(draft(), views=(changed,)))
+    assert scene.recording.table.retrievals[third].views == (changed,)
 
 
 def test_a_link_that_is_known_is_not_sent_again_and_a_surer_one_is(scene) -> None:

@@ -18,7 +18,14 @@ from feast_nb.records import contract, document, retrieval, run
 from feast_nb.records.contract import Contract, Input, ModelVersion
 from feast_nb.records.document import Document
 from feast_nb.records.record import Record
-from feast_nb.records.retrieval import Cell, EntityFrame, Retrieval, Retrievals
+from feast_nb.records.retrieval import (
+    Cell,
+    Column,
+    EntityFrame,
+    Result,
+    Retrieval,
+    Retrievals,
+)
 from feast_nb.records.run import FeatureUse, Repository, TrackedRun, TrainingSummary
 
 ALL = [
@@ -261,3 +268,16 @@ def test_a_documents_repr_is_one_short_line() -> None:
     assert repr(summary.run) == f"TrackedRun(id='{'0' * 32}', name='v1', …)"
     assert len(repr(summary)) < 120
     assert "\n" not in repr(summary)
+
+
+def test_a_file_of_retrievals_is_read_as_it_was() -> None:
+    """Each is written by itself; half a surrogate pair, as a file's name may hold one, too."""
+    from feast_nb.recorder.delivery.run_document import retrievals_text
+
+    one = Retrieval("r-1", "online", "p", ("v:a",), error='odd \udc80 ", "retrievals": [] é')
+    two = Retrieval("r-2", "historical", "p", ("v:b",), result=Result(3, columns=(
+        Column("a", "double", 0, float("-inf"), 1e22),)))  # fmt: skip
+    for kept in ((), (one,), (one, two)):
+        whole = Retrievals("run", kept, definitions={"x": {"retrievals": []}}, writer="w")
+
+        assert Retrievals.read(retrievals_text(whole), "it") == whole

@@ -32,6 +32,7 @@ class ResolvedRequest(NamedTuple):
 
 
 _known: WeakKeyDictionary[Any, tuple[Any, dict[Any, ResolvedRequest]]] = WeakKeyDictionary()
+_MOST = 256  # requests: who asks for another choice of features each time asks for none again
 
 
 def resolve_request(store: Any, features: Any) -> ResolvedRequest:
@@ -41,7 +42,7 @@ def resolve_request(store: Any, features: Any) -> ResolvedRequest:
     """
     state, key = state_of(store.registry), _key_of(features)
     before, found = _known.get(store, (None, {}))
-    if state is None or before != state:
+    if state is None or before != state or len(found) >= _MOST:
         found = {}
         _known[store] = (state, found)
     if key not in found:

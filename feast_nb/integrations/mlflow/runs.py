@@ -97,10 +97,17 @@ def experiment_id(uri: str, name: str) -> str:
     return str(found.experiment_id)
 
 
+def experiment_of(uri: str, name: str | None, default: str) -> str:
+    """The experiment by name; else the one the user chose before; else the `default` one."""
+    check_reachable(uri)
+    with translate_errors():
+        if name:
+            return experiment_id(uri, name)
+        return chosen_experiment(uri) or experiment_id(uri, default)
+
+
 def chosen_experiment(uri: str) -> str | None:
     """The experiment that the user chose before, by call or environment, if `uri` has it."""
-    import os
-
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import fluent
 
@@ -118,28 +125,23 @@ def chosen_experiment(uri: str) -> str | None:
 def start(
     uri: str,
     name: str | None,
-    experiment: str | None,
-    default_experiment: str,
+    experiment: str,
     tags: Mapping[str, str],
     description: str | None = None,
     nested: bool = False,
 ) -> TrackedRun:
     """Start a run and make it the active one, so that the user's own MLflow calls join it.
 
-    `experiment` by name; else the one the user chose before; else `default_experiment`.
+    `experiment` by its id, as `experiment_of` has it.
     """
     check_reachable(uri)
     import mlflow
 
     use(uri)
     with translate_errors():
-        if experiment:
-            where: str | None = experiment_id(uri, experiment)
-        else:
-            where = chosen_experiment(uri) or experiment_id(uri, default_experiment)
         run = mlflow.start_run(
             run_name=name,
-            experiment_id=where,
+            experiment_id=experiment,
             nested=nested,
             tags=dict(tags),
             description=description,

@@ -50,6 +50,19 @@ def write(
         raise
 
 
+def end_marked(uri: str, experiment: str, tag: str, mark: str) -> int:
+    """End, as killed, the runs that began with a mark and that go on; how many there were."""
+    check_reachable(uri)
+    _check_database(uri)
+    api = client(uri)
+    with translate_errors():
+        mine = f"tags.`{tag}` = '{mark}' and attributes.status = 'RUNNING'"
+        found = api.search_runs([experiment], mine)
+        for run in found:
+            api.set_terminated(run.info.run_id, "KILLED")
+    return len(found)
+
+
 def untag(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
     """Take tags off a run, where they still are what we wrote: Feast may have written since."""
     api = client(uri)

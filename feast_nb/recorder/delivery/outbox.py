@@ -118,11 +118,11 @@ class Outbox:
         """Send what is kept for a run soon."""
         with self._changed:
             queue = self._queues.get(run_id)
-            if queue is not None and queue.pending:
+            if queue is not None and queue.is_behind:
                 self._hurry(queue)
 
     def _hurry(self, queue: RunQueue) -> None:
-        queue.due = queue.due or time.monotonic() + _SETTLE
+        queue.due = queue.due or max(time.monotonic() + _SETTLE, queue.rests_until)
         self._sender.start(queue.tracking_uri)
         self._changed.notify_all()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def text_artifacts(
         if isinstance(e, ContractEntry)
     ]
     if moment.due and moment.place is not None:
-        texts.append((to_json(moment.mine.to_dict()), moment.place))
+        texts.append((retrievals_text(moment.mine), moment.place))
         if refs := _training_refs(document, whole.retrievals):
             texts.append((json.dumps(refs), "feast_features.json"))
     if moment.done and moment.holds_something:
@@ -223,6 +223,24 @@ def tags_of(whole: Retrievals, document: RunDocument) -> tuple[dict[str, str], d
     return all_tags, metrics
 
 
+def retrievals_text(document: Retrievals) -> str:
+    """A file of retrievals, each turned into text by itself: there may be ten thousand."""
+    head = replace(document, retrievals=()).to_dict()
+    fields = {name: to_json(value) for name, value in head.items()}
+    each = (to_json(retrieval.to_dict()) for retrieval in document.retrievals)
+    fields["retrievals"] = f"[{','.join(each)}]"
+    return "{\n" + ",\n".join(f'"{name}": {text}' for name, text in fields.items()) + "\n}"
+
+
 def to_json(data: object) -> str:
-    """A dictionary as the text of an artifact."""
-    return json.dumps(data, indent=1)
+    """A value as the text of an artifact, or a part of one.
+
+    By pydantic's writer: Python's own makes a list of every comma, 150 MB for 6,000 retrievals.
+    """
+    from pydantic_core import PydanticSerializationError
+    from pydantic_core import to_json as written
+
+    try:
+        return written(data, indent=1, inf_nan_mode="constants").decode()
+    except PydanticSerializationError:  # half of a surrogate pair, which Python's escapes
+        return json.dumps(data, indent=1)

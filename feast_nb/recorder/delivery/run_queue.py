@@ -62,12 +62,18 @@ class RunQueue:
     busy: bool = False  # being sent
     sending: tuple[int, bool] = (0, False)  # up to which number, and whether as the last
     due: float = 0.0
+    rests_until: float = 0.0  # nothing of it is sent before, unless somebody waits for it
     failures: int = 0
     trouble: BaseException | None = None
 
     @property
     def pending(self) -> int:
         return sum(number > self.delivered for number, _ in self.entries.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether anything is to be sent: the newest are asked first."""
+        return any(number > self.delivered for number, _ in reversed(self.entries.values()))
 
     def add(self, entry: OutboxEntry, number: int | None = None) -> None:
         """Keep an entry in the place of the one before it, where MLflow lacks that, too."""
@@ -136,7 +142,7 @@ class RunQueue:
     @property
     def settled(self) -> bool:
         """Whether nothing of it is to be sent."""
-        return not (self.pending or self.due or self.busy)
+        return not (self.is_behind or self.due or self.busy)
 
     def forget(self, upto: int) -> None:
         """Let go of what MLflow has for good, but for what tells that the run is still open."""

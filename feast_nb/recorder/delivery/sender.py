@@ -12,6 +12,8 @@ from .run_queue import Batch, RunQueue
 Deliver = Callable[[Batch], bool]
 
 _RETRY = (1.0, 5.0, 15.0, 60.0)
+_REST = 9.0  # times as long as sending took: what was a tenth of the time stays one as a run grows
+_LONGEST_REST = 5.0
 
 
 class Sender:
@@ -85,6 +87,7 @@ class Sender:
     def _work(self, uri: str) -> None:
         while (batch := self._next(uri)) is not None:
             queue = self._queues[batch.run_id]
+            began = time.monotonic()
             try:
                 whole = threads.do(
                     lambda batch=batch: self._deliver(batch),  # type: ignore[misc]
@@ -99,6 +102,8 @@ class Sender:
             else:
                 with self._changed:
                     queue.busy = False
+                    now = time.monotonic()
+                    queue.rests_until = now + min(_REST * (now - began), _LONGEST_REST)
                     self._sent(queue, batch, whole)
                     self._changed.notify_all()
 

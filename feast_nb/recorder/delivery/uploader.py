@@ -29,6 +29,7 @@ from .run_document import (
 from .run_queue import Batch
 
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
+_SHARE = 20.0  # or as many times as long as the last one took: ten thousand take seconds
 WRITTEN_AT = "feast_nb.written_at"
 _NONE = Retrievals("")
 
@@ -47,6 +48,7 @@ class UploadState:
     unread: bool = False  # another's file is there, and could not be read
     datasets: set[str] = field(default_factory=set)
     written: float = 0.0
+    took: float = 0.0  # by the last writing of the retrievals
     told_end: bool = False  # an end of the run was among what was sent
 
     def read(self, uri: str, run_id: str, own: bool) -> None:
@@ -108,7 +110,8 @@ class Uploader:
         for entry in new:
             state.document.add(entry)
         done = batch.final or state.document.ended is not None
-        due = done or not state.written or time.monotonic() - state.written > _EVERY
+        began = time.monotonic()
+        due = done or not state.written or began - state.written > max(_EVERY, _SHARE * state.took)
         moment = self._step(batch, state, due, done)
         there = _files(moment, new)
         self._write(moment, state, new, there)
@@ -117,6 +120,7 @@ class Uploader:
         if due:
             self._datasets(uri, run_id, state, moment.whole.retrievals)
             state.written = time.monotonic() if moment.whole.retrievals else 0.0
+            state.took = time.monotonic() - began
         self._models(batch, state, new)
         self._endings(batch, state, new)
         for path, _ in there:
