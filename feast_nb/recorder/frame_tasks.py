@@ -228,6 +228,13 @@ class FrameTasks:
         self._store.table.completed(run.id, write, done)
         self._store.put(run, WriteEntry(done))
 
+    def late_too(self, id: str, late: tuple[LateValues, ...]) -> None:
+        """What was found out in the cell, once the result is hashed."""
+        result = self._store.table.retrievals[id].result
+        if result is not None:
+            self._store.change(id, result=replace(result, late=(*result.late, *late)))
+            self._store.send(id)
+
     def _late(self, pending: PendingRetrieval, held: Any) -> tuple[LateValues, ...]:
         assert pending.late is not None
         try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _apart: ContextVar[bool] = ContextVar("feast_nb_apart", default=False)
+_unnoticed: ContextVar[bool] = ContextVar("feast_nb_unnoticed", default=False)
 _inherited: ContextVar[RunRef | None] = ContextVar("feast_nb_run", default=None)
 
 
@@ -119,6 +120,20 @@ class OpenRuns:
             yield
         finally:
             _apart.reset(token)
+
+    @contextmanager
+    def unnoticed(self) -> Iterator[None]:
+        """A look of ours, which is no retrieval of anybody's."""
+        token = _unnoticed.set(True)
+        try:
+            yield
+        finally:
+            _unnoticed.reset(token)
+
+    @property
+    def is_noticing(self) -> bool:
+        """Whether what is retrieved now is the user's, and is to be recorded."""
+        return not (self.paused or _unnoticed.get())
 
     def outer_of(self, run_id: str) -> str | None:
         """The run that one is nested in."""

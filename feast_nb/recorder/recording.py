@@ -20,7 +20,7 @@ from .. import frames
 from ..masking import masked_text
 from ..records.contract import Contract
 from ..records.outbox import ContractEntry, FileEntry, OutboxEntry, RetrievalEntry, WriteEntry
-from ..records.retrieval import Cell, LinkedBy, Result, Retrieval, Seconds, Write
+from ..records.retrieval import Cell, LateValues, LinkedBy, Result, Retrieval, Seconds, Write
 from ..records.run import RunRef
 from .background import Background
 from .frame_archive import FrameArchive
@@ -126,6 +126,10 @@ class Recording:
         self._update(pending.id, state="failed", run_seconds=seconds)
         self._store.change(pending.id, error=masked_text(f"{type(error).__name__}: {error}")[:500])
         self._store.send(pending.id)
+
+    def late(self, id: str, late: tuple[LateValues, ...]) -> None:
+        """Keep which values were not there yet, where the cell itself found it out."""
+        self._later(self._hashes.late_too, id, late)
 
     def named(self, id: str, kept: str) -> None:
         """Say where the result of a retrieval was written to, once that has a name."""

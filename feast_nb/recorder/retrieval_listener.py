@@ -270,7 +270,7 @@ class RetrievalListener:
     def _wanted(self, store: Any, owner: Any = None) -> bool:
         """`auto_log: false` records only what a magic or a session asked for."""
         settings = settings_of(store)
-        if settings is None or self._runs.paused:
+        if settings is None or not self._runs.is_noticing:
             return False
         run = owner[0] if owner else self._runs.of_call()
         if run is not None:

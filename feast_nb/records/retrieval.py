@@ -126,19 +126,25 @@ class LateValues(Record):
     """Values of a view that were not there yet at the moment of their row.
 
     `rows` of the `looked_at` ones; `by` says what is later: the value's own moment (`event`), or
-    only when it was written (`created`).
+    only when it was written (`created`). `alone`: the offline store gives another value where it is
+    asked for the row by itself, and what the source holds cannot be read from here.
     """
 
     view: str
     rows: int
     looked_at: int
-    by: Literal["event", "created"] = "event"
+    by: Literal["event", "created", "alone"] = "event"
 
     @property
     def said(self) -> str:
         head = f"{self.rows:,} of {self.looked_at:,} rows that were looked up have a value of"
         if self.by == "event":
             return f"{head} {self.view} from after their own moment, which nobody had then."
+        if self.by == "alone":
+            return (
+                f"{self.rows:,} of {self.looked_at:,} rows that were asked for again by themselves "
+                f"have other values of {self.view}: theirs may be from after their own moment."
+            )
         return (
             f"{head} {self.view} that was written after their own moment; "
             "filter_by_created_timestamp=True leaves such values out."

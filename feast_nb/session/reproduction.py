@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contracts import drift
-from ..errors import FeatureError
+from ..errors import FeastNbError, FeatureError
 from ..frames import comparison, fingerprint, parquet
 from ..integrations.feast import (
     definition_hashes,
@@ -26,6 +26,7 @@ from ..records.contract import Contract
 from ..records.retrieval import Retrieval, Source, Span
 from . import resolution
 from .recorded_training_set import RecordedRetrieval, asked_again, recorded_of, retrieve
+from .training import late_values
 
 if TYPE_CHECKING:
     from .session import Session
@@ -63,7 +64,9 @@ def reproduce(
     )
     if verify:
         found = _verified(session, recorded, views, found)
-        found = replace(found, notes=(*found.notes, *_late(session, retrieval, views, frame)))
+        entity = asked.get("entity_df")
+        late = _late(session, retrieval, features, views, frame, entity)
+        found = replace(found, notes=(*found.notes, *late))
     if found.verdict in ("identical", "reordered"):  # a file written anew, with the same in it
         return found
     return replace(found, because=(*found.because, *_sources_changed(session, retrieval)))
@@ -165,14 +168,24 @@ def _lost(
 
 
 def _late(
-    session: Session, retrieval: Retrieval, views: Mapping[str, View], frame: Any
+    session: Session,
+    retrieval: Retrieval,
+    features: Any,
+    views: Mapping[str, View],
+    frame: Any,
+    entity: Any,
 ) -> tuple[str, ...]:
-    """Values that were not there yet, or not written yet, at the moments of their rows."""
+    """Values that were not there yet, or not written yet, at the moments of their rows.
+
+    By what the sources hold, where they are files here; else by what the offline store gives for
+    some rows alone, and without values that were written later.
+    """
     stamp = retrieval.entity.timestamp
     if stamp is None or retrieval.entity.kind != "dataframe":
         return ()
     known = registry.definitions_of(session.store)
     keys = retrieval.entity.join_keys or definitions.join_keys_of(known, views.values())
+    whole = not retrieval.arguments.get("filter_by_created_timestamp")
     found = point_in_time.late_values(
         frame,
         retrieval.columns(),
@@ -180,8 +193,14 @@ def _late(
         stamp.column,
         views,
         session.store.repo_path,
-        created=not retrieval.arguments.get("filter_by_created_timestamp"),
+        created=whole,
     )
+    alone = late_values.AskedAlone.of(session, retrieval, features, views, entity, keys)
+    try:
+        if alone is not None:
+            found = (*found, *alone.unlike(frame), *(alone.written_later() if whole else ()))
+    except FeastNbError as problem:
+        return (*(late.said for late in found), f"{late_values.UNKNOWN}: {problem}")
     return tuple(late.said for late in found)
 
 

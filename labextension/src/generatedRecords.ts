@@ -886,13 +886,14 @@ export interface Column {
  * Values of a view that were not there yet at the moment of their row.
  *
  * `rows` of the `looked_at` ones; `by` says what is later: the value's own moment (`event`), or
- * only when it was written (`created`).
+ * only when it was written (`created`). `alone`: the offline store gives another value where it is
+ * asked for the row by itself, and what the source holds cannot be read from here.
  */
 export interface LateValues {
   view: string;
   rows: number;
   looked_at: number;
-  by: 'event' | 'created';
+  by: 'event' | 'created' | 'alone';
 }
 /**
  * Wall time: of the call that made the job, and of the job itself once it ran.

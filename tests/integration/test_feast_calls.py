@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+
+from feast_nb.records.retrieval import LateValues
 
 from ..conftest import NOW, make_repository, read_json
 
@@ -105,6 +109,98 @@ def test_a_training_set_is_rebuilt_with_the_arguments_of_then(notebook, correcte
     np.testing.assert_allclose(space["asof"]["prediction"], [0.0, 1.0], atol=1e-9)
     told = {d.what: (d.one, d.other) for d in space["d"].data}
     assert told["arguments"] == ("filter_by_created_timestamp=True", None)
+
+
+@pytest.fixture
+def away(monkeypatch) -> None:
+    """Sources that cannot be read from here, as tables and what an offline server has cannot."""
+    from feast_nb.integrations.feast import point_in_time
+
+    monkeypatch.setattr(point_in_time, "is_at_hand", lambda view, repo: False)
+    monkeypatch.setattr(point_in_time, "_source_rows", lambda *given: None)
+
+
+@pytest.mark.usefixtures("away")
+def test_values_that_were_written_later_are_found_by_asking_without_them(
+    notebook, corrected
+) -> None:
+    notebook.run(f"store = %feast_store {corrected}\n" + TRIPS)
+    for name, more in (("then", "--filter-by-created-timestamp"), ("now", "")):
+        notebook.run(
+            f"%%feast_train {name} --features rates:rate --entity-df trips --register {name} {more}"
+            + TRAIN
+        )
+    notebook.run("then = %feast_reproduce then/1 --verify\nnow = %feast_reproduce now/1 --verify")
+
+    assert notebook.space["then"].notes == ()
+    assert notebook.space["now"].notes == (
+        "2 of 2 rows that were looked up have a value of rates that was written after their own "
+        "moment; filter_by_created_timestamp=True leaves such values out.",
+    )
+
+
+@pytest.mark.usefixtures("away")
+def test_a_training_is_held_against_some_of_its_rows_asked_for_alone(
+    notebook, corrected, monkeypatch
+) -> None:
+    """An offline store that gives a row of a thousand what it does not give the row by itself."""
+    from feast import FeatureStore
+
+    asked: list[int] = []
+    original = FeatureStore.get_historical_features
+
+    @functools.wraps(original)
+    def leaks(self: Any, entity_df: Any, features: Any, **more: Any) -> Any:
+        job = original(self, entity_df, features, **more)
+        asked.append(len(entity_df))
+        if len(entity_df) > 50:
+            to_arrow = job._to_arrow_internal
+
+            def leaking(*given: Any, **more: Any) -> Any:
+                table = to_arrow(*given, **more)
+                place = table.schema.get_field_index("rate")
+                return table.set_column(place, "rate", pa.array([0.7] * len(table)))
+
+            job._to_arrow_internal = leaking
+        return job
+
+    notebook.run("%unload_ext feast_nb")
+    monkeypatch.setattr(FeatureStore, "get_historical_features", leaks)
+    notebook.run(f"%load_ext feast_nb\nstore = %feast_store {corrected}\n" + TRIPS)
+    notebook.run(
+        "trips = pd.concat([trips.assign(event_timestamp=trips.event_timestamp "
+        "+ pd.Timedelta(minutes=n)) for n in range(100)], ignore_index=True)"
+    )
+    summary = notebook.run("%%feast_train leaky --features rates:rate --entity-df trips" + TRAIN)
+
+    assert asked == [200, 50]
+    (said,) = [w for w in summary.warnings if "rates" in w and "moment" in w]
+    assert said.startswith(
+        "50 of 50 rows that were asked for again by themselves have other values"
+    )
+    (kept,) = summary.retrievals
+    assert kept.result.late == (LateValues("rates", 50, 50, "alone"),)
+
+
+def test_where_the_files_are_here_nothing_is_asked_for_once_more(
+    notebook, corrected, monkeypatch
+) -> None:
+    from feast import FeatureStore
+
+    asked: list[int] = []
+    original = FeatureStore.get_historical_features
+
+    @functools.wraps(original)
+    def counts(self: Any, entity_df: Any, *given: Any, **more: Any) -> Any:
+        asked.append(len(entity_df))
+        return original(self, entity_df, *given, **more)
+
+    notebook.run("%unload_ext feast_nb")
+    monkeypatch.setattr(FeatureStore, "get_historical_features", counts)
+    notebook.run(f"%load_ext feast_nb\nstore = %feast_store {corrected}\n" + TRIPS)
+    notebook.run("%%feast_train v1 --features rates:rate --entity-df trips" + TRAIN)
+
+    assert asked == [2]
 
 
 def test_an_argument_that_nobody_here_knows_is_recorded_and_not_guessed(

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..conftest import mlflow_in
@@ -14,7 +15,7 @@ from .schedule import Laboratory, Schedule
 
 
 def main() -> int:
-    """Live through schedules one after the other; print each fault, and the sum."""
+    """Live through schedules one after the other; print each fault, and the sum: of Ctrl-C, too."""
     asked = argparse.ArgumentParser()
     asked.add_argument("count", type=int, nargs="?", default=1000)
     asked.add_argument("--first", type=int, default=1000)
@@ -35,22 +36,25 @@ def main() -> int:
 
 def _live_through(server: str, folder: Path, seeds: list[int]) -> int:
     laboratory = Laboratory(server, folder, seed=seeds[0])
-    bad, retrievals, kills, began = 0, 0, 0, time.monotonic()
-    for seed in seeds:
-        outcome = laboratory.run(Schedule.drawn(seed))
-        faults = outcome.faults()
-        kills += len(outcome.killed)
-        retrievals += (outcome.place / "log").read_text().count('"online"')
-        retrievals += (outcome.place / "log").read_text().count('"retrieve"')
-        bad += bool(faults)
-        for fault in faults:
-            print(f"seed {seed}: {fault}", flush=True)
+    bad, lived, retrievals, kills, began = 0, 0, 0, 0, time.monotonic()
+    with suppress(KeyboardInterrupt):  # the sum of what was lived through is known all the same
+        for seed in seeds:
+            outcome = laboratory.run(Schedule.drawn(seed))
+            faults = outcome.faults()
+            lived += 1
+            kills += len(outcome.killed)
+            log = (outcome.place / "log").read_text()
+            retrievals += log.count('"online"') + log.count('"retrieve"')
+            bad += bool(faults)
+            for fault in faults:
+                print(f"seed {seed}: {fault}", flush=True)
     laboratory.close()
     print(
-        f"{len(seeds)} schedules, {retrievals} retrievals, {kills} kills, "
+        f"{lived} schedules, {retrievals} retrievals, {kills} kills, "
         f"{sum(laboratory.line.counts.values()) - laboratory.line.counts['ok']} requests failed "
         f"({laboratory.line.counts}); {bad} schedules with a fault; "
-        f"{time.monotonic() - began:.0f} s"
+        f"{time.monotonic() - began:.0f} s",
+        flush=True,
     )
     return 1 if bad else 0
 

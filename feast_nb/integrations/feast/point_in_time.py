@@ -119,10 +119,11 @@ def _source_rows(
     rows: Any,
     repo: Path | None = None,
     more: Sequence[str] = (),
+    most: int | None = None,
 ) -> Any:
     """Keys and timestamps of a Parquet source, for the keys of `rows`; None if out of reach.
 
-    With `more` columns none is read of a large source, for it is a look that nobody asked for.
+    With `more` columns of theirs; none is read of a source of more than `most` rows.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -142,7 +143,7 @@ def _source_rows(
     wanted = rows[keys[0]].unique().tolist()
     try:
         data = ds.dataset(path)
-        if more and data.count_rows() > _LARGE:
+        if most is not None and data.count_rows() > most:
             return None
         chosen = pc.field(own.get(keys[0], keys[0])).isin(wanted)
         table = data.to_table(columns=columns, filter=chosen)
@@ -188,7 +189,7 @@ def late_values(
     late where it is one that the source has for a later moment only; `created`: where the source
     says that it was written later, too.
     """
-    sample = _spread(result)
+    sample = spread(result, _LOOKED_AT)
     if timestamp not in sample.columns or not set(keys) <= set(sample.columns):
         return ()
     found: list[LateValues] = []
@@ -200,9 +201,15 @@ def late_values(
     return tuple(found)
 
 
-def _spread(result: Any) -> Any:
-    """Some rows of a frame or table, as a frame."""
-    step = max(1, -(-len(result) // _LOOKED_AT))
+def is_at_hand(view: View, repo: Path | None) -> bool:
+    """Whether the rows of a view's source can be read from here: a Parquet file or folder."""
+    path = local_path(getattr(view.batch_source, "path", None) or "", repo)
+    return path is not None and path.exists()
+
+
+def spread(result: Any, most: int) -> Any:
+    """Some rows of a frame or table, at most so many, as a frame."""
+    step = max(1, -(-len(result) // most))
     if hasattr(result, "column_names"):
         return result.take(list(range(0, len(result), step))).to_pandas()
     return result.iloc[::step]
@@ -220,7 +227,9 @@ def _late_in(
 
     asked_as = {asked: own for own, asked in view.join_key_map.items()}
     rows = sample.rename(columns=asked_as)
-    source = _source_rows(view, rows, repo, list(columns.values()))
+    # A look that nobody asked for reads no large source; `created` is what a person wants proved.
+    most = None if created else _LARGE
+    source = _source_rows(view, rows, repo, list(columns.values()), most)
     if source is None or source.empty:
         return []
     keys = [c.name for c in view.spec.entity_columns if c.name in source.columns]
@@ -253,8 +262,8 @@ def _when(history: Any, values: Mapping[str, Any], moment: Any, created: bool) -
     given = {name: value for name, value in values.items() if not _is_null(value)}
     last = before.iloc[-1] if len(before) else None
     for name, value in given.items():
-        known_then = any(_same(value, other) for other in before[name])
-        if not known_then and any(_same(value, other) for other in after[name]):
+        known_then = any(is_same(value, other) for other in before[name])
+        if not known_then and any(is_same(value, other) for other in after[name]):
             return "later"
     if given and last is not None and created and last[_CREATED] > moment:
         return "unwritten"
@@ -262,16 +271,20 @@ def _when(history: Any, values: Mapping[str, Any], moment: Any, created: bool) -
 
 
 def _is_null(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    import pandas as pd
+
+    return pd.isna(value) is True  # of a list there are several answers
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, but for what a float loses of a double."""
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same, gaps too, but for what a float loses of a double."""
     import math
     from numbers import Real
 
     import numpy as np
 
+    if _is_null(one) or _is_null(other):
+        return _is_null(one) and _is_null(other)
     if isinstance(one, Real) and isinstance(other, Real):
         return math.isclose(one, other, rel_tol=1e-6)
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):

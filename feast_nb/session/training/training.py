@@ -24,7 +24,7 @@ from ...records.run import Comparison, TrainingSummary
 from .. import made_models, models
 from ..made_models import MadeModel
 from ..runs import OpenRun
-from . import earlier_version, summary
+from . import earlier_version, late_values, summary
 from .options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -228,6 +228,9 @@ class Training:
             )  # fmt: skip
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
+        late_values.look(
+            self._session, self._id, features, self._views, options.entity_df, self.frame
+        )
 
     def _keep_model(self) -> None:
         """Log and register the model; one that the user's code logged is not logged again."""
