@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ..records.operation import Health, Materialization, ViewLoad
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..records.operation import Health, HealthLine, Materialization, ViewLoad
 from . import words
 
 # A sign beside each colour, so that colour is not all that tells.
@@ -40,6 +43,48 @@ def load(it: ViewLoad) -> tuple[str, ...]:
 
 def _rows(number: int | None) -> str:
     return "–" if number is None else f"{number:,}"
+
+
+class Distribution(NamedTuple):
+    """An input's values in training and as it is served: the shares of its bins, and the PSI."""
+
+    ref: str
+    psi: float
+    p: float | None
+    training: tuple[float, ...]
+    served: tuple[float, ...]
+
+    @property
+    def said(self) -> str:
+        p = "" if self.p is None else f", p {self.p:.2g}"
+        return f"PSI {self.psi:.2f}{p}"
+
+    @property
+    def bars(self) -> list[tuple[float, float]]:
+        """Heights between 0 and 1, of both in each bin."""
+        tallest = max(*self.training, *self.served, 1e-9)
+        pairs = zip(self.training, self.served, strict=True)
+        return [(before / tallest, now / tallest) for before, now in pairs]
+
+
+_DRAWN = 12  # distributions of a model
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def blocks(heights: Iterable[float]) -> str:
+    """Heights between 0 and 1 as a line of blocks."""
+    return "".join(_BLOCKS[round(height * (len(_BLOCKS) - 1))] for height in heights)
+
+
+def distributions(it: HealthLine) -> list[Distribution]:
+    """What a look measured of each input of a model, those that moved most first."""
+    found = []
+    for name, psi in it.facts.items():
+        ref, _, what = name.rpartition(".")
+        if what == "psi":
+            shares = (tuple(it.facts.get(f"{ref}.{when}", ())) for when in ("training", "served"))
+            found.append(Distribution(ref, psi, it.facts.get(f"{ref}.p"), *shares))
+    return sorted(found, key=lambda one: -one.psi)[:_DRAWN]
 
 
 def healthy(it: Health) -> str:

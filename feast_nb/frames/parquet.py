@@ -80,6 +80,11 @@ def _checked(read: Callable[[Path], Any], path: Path, rows: int | None, what: st
         raise ArtifactError(f"{what} is damaged, or no Parquet: {text}") from problem
 
 
+def check_file(path: Path, rows: int | None, what: str) -> None:
+    """Raise `ArtifactError` where `read_table` would, by what the footers say alone."""
+    _checked(lambda file: None, path, rows, what)
+
+
 def _check(path: Path, rows: int | None, what: str) -> None:
     """Compare what the footers say with what was recorded, before anything is unpacked."""
     import psutil

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import StoreError, UsageError
 from .options import reads_options
+
+if TYPE_CHECKING:
+    from ..records.operation import Health, HealthLine
 
 _AGAIN = 30.0  # seconds between two looks of --watch
 
@@ -144,16 +149,40 @@ class StoreMagics(Magics):
             %feast_health driver_hourly_stats --model driver_model@champion
         """
 
-        def look() -> Any:
-            return self._feast.session().health(
+        def look(told: Callable[[HealthLine], None] = lambda line: None) -> Health:
+            found: Health = self._feast.session().health(
                 options.views, model=options.model, sample=options.sample,
-                server=options.server, seconds=options.seconds,
+                server=options.server, seconds=options.seconds, told=told,
             )  # fmt: skip
+            return found
 
-        found = look()
+        with self._lines_as_they_come() as told:
+            found = look(told)
         if options.watch:
             found = self._watched(look, found)
         return found
+
+    @contextmanager
+    def _lines_as_they_come(self) -> Iterator[Callable[[HealthLine], None]]:
+        """In a notebook: a place in which lines are shown until the whole of them is."""
+        from IPython.display import display
+
+        from ..records.operation import Health
+
+        if getattr(self.shell, "kernel", None) is None:  # a terminal cannot take a line back
+            yield lambda line: None
+            return
+        place = display({"text/plain": "looking …"}, raw=True, display_id=True)
+        lines: list[HealthLine] = []
+
+        def told(line: HealthLine) -> None:
+            lines.append(line)
+            place.update(Health(project="looking", lines=tuple(lines)))
+
+        try:
+            yield told
+        finally:
+            place.update({"text/plain": ""}, raw=True)
 
     def _watched(self, look: Any, found: Any) -> Any:
         """Look again and again in the same place; an interrupt ends it with the last look."""

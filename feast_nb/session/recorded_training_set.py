@@ -216,6 +216,34 @@ def outlook(store: Any, retrieval: Retrieval) -> str:
     return f"cannot be rebuilt: {entity.reason or 'its entity frame is not kept'}"
 
 
+def training_columns(
+    session: Session, contract: Contract, place: Path
+) -> tuple[dict[str, dict[str, str]], str | None]:
+    """Where each reference of a model has its values in training: a file in `place`, its column.
+
+    Only of retrievals whose result the run kept; why there are none, where there are none.
+    """
+    uri, run_id = session.runs.uri, contract.run_id
+    if run_id is None:
+        return {}, "it was logged outside any run"
+    try:
+        recorded = retrieval_files.retrievals_of(uri, run_id).retrievals
+        mine = [r for r in recorded if r.id in contract.retrievals]
+        found: dict[str, dict[str, str]] = {}
+        for number, retrieval in enumerate(mine):
+            if retrieval.result is None or retrieval.result.artifact is None:
+                continue
+            artifact = retrieval.result.artifact
+            where = artifact if artifact.startswith("runs:/") else f"runs:/{run_id}/{artifact}"
+            file = writer.download(uri, where, place / str(number))
+            parquet.check_file(file, retrieval.result.rows, where)
+            for ref in retrieval.refs:
+                found[ref] = {"path": str(file), "column": retrieval.column_of(ref)}
+    except FeastNbError as problem:
+        return {}, f"its training set is not at hand: {problem}"
+    return found, None if found else "its run keeps no copy of its training set"
+
+
 def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
     entity, uri = recorded.retrieval.entity, session.runs.uri
     own = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None

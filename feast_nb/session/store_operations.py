@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import UsageError
 from .project_answers import ProjectAnswers
+from .recorded_training_set import training_columns
 
 if TYPE_CHECKING:
     from ..records.operation import Health, HealthLine, Materialization, Plan
@@ -122,12 +125,24 @@ class StoreOperations(ProjectAnswers):
             raise UsageError(f"--server {server}: write the whole address: http://{server}.")
 
         names = (views,) if isinstance(views, str) else tuple(views)
-        inputs: tuple[dict[str, Any], ...] = ()
-        if model is not None:
-            contract = cast("Session", self).resolve(model, allow_drift=True).contract
-            inputs = tuple(one.to_dict() for one in contract.inputs if one.ref) if contract else ()
-        asked = HealthRequest(names, sample, seconds, server, model, inputs)
-        return look(self.store, self.yaml, asked, told)
+        request = HealthRequest(names, sample, seconds, server)
+        if model is None:
+            return look(self.store, self.yaml, request, told)
+        session = cast("Session", self)
+        contract = session.resolve(model, allow_drift=True).contract
+        with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
+            kept: dict[str, dict[str, str]] = {}
+            unknown: str | None = "it has no contract: what it was trained on is not known"
+            if contract is not None:
+                kept, unknown = training_columns(session, contract, Path(place))
+            inputs = tuple(
+                {**one.to_dict(), "training": kept.get(str(one.ref))}
+                for one in (contract.inputs if contract else ())
+                if one.ref
+            )
+            found = look(self.store, self.yaml, replace(request, model=model, inputs=inputs), told)
+        notes = (f"{model}: {unknown}; distributions are not compared.",) if unknown else ()
+        return replace(found, notes=(*found.notes, *notes))
 
     def _origin(self) -> dict[str, str]:
         """Tags that say where an operation came from."""

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -262,6 +263,57 @@ def test_what_a_model_is_served_lies_outside_its_training(session, repo) -> None
     said = only(wrong(session, model="m/1"), "model m/1")
     assert said.startswith("amber: hourly:trips lies outside its range in training (")
     assert said.endswith("in 100%")
+
+
+def many(moved: float = 0.0) -> pd.DataFrame:
+    """A row of each of 300 drivers: numbers around 100, give or take ten."""
+    draw = np.random.default_rng(5)
+    rates = draw.random(300).astype("float32")
+    frame = pd.DataFrame({
+        "driver_id": range(300), "event_timestamp": NOW - pd.Timedelta(hours=1), "acc_rate": rates,
+        "conv_rate": rates, "trips": (draw.normal(100 + moved, 10, 300)).round().astype("int64"),
+    })  # fmt: skip
+    return frame.astype({"event_timestamp": "datetime64[us, UTC]"})
+
+
+def test_a_feature_that_moved_by_a_standard_deviation_is_red(session, repo) -> None:
+    """It lies within the training's range: only how it is distributed tells."""
+    from sklearn.linear_model import LinearRegression
+
+    many().to_parquet(repo / "stats.parquet")
+    session.materialize("hourly", start=NOW - pd.Timedelta(days=30), end=NOW)
+    drivers = pd.DataFrame({"driver_id": range(300), "event_timestamp": NOW, "y": range(300)})
+    for name, archive in (("m", True), ("bare", False)):
+        with session.train(name, features=["hourly:trips", "hourly:conv_rate"], entity_df=drivers,
+                           register=name, archive=archive) as training:  # fmt: skip
+            frame = training.frame
+            training.model = LinearRegression().fit(frame[["trips", "conv_rate"]], frame["y"])
+    asked = {"sample": 300, "seconds": SECONDS}
+    calm = session.health(model="m/1", **asked)
+    (line,) = [x for x in calm.lines if x.part == "model"]
+    assert (line.light, line.said) == ("green", "2 inputs lie within what it was trained on "
+                                       "(nulls, ranges and distributions)")  # fmt: skip
+    assert line.facts["hourly:trips.psi"] == 0.0
+    assert len(line.facts["hourly:trips.training"]) == 10
+
+    many(moved=10).to_parquet(repo / "stats.parquet")
+    session.materialize("hourly", start=NOW - pd.Timedelta(days=30), end=NOW)
+    found = session.health(model="m/1", **asked)
+    (line,) = [x for x in found.lines if x.light != "green"]
+    assert (line.part, line.light) == ("model", "red")
+    assert line.said.startswith("hourly:trips has moved far from its training (PSI ")
+    assert "hourly:conv_rate" not in line.said
+    assert line.facts["hourly:trips.p"] < 0.001
+    shown = str(found)
+    assert "▁" in shown
+    assert "hourly:trips, PSI" in shown
+    assert 'fact="hourly:trips.psi"' in found.to_prometheus()
+
+    bare = session.health(model="bare/1", **asked)
+    assert bare.notes == (
+        "bare/1: its run keeps no copy of its training set; distributions are not compared.",
+    )
+    assert [x.light for x in bare.lines if x.part == "model"] == ["amber"]  # the range tells it
 
 
 def test_a_feature_server_that_hangs_is_red_and_ends_in_time(session, tmp_path) -> None:

@@ -34,6 +34,9 @@ def _health(it: Health) -> list[str]:
         )
         if each.remedy:
             lines.append(f"      → {each.remedy}")
+        for one in operation_words.distributions(each):
+            then, now = map(operation_words.blocks, zip(*one.bars, strict=True))
+            lines.append(f"      {then} in training, {now} served: {one.ref}, {one.said}")
     return lines
 
 

@@ -59,7 +59,7 @@ def _load(yaml: Path, repo: Path) -> None:
     import pandas  # noqa: F401
     from feast.repo_config import load_repo_config
 
-    from . import store_probes, view_probes  # noqa: F401
+    from . import model_probe, store_probes, view_probes  # noqa: F401
 
     with suppress(Exception):  # what is wrong with it, each probe says
         config = load_repo_config(repo, yaml)
@@ -88,7 +88,7 @@ def _looked(probe: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
     from ....masking import masked_text
     from ....records.operation import HealthLine
     from ..store import open_store
-    from . import store_probes, view_probes
+    from . import model_probe, store_probes, view_probes
 
     # A client gives up before the probe is ended, so that it can say which server it was.
     store_probes.limit(max(float(asked["seconds"]) - 1.0, 1.0))
@@ -99,7 +99,7 @@ def _looked(probe: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
         "feature server": lambda store: store_probes.server_line(**more),
         "source": lambda store: view_probes.source_line(store, name, **more),
         "view": lambda store: view_probes.view_lines(store, name, **more),
-        "model": lambda store: view_probes.model_line(store, name, **more),
+        "model": lambda store: model_probe.model_line(store, name, **more),
     }
     try:
         if part == "feature server":

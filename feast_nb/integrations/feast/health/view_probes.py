@@ -66,10 +66,10 @@ def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
                            f"%feast_materialize {name}")]  # fmt: skip
     keys = view.join_keys(known.join_keys)
     with store_door.asking(store, "offline store"):
-        latest = _latest(store, view)
+        latest = latest_rows(store, view)
         newer = int((latest["event_timestamp"] > end).sum())
         # What is online is held against what there was when it was loaded.
-        loaded = _latest(store, view, end) if newer else latest
+        loaded = latest_rows(store, view, end) if newer else latest
     began = time.monotonic()
     with store_door.asking(store, "online store"):
         seen = fetched(store, view, keys, loaded, sample)
@@ -79,7 +79,7 @@ def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
     return [*lines, _skew(view, seen)] if seen.there else lines
 
 
-def _latest(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame:
+def latest_rows(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame:
     """The newest row of each entity in the view's source, as a whole materialization reads it."""
     import pandas as pd
     from feast import utils
@@ -214,65 +214,3 @@ def _skew(view: View, seen: OnlineSample) -> HealthLine:
     if seen.passed_over:
         said += f" ({', '.join(seen.passed_over)} not compared)"
     return HealthLine("skew", view.view, "green", said, facts=facts)
-
-
-def model_line(
-    store: Any, name: str, inputs: list[dict[str, Any]], sample: int
-) -> list[HealthLine]:
-    """Whether what a model is served lies in what it was trained on: nulls and ranges."""
-    known = registry.definitions_of(store)
-    amber: list[str] = []
-    facts: dict[str, Any] = {}
-    by_view: dict[str, list[dict[str, Any]]] = {}
-    for one in inputs:
-        by_view.setdefault(str(one["ref"]).partition(":")[0], []).append(one)
-    looked, without = 0, []
-    for view_name, wanted in by_view.items():
-        view = known.views.get(view_name)
-        if view is None or not view.is_timed:
-            continue
-        keys = view.join_keys(known.join_keys)
-        with store_door.asking(store, "offline store"):
-            latest = _latest(store, view, view.loaded_to)
-        with store_door.asking(store, "online store"):
-            seen = fetched(store, view, keys, latest, sample)
-        for one in wanted:
-            ref = str(one["ref"])
-            values = seen.values.get(ref.partition(":")[2])
-            if values is None or not len(values):
-                without.append(ref)
-                continue
-            looked += 1
-            amber += _drifted(one, values, facts)
-    if without or not looked:
-        said = "none of its inputs is read from an online store"
-        if without:
-            said = f"nothing is online of {', '.join(without)}"
-        return [HealthLine("model", name, "unknown", "; ".join([*amber, said]), facts=facts)]
-    if amber:
-        return [HealthLine("model", name, "amber", "; ".join(amber),
-                           "see whether it must be trained anew", facts)]  # fmt: skip
-    said = f"{looked} inputs lie within what it was trained on (nulls and ranges)"
-    return [HealthLine("model", name, "green", said, facts=facts)]
-
-
-def _drifted(one: dict[str, Any], values: pd.Series, facts: dict[str, Any]) -> list[str]:
-    import pandas as pd
-
-    ref = str(one["ref"])
-    said = []
-    nulls = float(values.isna().mean())
-    facts[f"{ref}.nulls"] = round(nulls, 4)
-    before = one.get("nulls")
-    if before is not None and nulls > before + 0.1:
-        said.append(f"{ref} is null in {nulls:.0%}, {before:.0%} in training")
-    low, high = one.get("min"), one.get("max")
-    numbers = pd.to_numeric(values, errors="coerce").dropna()
-    if low is None or high is None or not len(numbers):
-        return said
-    outside = float(((numbers < float(low)) | (numbers > float(high))).mean())
-    facts[f"{ref}.outside"] = round(outside, 4)
-    if outside > 0.1:
-        said.append(f"{ref} lies outside its range in training ({low:g} – {high:g}) "
-                    f"in {outside:.0%}")  # fmt: skip
-    return said
