@@ -15,6 +15,7 @@ from ..integrations.feast.serving import feature_request, feature_status, fetche
 from . import resolution, scoring
 
 if TYPE_CHECKING:
+    from ..integrations.feast.serving.feature_status import Codes
     from .session import Session
 
 Missing = Literal["raise", "nan", "skip"]
@@ -47,7 +48,7 @@ class OnlineRows:
 
     plan: ServingPlan
     columns: dict[str, list[Any]]
-    codes: Any
+    codes: Codes
 
     @property
     def statuses(self) -> Any:
@@ -118,6 +119,7 @@ def _served(
         )
     columns = fed.columns
     if fed.stale and expired == "null":
+        assert fed.codes is not None
         old = fed.codes == feature_status.EXPIRED
         columns = {
             name: [None if gone else value for value, gone in zip(values, old[:, at], strict=True)]
@@ -126,6 +128,7 @@ def _served(
     if fed.absent and missing == "skip":
         left = [place for place in range(len(rows)) if place not in fed.absent]
         columns = {name: [values[i] for i in left] for name, values in columns.items()}
+    assert fed.codes is not None
     return OnlineRows(plan, columns, fed.codes)
 
 
@@ -141,6 +144,7 @@ def _named(plan: ServingPlan, rows: Sequence[Mapping[str, Any]], places: set[int
 
 def _count(plan: ServingPlan, fed: fetched_features.FetchedFeatures) -> None:
     """Count what was served, for a service that exports its metrics."""
+    assert fed.codes is not None
     for code, count in enumerate(feature_status.counts(fed.codes)):
         if count:
             _features_served().labels(plan.model, feature_status.NAMES[code]).inc(count)

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import GoneError, ModelError, Told, brief, nearest
 from ...frames import is_pandas
@@ -17,6 +17,9 @@ from .clients import client
 from .http import check_reachable, translate_errors
 from .runs import using_server
 from .silence import silent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OF_TENSORS = ("tensorflow", "keras", "pytorch")
 
@@ -77,7 +80,7 @@ def _of_numpy(example: Any) -> Any:
     """A frame without pandas' own integers, floats and booleans: MLflow takes none with gaps."""
     if not is_pandas(example):
         return example
-    plain = {}
+    plain: dict[Any, pd.Series] = {}
     for name, kind in example.dtypes.items():
         own = getattr(kind, "numpy_dtype", None)
         if own is None or not hasattr(kind, "na_value"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ....errors import brief
 from ....masking import masked_text
@@ -18,14 +18,24 @@ from . import source_columns
 from .online_sample import OnlineSample, fetched
 
 if TYPE_CHECKING:
+
+    class TrainedInput(TypedDict):
+        """An input of a model, and what was seen of it in training."""
+
+        ref: str
+        nulls: float | None
+        min: float | None
+        max: float | None
+
     import pandas as pd
+    from feast import FeatureStore
 
 _LATE = 0.8  # of a TTL: what is older than that expires soon
 _RHYTHM = 3  # loads, from which on there is one
 _EVERYTHING = datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def source_line(store: Any, name: str, views: list[str]) -> list[HealthLine]:
+def source_line(store: FeatureStore, name: str, views: list[str]) -> list[HealthLine]:
     """Whether a source can be read, and has the columns that views declare of it."""
     known = registry.definitions_of(store).views
     began = time.monotonic()
@@ -46,11 +56,11 @@ def source_line(store: Any, name: str, views: list[str]) -> list[HealthLine]:
     return [HealthLine("source", name, "green", "it has what is declared of it", seconds=took)]
 
 
-def _is_elsewhere(store: Any) -> bool:
+def _is_elsewhere(store: FeatureStore) -> bool:
     return str(getattr(store.config.offline_store, "type", "")) == "remote"
 
 
-def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
+def view_lines(store: FeatureStore, name: str, sample: int) -> list[HealthLine]:
     """How fresh a view is, how much of it is there, and whether it is what the source has."""
     known = registry.definitions_now(store)
     view = known.views[name]
@@ -79,7 +89,7 @@ def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
     return [*lines, _skew(view, seen)] if seen.there else lines
 
 
-def _latest(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame:
+def _latest(store: FeatureStore, view: View, end: datetime | None = None) -> pd.DataFrame:
     """The newest row of each entity in the view's source, as a whole materialization reads it."""
     import pandas as pd
     from feast import utils
@@ -101,7 +111,9 @@ def _latest(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame
         end_date=end or datetime.now(UTC) + timedelta(days=1),
     )
     found = job.to_df()
-    mapping = dict(view.batch_source.field_mapping or {})
+    source = view.batch_source
+    assert source is not None
+    mapping = dict(source.field_mapping or {})
     frame: pd.DataFrame = found.rename(columns={**mapping, moment: "event_timestamp"})
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
     if not entities:  # Feast's dask store gives every row of a view without entities
@@ -114,7 +126,7 @@ def _freshness(
 ) -> HealthLine:
     now = datetime.now(UTC)
     offline = latest["event_timestamp"].max() if len(latest) else None
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "materialized_to": end.timestamp(), "entities": len(latest), "sampled": seen.asked,
         "online": seen.found, "expected": seen.expected,
     }  # fmt: skip
@@ -198,7 +210,10 @@ def _days(seconds: float) -> str:
 
 def _skew(view: View, seen: OnlineSample) -> HealthLine:
     """Whether what is served is what the source has, value by value."""
-    facts: dict[str, Any] = {"compared": seen.compared, "different": sum(seen.different.values())}
+    facts: dict[str, object] = {
+        "compared": seen.compared,
+        "different": sum(seen.different.values()),
+    }
     if not seen.compared or len(seen.passed_over) == len(view.features):
         said = "no value could be compared"
         if source_columns.is_computed(view):
@@ -217,13 +232,13 @@ def _skew(view: View, seen: OnlineSample) -> HealthLine:
 
 
 def model_line(
-    store: Any, name: str, inputs: list[dict[str, Any]], sample: int
+    store: FeatureStore, name: str, inputs: list[TrainedInput], sample: int
 ) -> list[HealthLine]:
     """Whether what a model is served lies in what it was trained on: nulls and ranges."""
     known = registry.definitions_of(store)
     amber: list[str] = []
-    facts: dict[str, Any] = {}
-    by_view: dict[str, list[dict[str, Any]]] = {}
+    facts: dict[str, object] = {}
+    by_view: dict[str, list[TrainedInput]] = {}
     for one in inputs:
         by_view.setdefault(str(one["ref"]).partition(":")[0], []).append(one)
     looked, without = 0, []
@@ -256,7 +271,7 @@ def model_line(
     return [HealthLine("model", name, "green", said, facts=facts)]
 
 
-def _drifted(one: dict[str, Any], values: pd.Series, facts: dict[str, Any]) -> list[str]:
+def _drifted(one: TrainedInput, values: pd.Series, facts: dict[str, object]) -> list[str]:
     import pandas as pd
 
     ref = str(one["ref"])
