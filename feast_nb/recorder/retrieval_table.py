@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..frames import matching
 from ..records.contract import Contract
@@ -26,7 +25,7 @@ class RetrievalTable:
         self._used: dict[str, dict[str, LinkedBy]] = {}
         self._users: dict[str, set[str]] = {}
         self._written: dict[str, list[Write]] = {}
-        self._same: dict[tuple[Any, ...], str] = {}
+        self._same: dict[tuple[object, ...], str] = {}
         self._trainings: dict[str, set[str]] = {}
         self._moved: dict[tuple[str, str], tuple[EntityFrame | None, Result | None]] = {}
 
@@ -160,7 +159,7 @@ class RetrievalTable:
         run_id: str,
         names: Sequence[str] | None,
         width: int | None,
-        used: Mapping[str, Any] | None = None,
+        used: Mapping[str, object] | None = None,
     ) -> tuple[Retrieval, ...]:
         """The retrievals a model was trained on: of its run, or an older one that covers more.
 

@@ -22,6 +22,10 @@ from ..records.run import RunRef
 from . import made_models
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
     from .session import Session
 
 _ANSI = re.compile("\x1b\\[[0-9;]*m")
@@ -49,7 +53,7 @@ def check_alias(alias: str) -> None:
         )
 
 
-def example(columns: Sequence[str], at_hand: Sequence[Any]) -> Any:
+def example(columns: Sequence[str], at_hand: Sequence[object]) -> pd.DataFrame | None:
     """The columns a model was fitted on, in its order, from a frame at hand that has them."""
     for frame in at_hand if columns else ():
         if frames.is_pandas(frame) and set(columns) <= set(frame.columns) and len(frame):
@@ -60,11 +64,11 @@ def example(columns: Sequence[str], at_hand: Sequence[Any]) -> Any:
 def log(
     recorder: Recorder,
     run: RunRef,
-    model: Any,
+    model: object,
     *,
     variable: str | None = None,
     flavor: str | None = None,
-    at_hand: Sequence[Any] = (),
+    at_hand: Sequence[object] = (),
     retrievals: Sequence[Retrieval] = (),
     by: LinkedBy = "columns",
 ) -> ModelVersion:
@@ -82,6 +86,7 @@ def log(
     names = found.names
     mine = matching.of_model(names, found.width, retrievals, recorder.links.now)
     asked = tuple(c for r in mine for c in r.columns_given())
+    frame: pd.DataFrame | npt.NDArray[np.generic] | None
     frame = example(names or (fit.columns if fit else asked), at_hand)
     if frame is not None and names is None and (fit is None or not fit.named):
         # Names in its signature would be our guess; so would anything, of a model of any width.
@@ -124,7 +129,7 @@ def register(
 
 def log_trained(
     session: Session,
-    model: Any,
+    model: object,
     run_id: str | None,
     register_as: str | None,
     aliases: Sequence[str],
@@ -155,7 +160,7 @@ def log_trained(
     return logged
 
 
-def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
+def run_to_log_to(session: Session, run_id: str | None, model: object) -> RunRef:
     """The run named, the one that made the model, the one open, else the last that ended.
 
     Raises `ModelError`, a question, where a cell made the model in one of several runs.

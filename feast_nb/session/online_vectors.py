@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..contracts import inputs
 from ..errors import FeatureError, TrackingError, UsageError, brief
@@ -15,6 +15,11 @@ from ..integrations.feast.serving import feature_request, feature_status, fetche
 from . import resolution, scoring
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from prometheus_client import Counter
+
     from ..integrations.feast.serving.feature_status import Codes
     from .session import Session
 
@@ -32,7 +37,7 @@ class ServingPlan:
 
     model: str
     asked: feature_request.FeatureRequest
-    state: Any
+    state: object
     definitions: str | None
     until: float
 
@@ -47,26 +52,26 @@ class OnlineRows:
     """What a model is fed for some rows, and how each value stands, rows × the model's inputs."""
 
     plan: ServingPlan
-    columns: dict[str, list[Any]]
+    columns: dict[str, list[object]]
     codes: Codes
 
     @property
-    def statuses(self) -> Any:
+    def statuses(self) -> npt.NDArray[np.object_]:
         return feature_status.names(self.codes)
 
     @property
-    def vector(self) -> Any:
+    def vector(self) -> npt.NDArray[np.generic]:
         return inputs.matrix(self.plan.asked.contract, self.columns)
 
     @property
-    def frame(self) -> Any:
+    def frame(self) -> pd.DataFrame:
         return inputs.frame(self.plan.asked.contract, self.columns)
 
 
 def fetch(
     session: Session,
     model: str,
-    entity_rows: Sequence[Mapping[str, Any]],
+    entity_rows: Sequence[Mapping[str, object]],
     allow_drift: bool = False,
     columns: Sequence[str] = (),
     missing: Missing = "raise",
@@ -100,7 +105,7 @@ def fetch(
 
 def _served(
     plan: ServingPlan,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     fed: fetched_features.FetchedFeatures,
     missing: Missing,
     expired: Expired,
@@ -132,7 +137,7 @@ def _served(
     return OnlineRows(plan, columns, fed.codes)
 
 
-def _named(plan: ServingPlan, rows: Sequence[Mapping[str, Any]], places: set[int]) -> str:
+def _named(plan: ServingPlan, rows: Sequence[Mapping[str, object]], places: set[int]) -> str:
     """`2 of 5 rows (row 3: driver_id=1003, …) have`."""
     first = sorted(places)[:_NAMED]
     keys = plan.asked.entities
@@ -150,7 +155,7 @@ def _count(plan: ServingPlan, fed: fetched_features.FetchedFeatures) -> None:
             _features_served().labels(plan.model, feature_status.NAMES[code]).inc(count)
 
 
-def _given(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _given(plan: ServingPlan, rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
     """The columns that Feast and the model need, of each row the same.
 
     Raises `FeatureError` for a row that lacks one, or gives a feature too.
@@ -201,7 +206,7 @@ def _holds_the_same(session: Session, plan: ServingPlan) -> bool:
 
 
 @cache
-def _features_served() -> Any:
+def _features_served() -> Counter:
     """What is counted of served features, in the process's own Prometheus registry.
 
     A service that exports `prometheus_client`'s registry, as Feast's feature server does, has it.

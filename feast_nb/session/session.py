@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from feast import FeatureStore
 
+    from ..integrations.feast.calls import EntityRows
     from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
     from ..records.run import Repository, TrackedRun
@@ -37,7 +38,7 @@ class Session(StoreOperations):
         self.recorder.retrieval_listener.opened(store)
         self.runs = SessionRuns(self.recorder, store, on_open=self._opened)
         self.names = KnownNames()
-        self.serving_plans: dict[tuple[Any, ...], ServingPlan] = {}
+        self.serving_plans: dict[tuple[object, ...], ServingPlan] = {}
 
     @property
     def repository(self) -> Repository:
@@ -86,7 +87,7 @@ class Session(StoreOperations):
         *,
         service: str | None = None,
         features: str | Sequence[str] = (),
-        entity_df: Any = None,
+        entity_df: EntityRows | None = None,
         entity_name: str = "entity_df",
         start: str | None = None,
         end: str | None = None,
@@ -101,7 +102,7 @@ class Session(StoreOperations):
         description: str | None = None,
         archive: bool = True,
         archive_rows: bool = False,
-        sources: Sequence[Any] = (),
+        sources: Sequence[object] = (),
     ) -> Training:
         """A tracked training as a context; each keyword is an option of `%%feast_train`.
 
@@ -136,13 +137,13 @@ class Session(StoreOperations):
 
     def log_model(
         self,
-        model: Any,
+        model: object,
         *,
         variable: str | None = None,
         flavor: str | None = None,
         register: str | None = None,
         aliases: Sequence[str] = (),
-        at_hand: Sequence[Any] = (),
+        at_hand: Sequence[object] = (),
         run_id: str | None = None,
     ) -> ModelVersion:
         """Log a model that exists already to the run that made it, and register it.
@@ -215,7 +216,7 @@ class Session(StoreOperations):
     def vector(
         self,
         model: str,
-        entity_rows: Sequence[Mapping[str, Any]],
+        entity_rows: Sequence[Mapping[str, object]],
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,
@@ -251,7 +252,7 @@ class Session(StoreOperations):
     def frame(
         self,
         model: str,
-        entity_rows: Sequence[Mapping[str, Any]],
+        entity_rows: Sequence[Mapping[str, object]],
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import UsageError
 from .project_answers import ProjectAnswers
@@ -122,7 +122,7 @@ class StoreOperations(ProjectAnswers):
             raise UsageError(f"--server {server}: write the whole address: http://{server}.")
 
         names = (views,) if isinstance(views, str) else tuple(views)
-        inputs: tuple[dict[str, Any], ...] = ()
+        inputs: tuple[dict[str, object], ...] = ()
         if model is not None:
             contract = cast("Session", self).resolve(model, allow_drift=True).contract
             inputs = tuple(one.to_dict() for one in contract.inputs if one.ref) if contract else ()

@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
 
-    class Probe(TypedDict):
+    class ProbeQuestion(TypedDict):
         """What is to be looked at."""
 
         part: str
         name: str
         arguments: dict[str, Any]
 
-    class Question(TypedDict):
+    class HealthQuestion(TypedDict):
         """All that is to be looked at, and the seconds that each may take."""
 
         yaml: str
         repo: str
         seconds: float
-        probes: list[Probe]
+        probes: list[ProbeQuestion]
 
 
 from typing import TYPE_CHECKING
@@ -94,7 +94,7 @@ def _load(yaml: Path, repo: Path) -> None:
             getattr(provider.PassthroughProvider(config), made)  # their classes, no connection
 
 
-def _begun(number: int, probe: Probe, asked: Question) -> _Fork:
+def _begun(number: int, probe: ProbeQuestion, asked: HealthQuestion) -> _Fork:
     reads, writes = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reads)
@@ -108,7 +108,7 @@ def _begun(number: int, probe: Probe, asked: Question) -> _Fork:
     return _Fork(number, child, reads, time.monotonic() + float(asked["seconds"]))
 
 
-def _looked(probe: Probe, asked: Question) -> list[HealthLine]:
+def _looked(probe: ProbeQuestion, asked: HealthQuestion) -> list[HealthLine]:
     from ....errors import FeastNbError, brief
     from ....masking import masked_text
     from ....records.operation import HealthLine

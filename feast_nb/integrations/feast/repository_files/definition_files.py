@@ -26,7 +26,7 @@ from ..store import folder_of
 if TYPE_CHECKING:
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
-    from .definition_parser import Question, Said
+    from .definition_parser import FilesQuestion, Said
 
 SECONDS = 120.0  # that reading the files may take
 _DECORATORS = ("on_demand_feature_view", "batch_feature_view", "stream_feature_view")
@@ -121,7 +121,7 @@ class _Parser:
             self._owner = os.getpid()
         return process
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: FilesQuestion) -> None:
         """Wait until it has answered; raises `RepositoryError` where it takes too long."""
         process = self.begin()
         assert process.stdin is not None

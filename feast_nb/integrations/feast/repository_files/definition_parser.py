@@ -22,7 +22,7 @@ from feast_nb.errors import brief
 
 if TYPE_CHECKING:
 
-    class Question(TypedDict):
+    class FilesQuestion(TypedDict):
         """What is to be read or applied, and where what it says and prints goes."""
 
         yaml: str
@@ -134,7 +134,7 @@ def _fault(problem: BaseException, folder: Path) -> Said:
     return {"error": f"{type(problem).__name__}: {said}", "file": file, "line": line}
 
 
-def answer(asked: Question) -> None:
+def answer(asked: FilesQuestion) -> None:
     """Read one folder, in a process of its own: what its files print goes to `printed`."""
     folder, place = Path(asked["folder"]).resolve(), Path(asked["answer"])
     os.environ.clear()
