@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,7 +64,7 @@ class Cells:
         shell.events.register("post_run_cell", self._ended)
         if self.line is not None:
             with guarded("looking at the running cell"):
-                texts = shell.history_manager.input_hist_raw
+                texts = _inputs(shell)
                 self._begin(str(texts[-1]), len(texts) - 1, _id_of_request(shell))
 
     def unwatch(self) -> None:
@@ -134,7 +134,7 @@ class Cells:
         """The text of every cell that ran in this kernel, in the order in which they ran."""
         if self._shell is None:
             return []
-        return [str(text) for text in self._shell.history_manager.input_hist_raw[1:]]
+        return [str(text) for text in _inputs(self._shell)[1:]]
 
     def _started(self, info: ExecutionInfo) -> None:
         if not info.store_history:  # a cell run by a magic: the outer one is the user's
@@ -142,7 +142,7 @@ class Cells:
         # IPython 9 counts up before this event, IPython 8 after it; the inputs kept so far are
         # the same in both.
         assert self._shell is not None
-        number = len(self._shell.history_manager.input_hist_raw)
+        number = len(_inputs(self._shell))
         self._begin(info.raw_cell or "", number, getattr(info, "cell_id", None))
         if not self.in_subshell:
             with guarded("looking at what a cell reads"):
@@ -171,14 +171,26 @@ class Cells:
         if guessed not in (None, UNKNOWN) and holds(Path(guessed), [source]):
             return  # it agrees with what was guessed: the others need not be read again
         assert self._shell is not None
-        texts = [str(t) for t in self._shell.history_manager.input_hist_raw[1:number]]
+        texts = [str(t) for t in _inputs(self._shell)[1:number]]
         self.identity = identify(self._shell, [*texts, source])
 
     def _ended(self, result: ExecutionResult | None) -> None:
-        if result is None or not result.info.store_history or self.in_subshell:
+        if (
+            result is None
+            or result.info is None
+            or not result.info.store_history
+            or self.in_subshell
+        ):
             return
         with guarded("looking at what a cell made"):
             self.after()
+
+
+def _inputs(shell: InteractiveShell) -> Sequence[str]:
+    """The cells that ran, as they were typed; the first stands for none."""
+    assert shell.history_manager is not None
+    texts: Sequence[str] = shell.history_manager.input_hist_raw
+    return texts
 
 
 def text_digest(source: str) -> str:

@@ -20,7 +20,7 @@ from .affected_models import MODELS, AffectedModels
 from .differences import ObjectDifference, Sides
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import RegisteredModel
+    from ..records.facts import RegisteredModel
 
 ORDER: tuple[Grade, ...] = ("breaks serving", "needs retraining", "safe")
 

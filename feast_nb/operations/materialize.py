@@ -249,14 +249,14 @@ def _loaded(store: FeatureStore, planned: ViewLoad, asked: LoadRequest, told: To
 @contextmanager
 def _logged_once(store: FeatureStore) -> Iterator[None]:
     """Without Feast's own log of the operation: ours has more."""
-    settings: MlflowConfig = getattr(store.config, "mlflow", None)
+    settings: MlflowConfig | None = getattr(store.config, "mlflow", None)
     before = getattr(settings, "log_operations", None)
-    if before:
+    if settings is not None and before:
         settings.log_operations = False
     try:
         yield
     finally:
-        if before:
+        if settings is not None and before:
             settings.log_operations = before
 
 

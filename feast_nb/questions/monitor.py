@@ -88,6 +88,7 @@ class RepositoryMonitor:
             if self._uri is None:
                 return self._off
             if self._copy is None:
+                assert self.store is not None  # it has an address
                 if not database.has_current_schema(self._uri):
                     return Tracking("unmade")
                 self._copy = _Copy(self.store, self._uri)

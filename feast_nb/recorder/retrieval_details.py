@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..frames import matching
 from ..integrations.feast import sources
@@ -81,9 +81,9 @@ def mark_online(response: OnlineResponse, id: str) -> None:
     """Have the frame of an online response say which retrieval it is of."""
     original = response.to_df
 
-    def to_df(*args: object, **kwargs: object) -> pd.DataFrame:
+    def to_df(*args: Any, **kwargs: Any) -> pd.DataFrame:
         frame: pd.DataFrame = original(*args, **kwargs)
         matching.mark(frame, id)
         return frame
 
-    response.to_df = to_df
+    response.to_df = to_df  # type: ignore[method-assign]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import frames
 from ..frames import entity_frames, matching, parquet
@@ -72,7 +72,7 @@ class RetrievalListener:
 
         One that was opened before we were loaded is looked for among the notebook's variables.
         """
-        space = self._cells.namespace.values()
+        space: Iterable[Any] = self._cells.namespace.values()
         bound = [v for v in list(space) if type(v).__name__ == "FeatureStore"]
         return next((s for s in reversed([*bound, *self.stores]) if settings_of(s)), None)
 

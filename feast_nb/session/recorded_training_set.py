@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ArtifactError, FeastNbError, FeatureError, ModelError
 from ..frames import parquet
@@ -125,7 +125,7 @@ def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
 # ------------------------------------------------------------------ asking again
 
 
-def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, object]:
+def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]:
     """The entity rows, query or date range of then, as arguments of the retrieval."""
     entity = recorded.retrieval.entity
     if recorded.retrieval.call == _SAVED:
@@ -150,7 +150,7 @@ def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, obje
 
 
 def retrieve(
-    session: Session, retrieval: Retrieval, features: Features, asked: Mapping[str, object]
+    session: Session, retrieval: Retrieval, features: Features, asked: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Ask Feast for the training set again, with the arguments of then.
 

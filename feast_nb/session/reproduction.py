@@ -88,7 +88,7 @@ def _features(session: Session, retrieval: Retrieval) -> Features:
         except FeatureError:
             service = None
         same = service is not None and definitions.service_refs(service) == retrieval.refs
-        if same and resolution.renames(service):
+        if service is not None and same and resolution.renames(service):
             now = {p.name_to_use(): p.name for p in service.feature_view_projections}
             then = {v.name: v.view for v in retrieval.views}
             if then and any(now.get(name) != view for name, view in then.items()):

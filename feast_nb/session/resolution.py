@@ -16,6 +16,8 @@ from ..records.references import column_names
 if TYPE_CHECKING:
     from feast import FeatureService
 
+    from ..integrations.feast.calls import Features
+
     Basis: TypeAlias = Literal["contract", "version tag", "run tag", "feast_features.json"]
 
     from .session import Session
@@ -41,8 +43,10 @@ def resolved(session: Session, found: model_lookup.ModelRef, allow_drift: bool) 
     since = changes(session, contract, service)
     _refuse(found.shown, since, allow_drift)
     refs = tuple(dict.fromkeys(contract.features or contract.refs))
+    features: Features = list(refs)
     whole = service is not None and set(definitions.service_refs(service)) >= set(refs)
-    features = service if whole and renames(service) else list(refs)
+    if service is not None and whole and renames(service):
+        features = service
     known = registry.definitions_of(session.store)
     views = definitions.views_of(known, features, refs)
     clash = definitions.key_clash(known, views.values())

@@ -72,7 +72,7 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
     feature_request.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, options)
     _check_keys(entities, asked.entities)
-    model = models.load(uri, model_lookup.address_of(found), "pyfunc")
+    model: PyFuncModel = models.load(uri, model_lookup.address_of(found), "pyfunc")
     with _run(session, found, resolved, options) as opened:
         fed = _fetched(session, asked, entities, options)
         if options.prefer_given:

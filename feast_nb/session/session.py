@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from feast import FeatureStore
 
-    from ..integrations.feast.calls import EntityRows
+    from ..integrations.feast.calls import Entities
     from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
     from ..records.run import Repository, TrackedRun
@@ -87,7 +87,7 @@ class Session(StoreOperations):
         *,
         service: str | None = None,
         features: str | Sequence[str] = (),
-        entity_df: EntityRows | None = None,
+        entity_df: Entities | None = None,
         entity_name: str = "entity_df",
         start: str | None = None,
         end: str | None = None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 if TYPE_CHECKING:
     import pandas as pd
     from feast import FeatureService, FeatureStore
+    from pyspark.sql import DataFrame as SparkDataFrame
 
     from ...records.retrieval import Cell
     from ...records.run import RunRef
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     Features: TypeAlias = FeatureService | list[str]
     # The run that a call belongs to, and its cell.
     Owner: TypeAlias = tuple[RunRef | None, Cell | None]
+    # What a historical retrieval is asked for; beside a range of dates.
+    Entities: TypeAlias = pd.DataFrame | SparkDataFrame | str
     EntityRows: TypeAlias = (
-        pd.DataFrame | str | Mapping[str, Sequence[object]] | Sequence[Mapping[str, object]]
+        Entities | Mapping[str, Sequence[object]] | Sequence[Mapping[str, object]]
     )
 
 P = ParamSpec("P")

@@ -113,7 +113,7 @@ def follow(job: RetrievalJob, token: Token, listener: JobListener[Token]) -> Non
                 inside.depth = 0
             table = result if name == "to_arrow" else inside.table
             inside.table = None
-            storage = (args[:1] or (kwargs.get("storage"),))[0] if name == "persist" else None
+            storage: Any = (args[:1] or (kwargs.get("storage"),))[0] if name == "persist" else None
             with uninterrupted("recording what a retrieval gave"):
                 seconds = time.perf_counter() - started
                 listener.ran(token, JobResult(name, seconds, result, table, storage))

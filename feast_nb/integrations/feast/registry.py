@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from ...errors import FeatureError, nearest
@@ -256,7 +256,8 @@ def _listed(store: FeatureStore, what: str) -> Message:
     from feast.protos.feast.registry import RegistryServer_pb2
 
     request = getattr(RegistryServer_pb2, f"List{what}Request")
-    ask = getattr(store.registry.stub, f"List{what}")
+    registry: Any = store.registry
+    ask = getattr(registry.stub, f"List{what}")
     # A server that was started again is waited for: gRPC pauses between its tries.
     # Past its own copy, which may miss what was just applied, for as long as that is kept.
     asked = request(project=store.project, allow_cache=False)

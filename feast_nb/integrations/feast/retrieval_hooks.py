@@ -162,7 +162,7 @@ class RetrievalHooks(Generic[Token]):
             if quiet.get():
                 return None
             mend_paths(store)  # for a store that was opened before the extension was loaded
-            client = get(store)
+            client: FeastMlflowClient | None = get(store)
             if self._patches.active:
                 self._bind(sys.modules.get("feast.mlflow"))
             return client
@@ -252,6 +252,7 @@ class RetrievalHooks(Generic[Token]):
                     reading = jobs.LateJob(
                         lambda: self._listener.dataset_read(store, dataset), self._listener
                     )
+                    assert dataset._retrieval_job is not None
                     jobs.follow(dataset._retrieval_job, None, reading)
             return dataset
 
@@ -274,6 +275,7 @@ class RetrievalHooks(Generic[Token]):
                     if token is not None:
                         self._listener.saved(token, asked["name"], asked["storage"])
                         # Read back, it is the same retrieval's result.
+                        assert dataset._retrieval_job is not None
                         jobs.follow(dataset._retrieval_job, token, self._listener)
             return dataset
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import FeatureError, brief
 from ...masking import masked_text, public_uri
@@ -19,7 +19,6 @@ from .views import View
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-    from feast.data_source import DataSource
     from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
     from feast.saved_dataset import SavedDatasetStorage
 
@@ -36,7 +35,7 @@ def identify(views: Iterable[View], repo: Path | None) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def _seen(source: DataSource, repo: Path | None) -> Source:
+def _seen(source: Any, repo: Path | None) -> Source:
     path = getattr(source, "path", None) or None
     kind = type(source).__name__
     if not path:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ...errors import RepositoryError, brief
@@ -135,7 +135,8 @@ def _of_the_registry(yaml: Path, problem: Exception) -> str | None:
         config = load_repo_config(folder_of(yaml), yaml)
     except Exception:  # then that is what is wrong, and it is said
         return None
-    return store_door.fault(SimpleNamespace(config=config, registry=None), "registry", problem)
+    store: Any = SimpleNamespace(config=config, registry=None)
+    return store_door.fault(store, "registry", problem)
 
 
 def is_applied(yaml: Path) -> bool:

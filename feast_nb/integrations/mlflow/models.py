@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.models.model import ModelInfo
 
     Fed: TypeAlias = pd.DataFrame | npt.NDArray[np.generic]
@@ -204,7 +204,7 @@ def uri_of(uri: str, named: str) -> str:
     return f"models:/{named}/{max(known)}"
 
 
-def load(uri: str, named: str, flavor: str | None = None) -> object:
+def load(uri: str, named: str, flavor: str | None = None) -> Any:
     """A logged or registered model, in the library it was trained with (`flavor`), not as PyFunc.
 
     Raises `ModelError` where there is no such model, or not of that flavour.
@@ -227,7 +227,7 @@ def load(uri: str, named: str, flavor: str | None = None) -> object:
         return importlib.import_module(f"mlflow.{chosen}").load_model(address)
 
 
-def flavor_in(info: ModelInfo) -> str:
+def flavor_in(info: ModelInfo | Model) -> str:
     """The flavour that a model was logged with, as MLflow wrote it down."""
     own = [name for name in info.flavors if name != "python_function"]
     return own[0] if own else "pyfunc"

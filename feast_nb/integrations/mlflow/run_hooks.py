@@ -178,7 +178,7 @@ class RunHooks:
                     model = _model_of(asked.get("kwargs", {}))
                     if _wants_skops(asked.get("flavor"), kwargs):
                         kwargs |= _kept_by_skops(model)
-            info = call(cls, *args, **kwargs)
+            info: ModelInfo = call(cls, *args, **kwargs)
             if self._patches.active:
                 with guarded("recording a logged model"):
                     self._listener.model_logged(info, model, _tracking_uri())

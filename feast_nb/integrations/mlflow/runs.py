@@ -82,7 +82,7 @@ def put_back() -> None:
     import mlflow
 
     if _used and mlflow.get_tracking_uri() == _used[1]:
-        mlflow.set_tracking_uri(_used[0])
+        mlflow.set_tracking_uri(_used[0])  # type: ignore[arg-type]  # None: as if none was set
     _used.clear()
 
 
@@ -203,7 +203,7 @@ def using_server(uri: str | None, always: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: as above
 
 
 def end(uri: str, run_id: str, status: str) -> None:

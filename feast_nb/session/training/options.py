@@ -10,7 +10,7 @@ from ...errors import UsageError
 from .. import models
 
 if TYPE_CHECKING:
-    from ...integrations.feast.calls import EntityRows
+    from ...integrations.feast.calls import Entities
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainingOptions:
     name: str | None = None
     service: str | None = None
     features: tuple[str, ...] = ()
-    entity_df: EntityRows | None = None
+    entity_df: Entities | None = None
     entity_name: str = "entity_df"
     start: str | None = None
     end: str | None = None

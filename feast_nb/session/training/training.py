@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from ...errors import FeastNbError, ModelError, TrackingError
@@ -93,7 +93,7 @@ class Training:
         for frame in options.sources:
             for id in self._session.recorder.links.of(frame):
                 self._link(id, "declared")
-        if options.retrieves:
+        if features is not None:
             try:
                 self._retrieve(features)
             except BaseException as problem:
@@ -213,9 +213,12 @@ class Training:
             )
         return features
 
-    def _retrieve(self, features: Features | None) -> None:
+    def _retrieve(self, features: Features) -> None:
         options = self.options
         store = self._session.store
+        further: dict[str, Any] = dict(self._date_range)
+        if options.filter_by_created_timestamp:
+            further["filter_by_created_timestamp"] = True
         with (
             warnings.catch_warnings(),
             store_door.asking(store, "offline store"),
@@ -227,10 +230,8 @@ class Training:
                 entity_df=options.entity_df,
                 features=features,
                 full_feature_names=options.full_feature_names,
-                **self._date_range,
-                **({"filter_by_created_timestamp": True} if options.filter_by_created_timestamp
-                   else {}),
-            )  # fmt: skip
+                **further,
+            )
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
 

@@ -118,7 +118,7 @@ def _looked(probe: ProbeQuestion, asked: HealthQuestion) -> list[HealthLine]:
     # A client gives up before the probe is ended, so that it can say which server it was.
     store_probes.limit(max(float(asked["seconds"]) - 1.0, 1.0))
     part, name, more = probe["part"], probe["name"], probe["arguments"]
-    probes: dict[str, Callable[[FeatureStore], list[HealthLine]]] = {
+    probes: dict[str, Callable[[Any], list[HealthLine]]] = {
         "registry": lambda store: store_probes.registry_line(store),
         "online store": lambda store: store_probes.online_line(store),
         "feature server": lambda store: store_probes.server_line(**more),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ....errors import brief
 from ....masking import masked_text
@@ -94,14 +94,16 @@ def _latest(store: FeatureStore, view: View, end: datetime | None = None) -> pd.
     import pandas as pd
     from feast import utils
 
-    whole = store.registry.get_any_feature_view(view.view, store.project)
+    whole: Any = store.registry.get_any_feature_view(view.view, store.project)
     entities = [store.registry.get_entity(e, store.project) for e in whole.entities
                 if not e.startswith(NO_ENTITY)]  # fmt: skip
     joins, columns, moment, created = utils._get_column_names(whole, entities)
+    source = view.batch_source
+    assert source is not None
     provider = store._get_provider()
     job = provider.offline_store.pull_latest_from_table_or_query(
         config=store.config,
-        data_source=view.batch_source,
+        data_source=source,
         join_key_columns=joins,
         # Of a computed view only the moments are in its source.
         feature_name_columns=[] if source_columns.is_computed(view) else columns,
@@ -111,8 +113,6 @@ def _latest(store: FeatureStore, view: View, end: datetime | None = None) -> pd.
         end_date=end or datetime.now(UTC) + timedelta(days=1),
     )
     found = job.to_df()
-    source = view.batch_source
-    assert source is not None
     mapping = dict(source.field_mapping or {})
     frame: pd.DataFrame = found.rename(columns={**mapping, moment: "event_timestamp"})
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)

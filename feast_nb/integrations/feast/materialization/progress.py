@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ....patching.patches import INHERITED, Patches
 from ..servers import store_door
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from feast import FeatureStore
+    from feast import FeatureStore, FeatureView
     from feast.base_feature_view import BaseFeatureView
     from feast.infra.compute_engines.dag.context import ExecutionContext
-    from feast.infra.compute_engines.dag.node import DAGNode
     from feast.infra.compute_engines.dag.value import DAGValue
+    from feast.infra.compute_engines.local.nodes import LocalOutputNode, LocalSourceReadNode
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.repo_config import RepoConfig
 
@@ -89,7 +89,7 @@ def state_kept(store: FeatureStore, view: str) -> Iterator[None]:
         raise
 
 
-def _now(store: FeatureStore, view: str) -> BaseFeatureView:
+def _now(store: FeatureStore, view: str) -> Any:
     with store_door.asking(store, "registry"):
         return store.registry.get_any_feature_view(view, store.project, allow_cache=False)
 
@@ -104,7 +104,7 @@ def _follow_nodes(
 ) -> None:
     def reads(original: Callable[..., DAGValue]) -> Callable[..., DAGValue]:
         @functools.wraps(original)
-        def execute(node: DAGNode, context: ExecutionContext) -> DAGValue:
+        def execute(node: LocalSourceReadNode, context: ExecutionContext) -> DAGValue:
             found = original(node, context)
             counts.read = (counts.read or 0) + int(found.data.num_rows)
             changed()
@@ -114,7 +114,7 @@ def _follow_nodes(
 
     def writes(original: Callable[..., DAGValue]) -> Callable[..., DAGValue]:
         @functools.wraps(original)
-        def execute(node: DAGNode, context: ExecutionContext) -> DAGValue:
+        def execute(node: LocalOutputNode, context: ExecutionContext) -> DAGValue:
             table = node.get_single_table(context).data
             counts.rows = (counts.rows or 0) + int(table.num_rows)
             counts.newest = _newest(table, node.feature_view, counts.newest)
@@ -128,7 +128,7 @@ def _follow_nodes(
             patches.replace(getattr(nodes, name), "execute", wrap)
 
 
-def _newest(table: pa.Table, view: BaseFeatureView, before: datetime | None) -> datetime | None:
+def _newest(table: pa.Table, view: FeatureView, before: datetime | None) -> datetime | None:
     import pyarrow.compute as pc
 
     column = getattr(view.batch_source, "timestamp_field", "")
@@ -144,7 +144,7 @@ def _newest(table: pa.Table, view: BaseFeatureView, before: datetime | None) -> 
 def _follow_writes(
     patches: Patches, kind: type, counts: Counts, changed: Callable[[], None]
 ) -> None:
-    def wrap(original: Callable[..., DAGValue]) -> Callable[..., DAGValue]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
         def write(
             online: OnlineStore,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.base_feature_view import BaseFeatureView
-    from feast.infra.online_stores.online_store import OnlineStore
+    from feast.infra.online_stores.redis import RedisOnlineStore
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
 
 _MOMENT = 1.0  # seconds to look through the keys of Redis
 
@@ -36,7 +37,7 @@ def is_empty(store: FeatureStore, view: str) -> bool | None:
     Raises what the store's own client raises.
     """
     kind = str(getattr(store.config.online_store, "type", ""))
-    online = store._get_provider().online_store
+    online: Any = store._get_provider().online_store
     if kind == "sqlite":
         return _sqlite_is_empty(store, online, view)
     if kind == "redis":
@@ -51,7 +52,8 @@ def redis_facts(store: FeatureStore) -> RedisFacts | None:
     """
     if str(getattr(store.config.online_store, "type", "")) != "redis":
         return None
-    client = store._get_provider().online_store._get_client(store.config.online_store)
+    online: Any = store._get_provider().online_store
+    client = online._get_client(store.config.online_store)
     said = client.info()
     return RedisFacts(
         used=int(said.get("used_memory", 0)),
@@ -63,7 +65,7 @@ def redis_facts(store: FeatureStore) -> RedisFacts | None:
     )
 
 
-def _sqlite_is_empty(store: FeatureStore, online: OnlineStore, view: str) -> bool | None:
+def _sqlite_is_empty(store: FeatureStore, online: SqliteOnlineStore, view: str) -> bool | None:
     from feast.infra.online_stores.helpers import compute_table_id
 
     connection = online._get_conn(store.config)
@@ -82,7 +84,7 @@ def _versioned(store: FeatureStore, view: str) -> tuple[BaseFeatureView, bool]:
     return store.registry.get_any_feature_view(view, store.project), versions
 
 
-def _redis_is_empty(store: FeatureStore, online: OnlineStore, view: str) -> bool | None:
+def _redis_is_empty(store: FeatureStore, online: RedisOnlineStore, view: str) -> bool | None:
     """A hash for each entity, with a field `_ts:<view>` of each view's own.
 
     None where that many keys are looked through that it would take longer than a moment.

@@ -147,11 +147,12 @@ def _own_names(contract: Contract) -> dict[str, str]:
     return own
 
 
-def _as_trained(wanted: FeatureRequest) -> Features | None:
+def _as_trained(wanted: FeatureRequest) -> Features:
     """The features in the order in which the training asked for them.
 
     The dask store gives other rows for another order, where a view has no entity.
     """
+    assert wanted.recorded is not None
     if not isinstance(wanted.recorded, list):
         return wanted.recorded
     place = {ref: n for n, ref in enumerate(wanted.contract.refs)}
