@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import frames
 from ..errors import FeastNbError, ModelError, UsageError, brief
@@ -133,7 +133,10 @@ def log_trained(
     run_id: str | None,
     register_as: str | None,
     aliases: Sequence[str],
-    **how: Any,
+    *,
+    variable: str | None = None,
+    flavor: str | None = None,
+    at_hand: Sequence[object] = (),
 ) -> ModelVersion:
     """Log a model that exists already to the run that made it, and register it.
 
@@ -147,12 +150,15 @@ def log_trained(
         check_name(register_as)
     run = run_to_log_to(session, run_id, model)
     known = made_models.log_of(model, recorder.run_listener.logged)
-    if register_as and known and known.run == run and how.get("flavor") in (None, known.flavor):
+    if register_as and known and known.run == run and flavor in (None, known.flavor):
         contract = recording.table.contracts.get(known.model_id)
         logged = ModelVersion(known.model_id, run.id, f"models:/{known.model_id}", known.flavor,
-                              variable=how.get("variable"), contract=contract)  # fmt: skip
+                              variable=variable, contract=contract)  # fmt: skip
     else:
-        logged = log(recorder, run, model, retrievals=recording.table.of_run(run.id), **how)
+        mine = recording.table.of_run(run.id)
+        logged = log(
+            recorder, run, model, variable=variable, flavor=flavor, at_hand=at_hand, retrievals=mine
+        )
     if register_as:
         logged = register(recorder, run, logged, register_as, aliases)
         session.names.remember_model(register_as, tuple(aliases))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..contracts import inputs
 from ..errors import FeatureError, TrackingError, UsageError, brief
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from ..integrations.feast.serving.feature_status import Codes
     from .session import Session
+
+    Rows: TypeAlias = Sequence[Mapping[str, object]]
+    Array: TypeAlias = npt.NDArray[Any]  # of numbers, or of objects
 
 Missing = Literal["raise", "nan", "skip"]
 Expired = Literal["serve", "null", "raise"]
@@ -60,7 +63,7 @@ class OnlineRows:
         return feature_status.names(self.codes)
 
     @property
-    def vector(self) -> npt.NDArray[np.generic]:
+    def vector(self) -> Array:
         return inputs.matrix(self.plan.asked.contract, self.columns)
 
     @property
@@ -71,7 +74,7 @@ class OnlineRows:
 def fetch(
     session: Session,
     model: str,
-    entity_rows: Sequence[Mapping[str, object]],
+    entity_rows: Rows,
     allow_drift: bool = False,
     columns: Sequence[str] = (),
     missing: Missing = "raise",
@@ -105,7 +108,7 @@ def fetch(
 
 def _served(
     plan: ServingPlan,
-    rows: Sequence[Mapping[str, object]],
+    rows: Rows,
     fed: fetched_features.FetchedFeatures,
     missing: Missing,
     expired: Expired,
@@ -137,7 +140,7 @@ def _served(
     return OnlineRows(plan, columns, fed.codes)
 
 
-def _named(plan: ServingPlan, rows: Sequence[Mapping[str, object]], places: set[int]) -> str:
+def _named(plan: ServingPlan, rows: Rows, places: set[int]) -> str:
     """`2 of 5 rows (row 3: driver_id=1003, …) have`."""
     first = sorted(places)[:_NAMED]
     keys = plan.asked.entities
@@ -155,7 +158,7 @@ def _count(plan: ServingPlan, fed: fetched_features.FetchedFeatures) -> None:
             _features_served().labels(plan.model, feature_status.NAMES[code]).inc(count)
 
 
-def _given(plan: ServingPlan, rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+def _given(plan: ServingPlan, rows: Rows) -> dict[str, list[object]]:
     """The columns that Feast and the model need, of each row the same.
 
     Raises `FeatureError` for a row that lacks one, or gives a feature too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .. import recorder as _recorder
 from .known_names import KnownNames
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
     from ..records.run import Repository, TrackedRun
-    from .online_vectors import Expired, Missing, ServingPlan
+    from .online_vectors import Array, Expired, Missing, Rows, ServingPlan
     from .runs import OpenRun
     from .training import Training
 
@@ -213,17 +213,27 @@ class Session(StoreOperations):
 
         return reproduction.reproduce(self, run, retrieval, verify)
 
+    @overload
+    def vector(self, model: str, entity_rows: Rows, allow_drift: bool = ...,
+               columns: Sequence[str] = ..., *, missing: Missing = ..., expired: Expired = ...,
+               with_status: Literal[False] = ...) -> Array: ...  # fmt: skip
+
+    @overload
+    def vector(self, model: str, entity_rows: Rows, allow_drift: bool = ...,
+               columns: Sequence[str] = ..., *, missing: Missing = ..., expired: Expired = ...,
+               with_status: Literal[True]) -> tuple[Array, Array]: ...  # fmt: skip
+
     def vector(
         self,
         model: str,
-        entity_rows: Sequence[Mapping[str, object]],
+        entity_rows: Rows,
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,
         missing: Missing = "raise",
         expired: Expired = "serve",
         with_status: bool = False,
-    ) -> Any:
+    ) -> Array | tuple[Array, Array]:
         """The array for a model's `predict`, from the online store: rows × its inputs, in order.
 
         `entity_rows` are dictionaries of join keys, request data and inputs that are no features.
@@ -252,7 +262,7 @@ class Session(StoreOperations):
     def frame(
         self,
         model: str,
-        entity_rows: Sequence[Mapping[str, object]],
+        entity_rows: Rows,
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,
@@ -265,10 +275,9 @@ class Session(StoreOperations):
         """
         from . import online_vectors
 
-        found: pd.DataFrame = online_vectors.fetch(
+        return online_vectors.fetch(
             self, model, entity_rows, allow_drift, columns, missing, expired
         ).frame
-        return found
 
     def score(
         self,

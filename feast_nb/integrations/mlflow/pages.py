@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import FeastNbError
 from ...masking import public_uri
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
     from mlflow.store.entities import PagedList
 
+Entity = TypeVar("Entity")
 PAGE = 1000
 _MODELS_PAGE = 1000  # MLflow's own limit for registered models
 _VERSIONS_PAGE = 10_000
@@ -161,7 +162,7 @@ class Pages:
         refs = index.union(canonical(r.refs, r.views) for r in counted)
         return replace(run, refs=refs, cut=False) if refs else run
 
-    def _pages(self, page: Callable[[str | None], PagedList[Any]]) -> Iterator[list[Any]]:
+    def _pages(self, page: Callable[[str | None], PagedList[Entity]]) -> Iterator[list[Entity]]:
         token = None
         while True:
             self.requests += 1

@@ -22,7 +22,7 @@ from ...patching.patches import Patches
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Passed = TypeVar("Passed", bool, "bool | logging.LogRecord")
+Filter = Callable[[logging.LogRecord], bool | logging.LogRecord]
 _LOGGERS = ("mlflow.models.model", "mlflow.types.utils", "mlflow.store.db.utils")
 
 _by_itself = Patches()
@@ -88,13 +88,11 @@ def _unless_silent(original: Callable[P, R]) -> Callable[P, R | None]:
     return call
 
 
-def _filtered(
-    original: Callable[[logging.LogRecord], Passed],
-) -> Callable[[logging.LogRecord], Passed | bool]:
+def _filtered(original: Filter) -> Filter:
     """A logger passes errors only, of a call of ours."""
 
     @functools.wraps(original)
-    def passes(record: logging.LogRecord) -> Passed | bool:
+    def passes(record: logging.LogRecord) -> bool | logging.LogRecord:
         if _silent.get() and record.levelno < logging.ERROR:
             return False
         return original(record)
