@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from feast import FeatureStore
+    from pyspark.sql import DataFrame as SparkDataFrame
 
-    from ..integrations.feast.calls import Entities
     from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
     from ..records.run import Repository, TrackedRun
@@ -87,7 +87,7 @@ class Session(StoreOperations):
         *,
         service: str | None = None,
         features: str | Sequence[str] = (),
-        entity_df: Entities | None = None,
+        entity_df: pd.DataFrame | SparkDataFrame | str | None = None,
         entity_name: str = "entity_df",
         start: str | None = None,
         end: str | None = None,
@@ -262,7 +262,7 @@ class Session(StoreOperations):
     def frame(
         self,
         model: str,
-        entity_rows: Rows,
+        entity_rows: Sequence[Mapping[str, object]],
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,
