@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
@@ -49,11 +49,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     magics.unload(shell)
 
 
-def _jupyter_labextension_paths() -> list[dict[str, Any]]:
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
     return [{"src": "labextension", "dest": "feast-nb"}]
 
 
-def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "feast_nb.server"}]
 
 

@@ -12,11 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .errors import FeastNbError, visible
 from .records.document import Document
 from .records.operation import Plan, PlannedChange
+
+if TYPE_CHECKING:
+    from .session.session import Session
 
 FOUND, UNCHECKED = 1, 2
 _AS_BAD = {"amber": ("amber", "red"), "red": ("red",)}
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_materialize(commands: Any) -> None:
+def _add_materialize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     load = commands.add_parser(
         "materialize", help="load views into the online store", description=
         "As Feast does, told view by view and logged as an operation. Exit code 1: a view was not "
@@ -82,7 +85,7 @@ def _add_materialize(commands: Any) -> None:
     load.set_defaults(run=_materialize)
 
 
-def _add_health(commands: Any) -> None:
+def _add_health(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     look = commands.add_parser(
         "health", help="how registry, stores, sources and views are", description=
         "Real reads with a deadline each; nothing is written. Exit code 1: a line is as bad as "
@@ -165,7 +168,7 @@ def _health(options: argparse.Namespace) -> int:
     return FOUND if found.light in _AS_BAD[options.fail_on] else 0
 
 
-def _session(repo: str | None) -> Any:
+def _session(repo: str | None) -> Session:
     """The session of a repository, without what libraries warn of."""
     _without_warnings()
     from .integrations.feast import store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UsageError
 from ..records.contract import Contract, Input
@@ -24,7 +24,7 @@ def build(
     linked_by: LinkedBy | None,
     width: int | None = None,
     fit: tuple[tuple[str, ...], bool] | None = None,
-    categories: Mapping[str, tuple[Any, ...]] | None = None,
+    categories: Mapping[str, tuple[object, ...]] | None = None,
     cell: Cell | None = None,
 ) -> Contract:
     """The contract of a logged model that was trained on `retrievals`.
@@ -81,7 +81,7 @@ def build(
     )
 
 
-def _arguments(retrievals: Sequence[Retrieval]) -> dict[str, Any]:
+def _arguments(retrievals: Sequence[Retrieval]) -> dict[str, object]:
     """What all of the historical retrievals were given beside features, entities and dates."""
     given = [r.arguments for r in retrievals if r.kind == "historical" and r.call is None]
     first = dict(given[0]) if given else {}
@@ -141,7 +141,7 @@ _TYPES = ("invalid", "bytes", "string", "int32", "int64", "double", "float", "bo
           "unix_timestamp")  # fmt: skip
 
 
-def type_named(number: Any) -> str:
+def type_named(number: object) -> str:
     """What Feast's proto means by the number of a value type."""
     if isinstance(number, int) and 0 <= number < len(_TYPES):
         return _TYPES[number]
@@ -156,7 +156,10 @@ def _ordered(
     fit: tuple[tuple[str, ...], bool] | None,
     columns: tuple[str, ...],
     width: int | None,
-) -> tuple[tuple[str, ...], Any]:
+) -> tuple[
+    tuple[str, ...],
+    Literal["named", "signature", "frame", "array", "assumed", "unknown"],
+]:
     if input_names:
         return tuple(input_names), "named"
     if signature:

@@ -6,9 +6,9 @@ One table says it (`GRADES`): what breaks serving, what needs retraining, what i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from ..records.answers import Change, Grade
 from ..records.contract import Contract
@@ -35,7 +35,7 @@ GRADES: dict[str, Grade] = {
 def compare(
     contract: Contract,
     views: Mapping[str, ViewDefinition],
-    parts: Mapping[str, Any],
+    parts: Mapping[str, object],
     service: Sequence[str] | None = None,
 ) -> tuple[Change, ...]:
     """What differs between a contract and today's `views` (by name), in the contract's order.
@@ -64,7 +64,7 @@ def compare(
     return tuple(found)
 
 
-def _labels(contract: Contract, used: Mapping[str, Any]) -> dict[str, list[str]]:
+def _labels(contract: Contract, used: Collection[str]) -> dict[str, list[str]]:
     """Label view → its columns that were retrieved: what the model was trained to say."""
     of_labels = {view.name for view in contract.views if view.kind == "label"} - set(used)
     found: dict[str, list[str]] = {}
@@ -124,7 +124,7 @@ def _of_view(
     used: Sequence[str],
     now: ViewDefinition | None,
     others: Mapping[str, ViewDefinition],
-    known: Mapping[str, Any],
+    known: Mapping[str, object],
 ) -> Iterator[Change]:
     """What differs between a view then and `now`; `others` are views that it may be called now."""
     if now is None:
@@ -150,7 +150,7 @@ def _of_view(
         if one is not None and other is not None and one != other:
             if part == "entities" and _of_user(known.get(one)) == _of_user(known.get(other)):
                 continue
-            kind: Any = "moved" if part == "location" else "redefined"
+            kind: Literal["moved", "redefined"] = "moved" if part == "location" else "redefined"
             old, new = known.get(one), known.get(other)
             said = describe(part, old), describe(part, new)
             if part == "entities" and said[0] == said[1] and old and new:
@@ -158,7 +158,7 @@ def _of_view(
             yield Change(kind, was.address, GRADES[part], part, *said)
 
 
-def _of_user(entities: Any) -> Any:
+def _of_user(entities: object) -> object:
     """Entities and join keys without Feast's own of a view that has none, as 0.1 recorded it."""
     if not isinstance(entities, list) or len(entities) != 2:
         return entities
@@ -179,14 +179,19 @@ def _same_definition(was: ViewDefinition, views: Mapping[str, ViewDefinition]) -
     return same[0] if len(same) == 1 else None
 
 
-def _schema(view: ViewDefinition, known: Mapping[str, Any]) -> dict[str, Any] | None:
+def _schema(
+    view: ViewDefinition, known: Mapping[str, object]
+) -> dict[str, Sequence[object]] | None:
     """Feature → its type, from what the hash of a schema stands for."""
     fields = known.get(view.hashes.get("schema", ""))
     return {f[0]: f[1:] for f in fields} if isinstance(fields, list) else None
 
 
 def _of_features(
-    view: str, used: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]
+    view: str,
+    used: Sequence[str],
+    before: Mapping[str, Sequence[object]],
+    after: Mapping[str, Sequence[object]],
 ) -> Iterator[Change]:
     new = [f for f in after if f not in before]
     for feature in used:
@@ -206,7 +211,7 @@ def _of_features(
         yield Change("added", f"{view}:{feature}", GRADES["added"])
 
 
-def _type(field: Sequence[Any]) -> str:
+def _type(field: Sequence[object]) -> str:
     """A feature's type, with the length of a vector and the fields of a struct."""
     number, length, struct = (*field, None, None)[:3]
     of = f" of {length}" if length else ""
@@ -251,7 +256,7 @@ def describe(part: str, value: Any) -> str | None:
     return "; ".join(_compact(source) for source in value) or "none"
 
 
-def _address(source: Any) -> str:
+def _address(source: object) -> str:
     """Where a source lies: its path or table, where it has one."""
     for name in ("uri", "path", "table"):
         if isinstance(source, dict) and source.get(name):
@@ -259,7 +264,7 @@ def _address(source: Any) -> str:
     return _compact(source)
 
 
-def _compact(value: Any) -> str:
+def _compact(value: object) -> str:
     """What a source is told to select, in one line, without what is not said."""
     if isinstance(value, dict):
         value = {k: v for k, v in value.items() if v}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FeatureError
 from ..records.contract import Contract, Input
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 _MORE_NULLS = 0.1  # how much greater than in training a share of nulls must be to be told
@@ -19,7 +21,7 @@ _SIGNED = {"long": "int64", "integer": "int32", "boolean": "bool", "datetime": "
 _NOTHING = type(None)
 
 
-def frame(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+def frame(contract: Contract, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
     """The inputs as a frame: the contract's columns, in its order, of its types.
 
     Raises `FeatureError` for a column that is missing, or holds another kind of value than the
@@ -68,7 +70,7 @@ _PLAIN: dict[str, set[type]] = {
 }
 
 
-def _checked(one: Input, values: Sequence[Any]) -> list[Any]:
+def _checked(one: Input, values: Sequence[object]) -> list[Any]:
     """The values with every gap as None; raises for one of another kind than in training."""
     kind = _kind(one)
     found = list(values)
@@ -81,11 +83,11 @@ def _checked(one: Input, values: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _gaps_as_none(values: Sequence[Any]) -> list[Any]:
+def _gaps_as_none(values: Iterable[object]) -> list[Any]:
     return [None if _is_gap(v) else v for v in values]
 
 
-def _is_gap(value: Any) -> bool:
+def _is_gap(value: object) -> bool:
     import pandas as pd
 
     return (
@@ -96,7 +98,7 @@ def _is_gap(value: Any) -> bool:
     )
 
 
-def _fits(kind: str, value: Any) -> bool:
+def _fits(kind: str, value: object) -> bool:
     from datetime import date
     from numbers import Integral, Number
 
@@ -116,7 +118,7 @@ def _fits(kind: str, value: Any) -> bool:
     return kind != "timestamp" or isinstance(value, (date, np.datetime64))
 
 
-def _typed(one: Input, values: Sequence[Any]) -> Any:
+def _typed(one: Input, values: Sequence[object]) -> pd.Series:
     """A column of the type that an input had in training; integers with gaps are floats."""
     import numpy as np
     import pandas as pd
@@ -146,12 +148,12 @@ def _typed(one: Input, values: Sequence[Any]) -> Any:
     return pd.Series(found, dtype="object" if kind == "string" else None)
 
 
-def _arrays(name: str, values: Sequence[Any]) -> list[Any]:
+def _arrays(name: str, values: Iterable[Any]) -> list[npt.NDArray[np.generic] | None]:
     """Lists as pandas has them from Arrow: arrays of the element's type; of a set in order."""
     return [None if value is None else _array(name, value) for value in values]
 
 
-def _array(name: str, value: Any) -> Any:
+def _array(name: str, value: Iterable[Any]) -> npt.NDArray[np.generic]:
     import numpy as np
     import pandas as pd
 
@@ -169,7 +171,7 @@ def _array(name: str, value: Any) -> Any:
     return _objects(inner)
 
 
-def _objects(values: Sequence[Any]) -> Any:
+def _objects(values: Sequence[object]) -> npt.NDArray[np.object_]:
     """A flat array of whatever things, lists included."""
     import numpy as np
 
@@ -179,14 +181,14 @@ def _objects(values: Sequence[Any]) -> Any:
     return found
 
 
-def _retyped(one: Input, value: Any) -> FeatureError:
+def _retyped(one: Input, value: object) -> FeatureError:
     return FeatureError(
         f"{one.name} was {one.dtype} in training, and {value!r} ({type(value).__name__}) came; "
         "the model would take it for something else."
     )
 
 
-def _values(one: Input, values: Sequence[Any]) -> list[Any]:
+def _values(one: Input, values: Sequence[object]) -> Sequence[object]:
     kind = _kind(one)
     if kind == "timestamp" and "tz" not in _name(one):
         return _gaps_as_none(_typed(one, values).tolist())
@@ -195,7 +197,7 @@ def _values(one: Input, values: Sequence[Any]) -> list[Any]:
 
 
 def training_skew(
-    contract: Contract, fed: pd.DataFrame, came: Mapping[str, Sequence[Any]]
+    contract: Contract, fed: pd.DataFrame, came: Mapping[str, Sequence[object]]
 ) -> list[str]:
     """What differs from training: shares of nulls far above, values outside of the range.
 
@@ -214,8 +216,8 @@ def training_skew(
             said.append(f"{one.name}: {gaps:.0%} are null, in training {one.nulls:.0%}.")
         if one.min is None or one.max is None or column.dtype.kind not in "iuf":
             continue
-        low: Any = one.min
-        high: Any = one.max
+        low: float | np.float32 = one.min
+        high: float | np.float32 = one.max
         if one.declared == "float":  # an online store rounds what training had in doubles
             low, high, column = np.float32(low), np.float32(high), column.astype("float32")
         outside = int(((column < low) | (column > high)).sum())
@@ -227,7 +229,7 @@ def training_skew(
     return said
 
 
-def _unknown_categories(one: Input, values: Sequence[Any]) -> list[str]:
+def _unknown_categories(one: Input, values: Sequence[object]) -> list[str]:
     known = set(one.categories or ())
     strange = [v for v in _gaps_as_none(values) if v is not None and v not in known]
     if not strange:
@@ -243,7 +245,7 @@ def _many(nulls: float) -> float:
     return max(nulls + _MORE_NULLS, 2 * nulls) if nulls < 0.5 else (1 + nulls) / 2
 
 
-def matrix(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> Any:
+def matrix(contract: Contract, columns: Mapping[str, Sequence[object]]) -> npt.NDArray[np.generic]:
     """The inputs as one array, rows × inputs in the contract's order, nulls as NaN.
 
     float32 where every input was, else float64; of objects where an input is no number.
@@ -256,7 +258,7 @@ def matrix(contract: Contract, columns: Mapping[str, Sequence[Any]]) -> Any:
     parts = [_values(one, columns[one.name]) for one in contract.inputs]
     numeric = all(_kind(one) in ("float", "int", "bool") for one in contract.inputs)
     single = all(_FLOATS.get(one.dtype or "") == "float32" for one in contract.inputs)
-    dtype: Any = ("float32" if single else "float64") if numeric else object
+    dtype: type | str = ("float32" if single else "float64") if numeric else object
     if numeric:
         return np.array(parts, dtype=dtype).T
     found = np.empty((len(parts[0]) if parts else 0, len(parts)), dtype=object)

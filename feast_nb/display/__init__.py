@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..records.document import Document
 
 MIME = "application/vnd.feast-nb.v1+json"
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> object:
     """The same with None for what is no number: JSON, and so every browser, has no NaN."""
     if isinstance(value, dict):
         return {k: _json(v) for k, v in value.items()}
@@ -19,7 +18,7 @@ def _json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def bundle(record: Document) -> dict[str, Any]:
+def bundle(record: Document) -> dict[str, object]:
     """A record as MIME output: our own JSON, HTML that needs no kernel, and plain text."""
     from . import html
     from .text import records

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..records.lineage import Usage
 from .pictures import COLOURS, heads
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
-def usage(it: Usage) -> Any:
+    from ..records.lineage import ModelUse
+
+
+def usage(it: Usage) -> go.Figure:
     """Runs over time above, features by models below: a `plotly.graph_objects.Figure`."""
     from datetime import datetime, timedelta
 
@@ -46,6 +51,6 @@ def usage(it: Usage) -> Any:
     return figure
 
 
-def _strength(use: Any) -> float:
+def _strength(use: ModelUse | None) -> float:
     """Nothing, a version that uses it, or one that an alias points at."""
     return 0.0 if use is None else 1.0 if use.aliases else 0.5

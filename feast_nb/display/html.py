@@ -7,13 +7,17 @@ pictures are `<img>`, since JupyterLab drops `<svg>` in untrusted notebooks.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..errors import visible
 from ..records.document import Document
 from ..records.lineage import Lineage, Node
 from . import next_steps, operation_words, pictures, verdicts, words
+
+if TYPE_CHECKING:
+    import jinja2
+    from markupsafe import Markup
 
 _BAR = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="9" viewBox="0 0 60 9">'
@@ -29,7 +33,7 @@ def render(record: Document) -> str:
 
 
 @cache
-def _environment() -> Any:
+def _environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
@@ -52,14 +56,14 @@ def _environment() -> Any:
     return environment
 
 
-def _seen(value: Any) -> Any:
+def _seen(value: object) -> object:
     """A text with its control characters and direction marks shown; markup of ours as it is."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
         return visible(value, lines=True)
     return value
 
 
-def bar(share: float | None) -> Any:
+def bar(share: float | None) -> Markup | str:
     """A small bar for a share of missing values, amber above a tenth and red above a half."""
     import markupsafe
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..records.lineage import BOX, FeatureUsage, Lineage, Node, Usage
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # Mid tones under white text: a saved picture does not know the theme of its page.
 COLOURS = {
@@ -25,7 +28,7 @@ _FONT = 'font-family="system-ui,-apple-system,Segoe UI,sans-serif"'
 DRAWN = 600  # nodes of a picture in a page; more are drawn by the lab extension
 
 
-def image(svg: str, alt: str, width: float | None = None) -> Any:
+def image(svg: str, alt: str, width: float | None = None) -> Markup:
     """An SVG as an `<img>`, which JupyterLab keeps in untrusted notebooks too."""
     import markupsafe
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..records.lineage import Lineage
+
+if TYPE_CHECKING:
+    from anywidget import AnyWidget
 
 _SCRIPT = Path(__file__).parent.parent / "static" / "lineage.js"
 
 
-def widget(it: Lineage) -> Any:
+def widget(it: Lineage) -> AnyWidget:
     """The widget of a graph. `selected` is the id of the clicked object, and may be set.
 
     Raises `FileNotFoundError` where the package was built without its scripts.
@@ -24,7 +27,7 @@ def widget(it: Lineage) -> Any:
 
 
 @cache
-def _kind() -> Any:
+def _kind() -> type[AnyWidget]:
     """The widget's class: made late, since its base costs a tenth of a second to import."""
     import anywidget
     import traitlets
@@ -41,7 +44,7 @@ def _kind() -> Any:
             super().__init__(graph=it.to_dict())
             self._it = it
 
-        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, object], dict[str, object]]:
             """The widget, with a picture for where no kernel is behind it."""
             from . import html
             from .text import records

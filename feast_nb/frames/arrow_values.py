@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
-    Bits = np.ndarray[Any, np.dtype[np.uint64]]
-    Gaps = np.ndarray[Any, np.dtype[np.bool_]]
+    Bits = npt.NDArray[np.uint64]
+    Gaps = npt.NDArray[np.bool_]
 
 
 MISSING = 0x9E3779B97F4A7C15
 EXACT = 2**53  # up to here a double tells every integer from the next
 
 
-def canonical(array: Any, declared: Any = None) -> pa.Array:
+def canonical(array: pa.Array | pa.ChunkedArray, declared: pa.DataType | None = None) -> pa.Array:
     """The same values in one flat array, of the type they are declared to have if they fit it."""
     import pyarrow as pa
 
@@ -58,7 +59,7 @@ def kind_of(kind: pa.DataType) -> str:
     return str(kind)
 
 
-def is_number(kind: Any) -> bool:
+def is_number(kind: pa.DataType) -> bool:
     """Whether a type is one of integers or floats."""
     import pyarrow as pa
 
@@ -66,7 +67,7 @@ def is_number(kind: Any) -> bool:
     return bool(is_.is_integer(kind) or is_.is_floating(kind) or is_.is_boolean(kind))
 
 
-def is_list(kind: Any) -> bool:
+def is_list(kind: pa.DataType) -> bool:
     """Whether a type is a list of any length."""
     import pyarrow as pa
 
@@ -74,7 +75,7 @@ def is_list(kind: Any) -> bool:
     return bool(is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind))
 
 
-def may_cast(found: Any, declared: Any) -> bool:
+def may_cast(found: pa.DataType, declared: pa.DataType) -> bool:
     """Whether values of one type can be had as the declared one without loss of meaning."""
     import pyarrow as pa
 

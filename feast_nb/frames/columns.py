@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .arrow_values import canonical, gaps_of, is_number, kind_of, may_cast
 from .hashing import bits_of, filled, moment_bits, numbers
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
 
-    Bits = np.ndarray[Any, np.dtype[np.uint64]]
-    Gaps = np.ndarray[Any, np.dtype[np.bool_]]
+    Bits = npt.NDArray[np.uint64]
+    Gaps = npt.NDArray[np.bool_]
 
 
 class HashedColumn(NamedTuple):
@@ -29,7 +30,7 @@ class HashedColumn(NamedTuple):
     at: Callable[[int, int], tuple[Bits, Gaps | None]]
 
 
-def of_series(name: str, series: pd.Series[Any], declared: Any = None) -> HashedColumn:
+def of_series(name: str, series: pd.Series, declared: pa.DataType | None = None) -> HashedColumn:
     """A pandas column; numbers and moments are read where they lie, the rest through Arrow."""
     import numpy as np
     import pyarrow as pa
@@ -48,7 +49,9 @@ def of_series(name: str, series: pd.Series[Any], declared: Any = None) -> Hashed
     return of_arrow(name, _from_pandas(series), declared)
 
 
-def of_arrow(name: str, array: Any, declared: Any = None) -> HashedColumn:
+def of_arrow(
+    name: str, array: pa.Array | pa.ChunkedArray, declared: pa.DataType | None = None
+) -> HashedColumn:
     """An Arrow column, chunked or not."""
     import pyarrow as pa
 
@@ -66,7 +69,7 @@ def of_arrow(name: str, array: Any, declared: Any = None) -> HashedColumn:
     return HashedColumn(name, kind, len(flat), at)
 
 
-def _plain_numbers(series: pd.Series[Any]) -> Any:
+def _plain_numbers(series: pd.Series) -> npt.NDArray[np.generic] | None:
     """The NumPy array under a column of plain numbers or booleans, else None."""
     import numpy as np
 
@@ -76,7 +79,7 @@ def _plain_numbers(series: pd.Series[Any]) -> Any:
     return None
 
 
-def _from_pandas(series: pd.Series[Any]) -> pa.ChunkedArray:
+def _from_pandas(series: pd.Series) -> pa.ChunkedArray:
     import pyarrow as pa
 
     try:

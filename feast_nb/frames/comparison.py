@@ -10,6 +10,9 @@ from . import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+    from . import Tabular
 
 _EXAMPLES = 3
 _TURN = "feast_nb turn"  # tells rows with the same key apart, by their order
@@ -62,7 +65,9 @@ def compare(
     return FrameComparison(len(one) - len(both), len(other) - len(both), tuple(found))
 
 
-def unlike(old: Any, new: Any, types: Mapping[str, Any]) -> tuple[ColumnDifference, ...]:
+def unlike(
+    old: Tabular, new: Tabular, types: Mapping[str, pa.DataType]
+) -> tuple[ColumnDifference, ...]:
     """Columns of frames or Arrow tables whose values look the same, and are of another type.
 
     `types` gives the Arrow types that columns are declared to have, as in a fingerprint.
@@ -81,7 +86,7 @@ def unlike(old: Any, new: Any, types: Mapping[str, Any]) -> tuple[ColumnDifferen
 
 def _without_pairs(
     old: pd.DataFrame, new: pd.DataFrame, by: Sequence[str], common: Sequence[str]
-) -> tuple[Any, Any]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both frames; where keys are doubled without the rows that have an equal one in the other."""
     import pandas as pd
 
@@ -97,7 +102,7 @@ def _without_pairs(
     return old[~first.isin(second)], new[~second.isin(first)]
 
 
-def _in_utc(frame: pd.DataFrame, by: Sequence[str]) -> Any:
+def _in_utc(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A copy whose keys are moments in UTC, whatever zone and unit they had."""
     import pandas as pd
 
@@ -111,7 +116,7 @@ def _in_utc(frame: pd.DataFrame, by: Sequence[str]) -> Any:
     return plain
 
 
-def _keyed(frame: pd.DataFrame, by: Sequence[str]) -> Any:
+def _keyed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The frame under its keys; doubled ones are counted in their order."""
     if not by:
         return frame.assign(**{_TURN: range(len(frame))}).set_index([_TURN])
@@ -119,12 +124,12 @@ def _keyed(frame: pd.DataFrame, by: Sequence[str]) -> Any:
     return frame.assign(**{_TURN: turn}).set_index([*by, _TURN])
 
 
-def _kind(column: Any) -> str:
+def _kind(column: pd.Series) -> str:
     """The kind of a column's type: of numbers the width does not matter."""
     return "number" if column.dtype.kind in "iuf" else str(column.dtype.kind)
 
 
-def _equal(one: Any, other: Any) -> Any:
+def _equal(one: pd.Series, other: pd.Series) -> pd.Series[bool]:
     """Row by row whether two columns are the same, gaps included; lists by their text."""
     import pandas as pd
 
@@ -143,7 +148,7 @@ def _equal(one: Any, other: Any) -> Any:
     return pd.Series(same | gaps, index=one.index)
 
 
-def _has_no_hash(value: Any) -> bool:
+def _has_no_hash(value: object) -> bool:
     return isinstance(value, (list, dict)) or getattr(value, "ndim", 0) > 0
 
 
@@ -161,11 +166,11 @@ def _text(value: Any) -> str:
     return repr(float(value)) if number else repr(value)
 
 
-def _example(where: str, old: Any, new: Any) -> str:
+def _example(where: str, old: object, new: object) -> str:
     return f"{where}: {_said(old)} → {_said(new)}"
 
 
-def _place(key: Any, by: Sequence[str], shown: Sequence[str]) -> str:
+def _place(key: object, by: Sequence[str], shown: Sequence[str]) -> str:
     """Which row it is, by the keys that people know it by."""
     parts = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=False))
     named = [n for n in shown if n in parts] or list(by)

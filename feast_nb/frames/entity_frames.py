@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import frames
 from ..errors import FeatureError, nearest
 from ..masking import masked_text
 from ..records.retrieval import EntityFrame, Span
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def check(
-    entity: Any, name: str, keys: Sequence[str], request: Sequence[str], target: str | None
+    entity: object, name: str, keys: Sequence[str], request: Sequence[str], target: str | None
 ) -> None:
     """Raise `FeatureError` for an entity frame that Feast could not use, or that has no rows."""
     if isinstance(entity, str):
@@ -44,7 +47,7 @@ def check(
         raise FeatureError(f"{name} has no target column {target}; {nearest(target, columns)}")
 
 
-def timestamp_column(entity: Any) -> str | None:
+def timestamp_column(entity: pd.DataFrame) -> str | None:
     """Feast's rule: `event_timestamp`, else the only datetime column."""
     from pandas.api.types import is_datetime64_any_dtype
 
@@ -56,7 +59,9 @@ def timestamp_column(entity: Any) -> str | None:
     return moments[0] if len(moments) == 1 else None
 
 
-def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = None) -> EntityFrame:
+def describe(
+    entity: object, keys: Sequence[str], start: datetime | None = None, end: datetime | None = None
+) -> EntityFrame:
     """The record of what was asked for; its reach, fingerprint and archive come later."""
     if isinstance(entity, str):
         return EntityFrame("sql", query=masked_text(entity), join_keys=tuple(keys))
@@ -82,7 +87,10 @@ def describe(entity: Any, keys: Sequence[str], start: Any = None, end: Any = Non
     )
 
 
-def describe_rows(rows: Any, keys: Sequence[str]) -> EntityFrame:
+def describe_rows(
+    rows: Any,
+    keys: Sequence[str],
+) -> EntityFrame:
     """The record of an online call's entity rows: a list of dictionaries, or columns.
 
     None of a search by nearness, which finds its rows itself.

@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import hashing
 from .arrow_values import MISSING
 from .columns import HashedColumn, of_arrow, of_series
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
+
+    from . import Tabular
 
 _ROWS_AT_ONCE = 1 << 14  # a chunk's bits stay in the processor's cache: 2–3 times faster
 
@@ -99,7 +100,7 @@ class Sums:
         return Fingerprint(content.hexdigest(), form.hexdigest(), self._order.hexdigest())
 
 
-def of(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any] | None = None) -> Fingerprint:
+def of(frame: Tabular, types: Mapping[str, pa.DataType] | None = None) -> Fingerprint:
     """The fingerprint of a pandas frame (its index left out) or an Arrow table.
 
     `types` gives columns the Arrow type they are declared to have: an integer column with
@@ -111,7 +112,7 @@ def of(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any] | None = None) -
     return sums.fingerprint((c.name, c.kind) for c in columns)
 
 
-def of_columns(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any]) -> list[ColumnDigest]:
+def of_columns(frame: Tabular, types: Mapping[str, pa.DataType]) -> list[ColumnDigest]:
     """Each column by itself: its kind, and a hash of its values whatever their order."""
     found = []
     for column in columns_of(frame, types):
@@ -121,7 +122,9 @@ def of_columns(frame: pd.DataFrame | pa.Table, types: Mapping[str, Any]) -> list
     return found
 
 
-def columns_of(frame: Any, types: Mapping[str, Any]) -> list[HashedColumn]:
+def columns_of(
+    frame: Tabular | pa.RecordBatch, types: Mapping[str, pa.DataType]
+) -> list[HashedColumn]:
     """The columns of a frame or table, by position: names may be doubled or no strings."""
     import pyarrow as pa
 

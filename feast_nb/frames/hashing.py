@@ -14,13 +14,16 @@ from .arrow_values import EXACT, MISSING, canonical, gaps_of, is_list, is_number
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
-    Bits = np.ndarray[Any, np.dtype[np.uint64]]
-    Gaps = np.ndarray[Any, np.dtype[np.bool_]]
+    Bits = npt.NDArray[np.uint64]
+    Gaps = npt.NDArray[np.bool_]
+    # What gives the bits of some rows, and which of them are missing.
+    HashedPart = Callable[[int, int], tuple[Bits, Gaps | None]]
 
 
-def filled(array: pa.Array) -> Any:
+def filled(array: pa.Array) -> npt.NDArray[np.generic]:
     """An Arrow array of numbers as NumPy's, with anything in the place of what is missing."""
     import numpy as np
     import pyarrow as pa
@@ -28,7 +31,7 @@ def filled(array: pa.Array) -> Any:
     return np.asarray(array.fill_null(False if pa.types.is_boolean(array.type) else 0))
 
 
-def numbers(values: Any, gaps: Gaps | None = None) -> Callable[[int, int], Any]:
+def numbers(values: npt.NDArray[Any], gaps: Gaps | None = None) -> HashedPart:
     """Numbers by value: as doubles where these are exact, larger integers by themselves."""
     import numpy as np
 
@@ -50,11 +53,11 @@ def numbers(values: Any, gaps: Gaps | None = None) -> Callable[[int, int], Any]:
     return at
 
 
-def _beyond_doubles(part: Any) -> bool:
+def _beyond_doubles(part: npt.NDArray[np.integer]) -> bool:
     return bool(part.max() > EXACT or (part.dtype.kind == "i" and part.min() < -EXACT))
 
 
-def _large(part: Any, doubles: Any) -> Bits:
+def _large(part: npt.NDArray[np.integer], doubles: npt.NDArray[np.float64]) -> Bits:
     """Integers that no double tells apart by themselves, the others by their double."""
     import numpy as np
 
@@ -68,7 +71,7 @@ def _large(part: Any, doubles: Any) -> Bits:
     return bits
 
 
-def moment_bits(values: Any, unit: str, missing: int | None) -> Callable[[int, int], Any]:
+def moment_bits(values: npt.NDArray[np.int64], unit: str, missing: int | None) -> HashedPart:
     """Instants or durations in microseconds; nanoseconds only where a value has some."""
     import numpy as np
 
@@ -115,7 +118,7 @@ def bits_of(array: pa.Array) -> Bits:
     return _text_bits(array)
 
 
-def _all_of(at: Callable[[int, int], Any], length: int) -> Bits:
+def _all_of(at: HashedPart, length: int) -> Bits:
     bits: Bits = at(0, length)[0]
     return bits
 
@@ -149,7 +152,7 @@ def _text_bits(array: pa.Array) -> Bits:
     return bits
 
 
-def digest_of(value: Any) -> int:
+def digest_of(value: object) -> int:
     """64 bits of a text's or a byte string's own."""
     data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
@@ -181,7 +184,7 @@ def _struct_bits(array: pa.Array) -> Bits:
     return bits
 
 
-def mixed(values: Any) -> Bits:
+def mixed(values: npt.ArrayLike) -> Bits:
     """A copy of 64-bit numbers, each made into another that looks like chance."""
     import numpy as np
 

@@ -24,7 +24,7 @@ LINK_CONFIDENCE: tuple[LinkedBy, ...] = ("declared", "attrs", "name", "parent", 
 _FEW = 50  # items of a list or tuple that are looked at
 
 
-def mark(frame: Any, retrieval_id: str) -> None:
+def mark(frame: object, retrieval_id: str) -> None:
     """Write the retrieval's id on a pandas frame; other kinds of frame are left alone."""
     if is_pandas(frame):
         frame.attrs[ATTR] = retrieval_id
@@ -50,14 +50,14 @@ class FrameLineage:
     """Frames and arrays that have lost their mark, and the retrievals they were made from."""
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[weakref.ref[Any], frozenset[str]]] = {}
+        self._of: dict[int, tuple[weakref.ref[object], frozenset[str]]] = {}
 
-    def _forget(self, key: int, gone: weakref.ref[Any]) -> None:
+    def _forget(self, key: int, gone: weakref.ref[object]) -> None:
         """A value is gone: its number may be another's from now on."""
         if (known := self._of.get(key)) is not None and known[0] is gone:
             del self._of[key]
 
-    def of(self, value: Any) -> dict[str, LinkedBy]:
+    def of(self, value: object) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it; empty for no such value."""
         found: dict[str, LinkedBy] = {}
         for part in _parts(value):
@@ -69,7 +69,7 @@ class FrameLineage:
                     found.setdefault(other, "name")
         return found
 
-    def learn(self, value: Any, ids: Iterable[str]) -> None:
+    def learn(self, value: object, ids: Iterable[str]) -> None:
         """Remember that a cell made a value from what these retrievals gave."""
         for part in _parts(value):
             new = frozenset(ids) - {mark_of(part)}
@@ -86,7 +86,7 @@ class FrameLineage:
             self._of[key] = (gone, new)
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _parts(value: Any) -> Iterator[object]:
     """A value itself, or the frames in a list or dictionary of them."""
     if type(value) in (list, tuple) and len(value) <= _FEW:
         yield from value
@@ -96,7 +96,7 @@ def _parts(value: Any) -> Iterator[Any]:
         yield value
 
 
-def of_shape(frame: Any, retrievals: Iterable[Retrieval]) -> Retrieval | None:
+def of_shape(frame: object, retrievals: Iterable[Retrieval]) -> Retrieval | None:
     """The only retrieval that gave as many rows as a frame has, and all features among them."""
     if not is_pandas(frame):
         return None
@@ -111,7 +111,7 @@ def of_shape(frame: Any, retrievals: Iterable[Retrieval]) -> Retrieval | None:
 
 
 def of_columns(
-    names: Sequence[str], retrievals: Iterable[Retrieval], used: Mapping[str, Any] | None = None
+    names: Sequence[str], retrievals: Iterable[Retrieval], used: Mapping[str, object] | None = None
 ) -> tuple[Retrieval, ...]:
     """The retrievals whose features cover `names` best: several where they do equally.
 
@@ -136,7 +136,7 @@ def of_model(
     names: Sequence[str] | None,
     width: int | None,
     retrievals: Sequence[Retrieval],
-    used: Mapping[str, Any] | None = None,
+    used: Mapping[str, object] | None = None,
 ) -> tuple[Retrieval, ...]:
     """The historical retrievals that a model may have been fitted on: by its inputs, or how many.
 
@@ -158,7 +158,7 @@ def of_model(
 
 
 def _covering(
-    names: Sequence[str], retrievals: Sequence[Retrieval], used: Mapping[str, Any] | None
+    names: Sequence[str], retrievals: Sequence[Retrieval], used: Mapping[str, object] | None
 ) -> tuple[Retrieval, ...]:
     left, rest = list(names), list(retrievals)
     found: list[Retrieval] = []

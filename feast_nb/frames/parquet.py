@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import frames
 from ..errors import ArtifactError, brief
@@ -13,22 +13,31 @@ from ..paths import private_folder
 from ..records.retrieval import Column, Result, Span
 from . import fingerprint
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
-def copied(frame: Any) -> Any:
+    from . import Tabular
+    from .columns import HashedColumn
+
+T = TypeVar("T")
+
+
+def copied(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of a pandas frame that the user's later changes leave alone, without its mark."""
     copy = frame.copy()
     copy.attrs = {}
     return copy
 
 
-def frame_of(columns: Mapping[str, Any]) -> Any:
+def frame_of(columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
     """A frame of columns given as a dictionary."""
     import pandas as pd
 
     return pd.DataFrame(dict(columns))
 
 
-def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
+def write(frame: Tabular, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
     """Write a frame as Parquet: whether it was written, else why not; and what the file changed.
 
     The index is kept. The file is read back to see whether it gives the frame as it was.
@@ -51,7 +60,7 @@ def write(frame: Any, path: Path) -> tuple[bool, str | None, tuple[str, ...]]:
     return True, None, changes(frame, path)
 
 
-def read_table(path: Path, rows: int | None, what: str) -> Any:
+def read_table(path: Path, rows: int | None, what: str) -> pa.Table:
     """A Parquet file (or a folder of some) as an Arrow table, of the types it was written with.
 
     Raises `ArtifactError`, which names `what`, where it is no Parquet, has other than the `rows`
@@ -62,14 +71,14 @@ def read_table(path: Path, rows: int | None, what: str) -> Any:
     return _checked(pq.read_table, path, rows, what)
 
 
-def read_frame(path: Path, rows: int | None, what: str) -> Any:
+def read_frame(path: Path, rows: int | None, what: str) -> pd.DataFrame:
     """The same as a pandas frame, with the index that it was written with."""
     import pandas as pd
 
     return _checked(pd.read_parquet, path, rows, what)
 
 
-def _checked(read: Callable[[Path], Any], path: Path, rows: int | None, what: str) -> Any:
+def _checked(read: Callable[[Path], T], path: Path, rows: int | None, what: str) -> T:
     import pyarrow as pa
 
     try:
@@ -103,7 +112,7 @@ def _check(path: Path, rows: int | None, what: str) -> None:
         )
 
 
-def changes(frame: Any, path: Path) -> tuple[str, ...]:
+def changes(frame: pd.DataFrame, path: Path) -> tuple[str, ...]:
     """What a Parquet file does not give back as the frame had it, in words."""
     import pandas as pd
 
@@ -125,7 +134,7 @@ def changes(frame: Any, path: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _lost(was: Any, back: Any) -> str | None:
+def _lost(was: pd.Series, back: pd.Series) -> str | None:
     """What a column of Python objects is not any more when it comes back from a file."""
     import pandas as pd
 
@@ -142,7 +151,7 @@ def _lost(was: Any, back: Any) -> str | None:
     return None
 
 
-def span(frame: Any, column: str) -> Span:
+def span(frame: Tabular, column: str) -> Span:
     """The first and last moment in a column, in UTC."""
     import warnings
 
@@ -158,7 +167,7 @@ def span(frame: Any, column: str) -> Span:
     return Span(column, moments.min().isoformat(), moments.max().isoformat())
 
 
-def result_of(held: Any, types: Mapping[str, Any], asked: int | None) -> Result:
+def result_of(held: Tabular, types: Mapping[str, pa.DataType], asked: int | None) -> Result:
     """What came back, as a record: rows, columns, fingerprint."""
     found = fingerprint.of(held, types)
     return Result(
@@ -170,14 +179,14 @@ def result_of(held: Any, types: Mapping[str, Any], asked: int | None) -> Result:
     )
 
 
-def result_of_file(path: Path, types: Mapping[str, Any]) -> Result:
+def result_of_file(path: Path, types: Mapping[str, pa.DataType]) -> Result:
     """What a job wrote to a Parquet file or folder, read piece by piece."""
     import pyarrow.dataset as ds
 
     data = ds.dataset(path, format="parquet")
     sums = fingerprint.Sums()
     nulls: dict[str, int] = {}
-    kinds: list[Any] = []
+    kinds: list[HashedColumn] = []
     for batch in data.to_batches():
         columns = fingerprint.columns_of(batch, types)
         kinds = kinds or columns
@@ -190,12 +199,14 @@ def result_of_file(path: Path, types: Mapping[str, Any]) -> Result:
     return Result(sums.length, columns=columns_found, fingerprint=digest)
 
 
-def part_of(held: Any, names: Sequence[str]) -> Any:
+def part_of(held: Tabular, names: Sequence[str]) -> Tabular:
     """Some columns of a pandas frame or an Arrow table."""
     return held[list(names)] if frames.is_pandas(held) else held.select(list(names))
 
 
-def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
+def columns_of(
+    held: Tabular | pa.RecordBatch, types: Mapping[str, pa.DataType]
+) -> tuple[Column, ...]:
     """Name, type and missing values of each column of an Arrow table or pandas frame."""
     if frames.is_pandas(held):
         nulls = held.isna().sum()
@@ -215,7 +226,7 @@ def columns_of(held: Any, types: Mapping[str, Any]) -> tuple[Column, ...]:
     )
 
 
-def _type_of(series: Any, declared: Any) -> str:
+def _type_of(series: pd.Series, declared: pa.DataType | None) -> str:
     """The declared type, as integers with gaps come as floats; floats are as wide as they are."""
     import pandas as pd
     import pyarrow as pa
@@ -246,7 +257,7 @@ def _range(column: Any, missing: int | None = None) -> tuple[float | None, float
     return (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
 
 
-def _missing(array: Any) -> int:
+def _missing(array: pa.Array | pa.ChunkedArray) -> int:
     """Nulls of an Arrow column, and for floats the NaNs that stand for nulls in pandas."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -72,12 +72,12 @@ class History:
             finally:
                 self._db.execute("COMMIT")
 
-    def rows(self, sql: str, *given: Any) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, *given: object) -> list[tuple[Any, ...]]:
         """What a question in SQL gives."""
         with self._lock:
             return self._db.execute(sql, given).fetchall()
 
-    def named_rows(self, sql: str, *given: Any) -> Iterator[dict[str, Any]]:
+    def named_rows(self, sql: str, *given: object) -> Iterator[dict[str, Any]]:
         """The same, each row as column → value."""
         with self._lock:
             found = self._db.execute(sql, given)
@@ -87,7 +87,7 @@ class History:
 
     # ------------------------------------------------------------------ what a refresh writes
 
-    def keep(self, page: Iterable[RunFact], **noted: Any) -> None:
+    def keep(self, page: Iterable[RunFact], **noted: object) -> None:
         """Runs as they are now, and what is noted with them: both, or neither."""
         runs, details = [], []
         with database.transaction(self._db):
@@ -107,7 +107,7 @@ class History:
             self._db.executemany("DELETE FROM runs WHERE id = ?", gone)
             self._db.executemany("DELETE FROM details WHERE run = ?", gone)
 
-    def replace(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def replace(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
         """A table's rows, column by column, written only where they differ: nobody waits."""
         names = list(rows[0]) if rows else ["1"]
         now = {tuple(row[name] for name in names) for row in rows}
@@ -143,12 +143,12 @@ class History:
         found = self.rows("SELECT value FROM meta WHERE key = ?", key)
         return str(found[0][0]) if found else None
 
-    def note(self, **noted: Any) -> None:
+    def note(self, **noted: object) -> None:
         """Note something about the copy; None takes it away."""
         with database.transaction(self._db):
             self._note(noted)
 
-    def _note(self, noted: Mapping[str, Any]) -> None:
+    def _note(self, noted: Mapping[str, object]) -> None:
         for key, value in noted.items():
             if value is None:
                 self._db.execute("DELETE FROM meta WHERE key = ?", (key,))
@@ -156,5 +156,5 @@ class History:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
 
 
-def _text(of: Mapping[str, Any]) -> str:
+def _text(of: Mapping[str, object]) -> str:
     return json.dumps(dict(of), sort_keys=True)

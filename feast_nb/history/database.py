@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..paths import private_folder
 
@@ -57,7 +56,7 @@ RUN = ("id", "experiment", "name", "status", "started", "kind", "project", "ende
 DETAILS = ("metrics", "params", "tags")
 
 
-def put(db: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def put(db: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Rows of column → value; one that is there with the same key is replaced."""
     if rows:
         names = list(rows[0])

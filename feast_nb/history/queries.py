@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
-from ..records.facts import RegisteredModel, RunFact, RunGroup
+from ..records.facts import Kind, RegisteredModel, RunFact, RunGroup
 from . import History
 from .database import DETAILS, RUN
 
+# Kind, number of the list of references, service.
+Asked = tuple[Kind, int, str | None]
 DAY = 86_400_000  # milliseconds
 
 # A run that loads another model and has one of its own registered is a training: champion and
@@ -35,15 +36,15 @@ def _groups(
     where, given = _where(since, experiment)
     where = f"deleted = 0 AND kind IN {_COUNTED} {where}"
     refs = references(history)
-    users: dict[Any, list[str]] = {}
-    spread: dict[Any, dict[int, int]] = {}
+    users: dict[Asked, list[str]] = {}
+    spread: dict[Asked, dict[int, int]] = {}
     for *who, user in history.rows(
         f"SELECT DISTINCT {_KIND}, asked, service, user FROM runs WHERE {where} "
         "AND user IS NOT NULL",
         *given,
     ):
         users.setdefault(tuple(who), []).append(user)
-    ends: dict[Any, tuple[int, int, int]] = {}
+    ends: dict[Asked, tuple[int, int, int]] = {}
     for *of, at, count, first, last, cut in history.rows(
         f"SELECT {_KIND}, asked, service, started / {int(stretch)} AS at, count(*), min(started), "
         f"max(started), sum(cut) FROM runs WHERE {where} GROUP BY 1, 2, 3, 4",
@@ -53,7 +54,7 @@ def _groups(
         spread.setdefault(key, {})[at] = count
         begin, end, before = ends.get(key, (first, last, 0))
         ends[key] = min(begin, first), max(end, last), before + cut
-    numbers: dict[Any, int] = {}
+    numbers: dict[tuple[tuple[str, ...], str | None], int] = {}
     return [
         RunGroup(
             numbers.setdefault((tuple(sorted(refs[asked])), service), len(numbers)),
@@ -65,7 +66,7 @@ def _groups(
     ]  # fmt: skip
 
 
-def _place(of: tuple[tuple[str, int, str | None], Any]) -> tuple[str, int, str]:
+def _place(of: tuple[Asked, object]) -> tuple[str, int, str]:
     kind, asked, service = of[0]
     return kind, asked, service or ""
 
@@ -172,7 +173,7 @@ def runs(
     `after` is the start and id of the last run of the page before.
     """
     where: list[str] = ["r.deleted = 0"]
-    given: list[Any] = []
+    given: list[object] = []
     if ids is not None:
         where.append(f"r.id IN ({_marks(ids)})")
         given += list(ids)
@@ -280,7 +281,7 @@ def without_refs(history: History) -> int:
 _COLUMNS = ", ".join([f"r.{c}" for c in RUN] + [f"d.{c}" for c in DETAILS] + ["a.refs"])
 
 
-def _runs(history: History, where: str, given: Collection[Any], most: int) -> Iterator[RunFact]:
+def _runs(history: History, where: str, given: Collection[object], most: int) -> Iterator[RunFact]:
     for row in history.named_rows(
         f"SELECT {_COLUMNS} FROM runs r JOIN asked a ON a.id = r.asked JOIN details d ON "
         f"d.run = r.id WHERE {where} ORDER BY r.started DESC, r.id LIMIT ?",
@@ -292,14 +293,14 @@ def _runs(history: History, where: str, given: Collection[Any], most: int) -> It
         yield RunFact(**{**row, **texts, **switches, "refs": tuple(json.loads(row["refs"]))})
 
 
-def _of(text: str) -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads(text)
+def _of(text: str) -> Mapping[str, object]:
+    found: dict[str, object] = json.loads(text)
     return found
 
 
-def _where(since: int | None, experiment: str | None) -> tuple[str, list[Any]]:
+def _where(since: int | None, experiment: str | None) -> tuple[str, list[object]]:
     parts: list[str] = []
-    given: list[Any] = []
+    given: list[object] = []
     if since is not None:
         parts.append("AND started >= ?")
         given.append(since)
@@ -309,5 +310,5 @@ def _where(since: int | None, experiment: str | None) -> tuple[str, list[Any]]:
     return " ".join(parts), given
 
 
-def _marks(of: Collection[Any]) -> str:
+def _marks(of: Collection[object]) -> str:
     return ",".join("?" * len(of))

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from ..patching import threads
 from ..records.facts import Reader, RunFact
@@ -41,10 +40,12 @@ def read_ranges(
     for number, part in enumerate(parts):
         if part.low < part.end:
             waiting.put(number)
-    came: queue.Queue[Any] = queue.Queue(maxsize=2 * reader.at_once)
+    came: queue.Queue[tuple[int, list[RunFact], int] | BaseException | None] = queue.Queue(
+        maxsize=2 * reader.at_once
+    )
     stopped = threading.Event()
 
-    def give(thing: Any) -> None:
+    def give(thing: tuple[int, list[RunFact], int] | BaseException | None) -> None:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
                 came.put(thing, timeout=0.2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from ..records.facts import RegisteredModel, Registry, RegistryView, RunGroup
 from ..records.lineage import Dependent, Impact
@@ -146,7 +145,7 @@ def _services(
         )
 
 
-def alias_first(model: RegisteredModel) -> tuple[Any, ...]:
+def alias_first(model: RegisteredModel) -> tuple[bool, int, str, int]:
     """The order of models: those with an alias first, then those that predict."""
     return (not model.aliases, -model.predictions, model.name, -model.version)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict
 
 from ..records.facts import RegisteredModel, Registry, RunGroup
 from ..records.lineage import FeatureUsage, ModelUse, Usage
@@ -59,6 +59,19 @@ class _FeatureList:
     models: list[RegisteredModel] = field(default_factory=list)
 
 
+class AddedUse(TypedDict):
+    """What some lists add up to, as fields of a `FeatureUsage`."""
+
+    training: int
+    prediction: int
+    last: str | None
+    first: str | None
+    users: tuple[str, ...]
+    services: tuple[str, ...]
+    models: tuple[ModelUse, ...]
+    trend: tuple[int, ...]
+
+
 class _Requests:
     """Which lists of references each feature and view is in.
 
@@ -81,7 +94,7 @@ class _Requests:
         self.views: dict[str, dict[int, str | None]] = {}
         self._shown = shown
         self._lists: dict[tuple[str, ...], _FeatureList] = {}
-        self._known: dict[tuple[int, ...], dict[str, Any]] = {}
+        self._known: dict[tuple[int, ...], AddedUse] = {}
         for group in groups:
             names = {**catalog.names, **_renamed(catalog, group.service)}
             self._list(registered(group.refs, names, catalog)).groups.append(group)
@@ -112,7 +125,7 @@ class _Requests:
         through = () if None in asked else tuple(sorted({t for t in asked if t}))
         return FeatureUsage(ref, kind, gone=gone, through=through, **self._known[key])
 
-    def _added(self, lists: Iterable[_FeatureList]) -> dict[str, Any]:
+    def _added(self, lists: Iterable[_FeatureList]) -> AddedUse:
         """What some lists add up to, as fields of a `FeatureUsage`."""
         lists = list(lists)
         # An inherited retrieval counts with its models, not as another training.

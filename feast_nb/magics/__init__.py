@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..patching.interrupts import guarded
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 _MAGICS = {
     "line": (
@@ -32,7 +35,7 @@ _MAGICS = {
     ),
     "cell": ("feast_run", "feast_train"),
 }
-_loaded: Any = None
+_loaded: ExtensionState | None = None
 
 
 def _with_a_body(lines: list[str]) -> list[str]:
@@ -46,14 +49,14 @@ def _with_a_body(lines: list[str]) -> list[str]:
     return lines
 
 
-def load(shell: Any) -> None:
+def load(shell: InteractiveShell) -> None:
     """Register the magics, completion and displays, and start recording. Twice changes nothing."""
     global _loaded
     if _loaded is None:
         _loaded = ExtensionState(shell)
 
 
-def unload(shell: Any) -> None:
+def unload(shell: InteractiveShell) -> None:
     """Put back everything that `load` changed."""
     global _loaded
     if _loaded is not None:
@@ -64,14 +67,14 @@ def unload(shell: Any) -> None:
 class ExtensionState:
     """What loading changed in a shell, so that unloading can put it back."""
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         with ExitStack() as undo:  # it loads whole, or not at all
             self._load(shell, undo)
             self._undo = undo.pop_all()
         self._tell(None)
 
-    def _load(self, shell: Any, undo: ExitStack) -> None:
+    def _load(self, shell: InteractiveShell, undo: ExitStack) -> None:
         from .. import recorder
         from ..session import kernel_file
         from .completion import Completion
@@ -125,7 +128,7 @@ class ExtensionState:
             with guarded("telling the side panel"):
                 self._published.tell(session, self.recorder.cells.notebook)
 
-    def _tell(self, result: Any) -> None:
+    def _tell(self, result: ExecutionResult | None) -> None:
         """After a cell: what the background had to say, once."""
         if result is not None:
             with guarded("sending what a kernel left that died"):

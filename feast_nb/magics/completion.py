@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ..integrations.model_libraries.flavors import FLAVORS
 from ..session.known_names import KnownNames
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.magic import Magics
+
+    from .repository import RepositoryInUse
 
 _MAGIC = re.compile(r"^\s*(?:\w+\s*=\s*)?%{1,2}(feast_\w+)\s+(.*)$", re.DOTALL)
 _OF_OBJECTS = ("feast_usage", "feast_lineage", "feast_impact")
@@ -19,7 +26,7 @@ _REGISTERED = ("feast_runs", "feast_health")  # where --model names a registered
 class Completion:
     """Our matcher in a shell's completer, until `remove`."""
 
-    def __init__(self, shell: Any, magics: Any, *others: Any) -> None:
+    def __init__(self, shell: InteractiveShell, magics: RepositoryInUse, *others: Magics) -> None:
         from IPython.core.completer import context_matcher
 
         self._shell = shell
@@ -27,7 +34,7 @@ class Completion:
         self._all = (magics, *others)
 
         @context_matcher(identifier="feast_nb")
-        def matcher(context: Any) -> Any:
+        def matcher(context: CompletionContext) -> SimpleMatcherResult:
             return self._match(context)
 
         self._matcher = matcher
@@ -38,7 +45,7 @@ class Completion:
         if self._matcher in matchers:
             matchers.remove(self._matcher)
 
-    def _match(self, context: Any) -> Any:
+    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
         """Options after `--`, else values of the option before the cursor."""
         from IPython.core.completer import SimpleCompletion
 
@@ -57,7 +64,7 @@ class Completion:
             "suppress": True,
         }
 
-    def _offered(self, magic: Any, words: list[str]) -> list[str]:
+    def _offered(self, magic: Callable[..., object], words: list[str]) -> list[str]:
         from .options import options_of
 
         fragment = words[-1]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.infra.offline_stores.offline_store import RetrievalJob
+    from feast.mlflow_integration.client import FeastMlflowClient
+    from feast.online_response import OnlineResponse
+    from IPython.core.interactiveshell import InteractiveShell
+
+T = TypeVar("T")
 
 
 class Formatters:
     """The display formatters that we registered in a shell, and how to take them out again."""
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: InteractiveShell) -> None:
+        assert shell.display_formatter is not None
         self._bundles = shell.display_formatter.mimebundle_formatter
         self._undo: list[Callable[[], None]] = []
         for (module, name), show in _SHOWN.items():
@@ -29,30 +39,30 @@ class Formatters:
                 self._bundles.type_printers.pop(kind)
 
 
-def _text(say: Callable[[Any], str]) -> Callable[..., dict[str, Any]]:
-    def show(thing: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+def _text(say: Callable[[T], str]) -> Callable[..., dict[str, str]]:
+    def show(thing: T, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": say(thing)}
 
     return show
 
 
-def _store(store: Any) -> str:
+def _store(store: FeatureStore) -> str:
     return f"FeatureStore({store.project}, {store.repo_path})"
 
 
-def _client(client: Any) -> str:
+def _client(client: FeastMlflowClient) -> str:
     from ..masking import public_uri
 
     return f"MLflow for Feast project {client._store.project}: {public_uri(client._tracking_uri)}"
 
 
-def _online(response: Any) -> str:
+def _online(response: OnlineResponse) -> str:
     names = list(response.proto.metadata.feature_names.val)
     rows = len(response.proto.results[0].values) if response.proto.results else 0
     return f"OnlineResponse: {rows} rows of {', '.join(names)}; .to_df() gives the frame"
 
 
-def _job(job: Any) -> str:
+def _job(job: RetrievalJob) -> str:
     known = getattr(job, "metadata", None)
     features = ", ".join(known.features) if known is not None else "features"
     return f"RetrievalJob: {features}; .to_df() runs it"

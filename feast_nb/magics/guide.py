@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,12 @@ from ..frames import is_pandas
 from .options import reads_options
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from ..records.overview import Guide, MagicEntry
+    from ..records.run import Repository
     from ..session import Session
+    from .repository import RepositoryInUse
 
 # Task → its magics, each with other words that people ask with.
 TASKS: Mapping[str, Mapping[str, str]] = {
@@ -59,7 +63,7 @@ _OF_CELLS = ("feast_train",)
 class GuideMagics(Magics):
     """`%feast`."""
 
-    def __init__(self, shell: Any, magics: Any, *others: Any) -> None:
+    def __init__(self, shell: InteractiveShell, magics: RepositoryInUse, *others: Magics) -> None:
         super().__init__(shell)
         self._magics = magics
         self._all = (magics, *others)
@@ -113,8 +117,10 @@ class GuideMagics(Magics):
                 sign = "%%" if name in _OF_CELLS else "%"
                 yield MagicEntry(name, task, _first_sentence(self._method(name)), sign)
 
-    def _method(self, name: str) -> Any:
-        return next(getattr(of, name) for of in self._all if hasattr(of, name))
+    def _method(self, name: str) -> Callable[..., object]:
+        found: Callable[..., object]
+        found = next(getattr(of, name) for of in self._all if hasattr(of, name))
+        return found
 
     def _open_session(self) -> Session | None:
         """The one in use, or that of a store which the notebook has; nothing is opened for it."""
@@ -159,7 +165,7 @@ class GuideMagics(Magics):
         why = "there is a repository here; open it."
         return Guide(entries, path=str(yaml.parent), next="store = %feast_store", why=why)
 
-    def _next(self, session: Session, repository: Any) -> tuple[str, str]:
+    def _next(self, session: Session, repository: Repository) -> tuple[str, str]:
         if not repository.mlflow.get("enabled"):
             line = 'mlflow: {enabled: true, tracking_uri: "sqlite:///mlflow.db"}'
             return line, "MLflow is off: add this line to feature_store.yaml and open it again."

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import UsageError
 from .options import reads_options
+
+if TYPE_CHECKING:
+    from anywidget import AnyWidget
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..records.answers import Erasure, Operations, RecentRuns
+    from ..records.lineage import Impact, Lineage, Usage
+    from .repository import RepositoryInUse
 
 _REFRESH = "rebuild the local copy from MLflow"
 
@@ -18,7 +26,7 @@ _REFRESH = "rebuild the local copy from MLflow"
 class HistoryMagics(Magics):
     """`%feast_usage`, `%feast_lineage`, `%feast_impact`, `%feast_runs`, `%feast_ops`."""
 
-    def __init__(self, shell: Any, feast: Any) -> None:
+    def __init__(self, shell: InteractiveShell, feast: RepositoryInUse) -> None:
         super().__init__(shell)
         self._feast = feast
 
@@ -30,7 +38,7 @@ class HistoryMagics(Magics):
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
-    def feast_usage(self, options: Namespace) -> Any:
+    def feast_usage(self, options: Namespace) -> Usage:
         """Who uses each feature: runs, users, services, models, and when last.
 
         Training and prediction runs are counted apart; views that are gone from the registry but
@@ -67,7 +75,7 @@ class HistoryMagics(Magics):
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
-    def feast_lineage(self, options: Namespace) -> Any:
+    def feast_lineage(self, options: Namespace) -> Lineage | AnyWidget:
         """Where a model came from and what became of a feature, as a picture.
 
         From data sources over entities, views and services to runs, model versions and
@@ -99,7 +107,7 @@ class HistoryMagics(Magics):
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
-    def feast_impact(self, options: Namespace) -> Any:
+    def feast_impact(self, options: Namespace) -> Impact:
         """What breaks if this changes: models with an alias first, then services, runs, notebooks.
 
         Examples
@@ -121,7 +129,7 @@ class HistoryMagics(Magics):
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
-    def feast_runs(self, options: Namespace) -> Any:
+    def feast_runs(self, options: Namespace) -> RecentRuns | Erasure:
         """The newest runs, with their features, rows, metrics and models.
 
         `--forget` removes a run's entity frames and results from MLflow and from this machine,
@@ -152,7 +160,7 @@ class HistoryMagics(Magics):
     @argument("--refresh", action="store_true", help=_REFRESH)
     @line_magic
     @reads_options
-    def feast_ops(self, options: Namespace) -> Any:
+    def feast_ops(self, options: Namespace) -> Operations:
         """What was applied and materialized: what changed, over which range, how long, what failed.
 
         Examples

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TextIO
 
 from ..errors import Told
 from ..masking import masked_text
@@ -16,7 +16,7 @@ class _Folder:
     """Takes the place of `warnings.showwarning`, which Python offers for it."""
 
     def __init__(self) -> None:
-        self.before: Any = warnings.showwarning
+        self.before: Callable[..., None] = warnings.showwarning
         self.taken: dict[str, None] = {}
         self.paused = False
         self._thread = threading.get_ident()
@@ -31,8 +31,8 @@ class _Folder:
             self.paused = before
 
     def __call__(
-        self, message: Any, category: Any, filename: str, lineno: int,
-        file: Any = None, line: str | None = None,
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
     ) -> None:  # fmt: skip
         theirs = self.paused or threading.get_ident() != self._thread
         if theirs or file is not None or issubclass(category, Told):

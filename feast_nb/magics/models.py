@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import UsageError
 from .options import in_full, reads_options, verbose_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..records.answers import ModelDiff, ModelFeatures, Reproduction, Resolution
+    from .repository import RepositoryInUse
 
 _NAMED = "name/3, name@alias, name (latest), or one of MLflow's URIs"
 
@@ -18,7 +25,7 @@ _NAMED = "name/3, name@alias, name (latest), or one of MLflow's URIs"
 class ModelMagics(Magics):
     """`%feast_features`, `%feast_resolve`, `%feast_diff`, `%feast_reproduce`, `%feast_score`."""
 
-    def __init__(self, shell: Any, feast: Any) -> None:
+    def __init__(self, shell: InteractiveShell, feast: RepositoryInUse) -> None:
         super().__init__(shell)
         self._feast = feast
 
@@ -26,7 +33,7 @@ class ModelMagics(Magics):
     @argument("model", help=_NAMED)
     @line_magic
     @reads_options
-    def feast_features(self, options: Namespace) -> Any:
+    def feast_features(self, options: Namespace) -> ModelFeatures:
         """The features of a model, in its own order, and how they were in training.
 
         Examples
@@ -44,7 +51,7 @@ class ModelMagics(Magics):
     )
     @line_magic
     @reads_options
-    def feast_resolve(self, options: Namespace) -> Any:
+    def feast_resolve(self, options: Namespace) -> Resolution:
         """What must be served for a model: its service, its references in its own order.
 
         The registry is compared with what the model was trained on; a change that breaks serving
@@ -64,7 +71,7 @@ class ModelMagics(Magics):
     @argument("other", help="the model to compare it with")
     @line_magic
     @reads_options
-    def feast_diff(self, options: Namespace) -> Any:
+    def feast_diff(self, options: Namespace) -> ModelDiff:
         """Two models side by side: features, order, definitions, data, metrics.
 
         Examples
@@ -88,7 +95,7 @@ class ModelMagics(Magics):
     )
     @line_magic
     @reads_options
-    def feast_reproduce(self, options: Namespace) -> Any:
+    def feast_reproduce(self, options: Namespace) -> Reproduction:
         """Retrieve a training set again, from the entity rows and references that its run kept.
 
         With --verify its fingerprint is compared: identical, the same rows in another order, or
@@ -125,7 +132,7 @@ class ModelMagics(Magics):
     @verbose_option
     @line_magic
     @reads_options
-    def feast_score(self, options: Namespace) -> Any:
+    def feast_score(self, options: Namespace) -> pd.DataFrame:
         """Predict for entity keys: features are fetched, put in the model's order, and checked.
 
         What is absent, too old or unlike training is said; the prediction run is linked to the
@@ -161,9 +168,9 @@ class ModelMagics(Magics):
         return scored
 
     @property
-    def _space(self) -> dict[str, Any]:
+    def _space(self) -> dict[str, object]:
         assert self.shell is not None
-        space: dict[str, Any] = self.shell.user_ns
+        space: dict[str, object] = self.shell.user_ns
         return space
 
 

@@ -6,7 +6,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
@@ -15,7 +15,10 @@ from ..errors import StoreError, UsageError
 from .options import reads_options
 
 if TYPE_CHECKING:
-    from ..records.operation import Health, HealthLine
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..records.operation import Health, HealthLine, Materialization, Plan
+    from .repository import RepositoryInUse
 
 _AGAIN = 30.0  # seconds between two looks of --watch
 
@@ -24,7 +27,7 @@ _AGAIN = 30.0  # seconds between two looks of --watch
 class StoreMagics(Magics):
     """`%feast_plan`, `%feast_apply`, `%feast_materialize`, `%feast_health`."""
 
-    def __init__(self, shell: Any, feast: Any) -> None:
+    def __init__(self, shell: InteractiveShell, feast: RepositoryInUse) -> None:
         super().__init__(shell)
         self._feast = feast
 
@@ -34,7 +37,7 @@ class StoreMagics(Magics):
     @argument("--full", action="store_true", help="show deletions of what is in no file")
     @line_magic
     @reads_options
-    def feast_plan(self, options: Namespace) -> Any:
+    def feast_plan(self, options: Namespace) -> Plan:
         """What applying the definition files would change, and which models it breaks.
 
         Each change is shown as a diff, with its grade, the reason, and the model versions, services
@@ -55,7 +58,7 @@ class StoreMagics(Magics):
     @argument("--reason", metavar="TEXT", help="why, with --force; it is logged")
     @line_magic
     @reads_options
-    def feast_apply(self, options: Namespace) -> Any:
+    def feast_apply(self, options: Namespace) -> Plan:
         """Show the plan, ask, and apply it; what breaks a version with an alias is refused.
 
         As `feast apply` does it: what is in the registry and in no file goes. What was applied, by
@@ -75,7 +78,7 @@ class StoreMagics(Magics):
             agreed=lambda plan: options.yes or self._agreed(plan),
         )
 
-    def _agreed(self, plan: Any) -> bool:
+    def _agreed(self, plan: Plan) -> bool:
         """Ask the user; where nobody can be asked, say what to write."""
         from IPython.core.error import StdinNotImplementedError
 
@@ -96,7 +99,7 @@ class StoreMagics(Magics):
               help="seconds to wait for a feature server that loads them (600)")  # fmt: skip
     @line_magic
     @reads_options
-    def feast_materialize(self, options: Namespace) -> Any:
+    def feast_materialize(self, options: Namespace) -> Materialization:
         """Load views into the online store, with a bar for each, and say what was loaded.
 
         As Feast materializes. Interrupting leaves what was written, and the range unmarked: the
@@ -135,7 +138,7 @@ class StoreMagics(Magics):
     )
     @line_magic
     @reads_options
-    def feast_health(self, options: Namespace) -> Any:
+    def feast_health(self, options: Namespace) -> Health | None:
         """How registry, stores, sources and views are, and whether online is what offline is.
 
         Each line is green, amber, red or unknown, with the reason and what to do. Real reads with a
@@ -150,16 +153,16 @@ class StoreMagics(Magics):
         """
 
         def look(told: Callable[[HealthLine], None] = lambda line: None) -> Health:
-            found: Health = self._feast.session().health(
+            return self._feast.session().health(
                 options.views, model=options.model, sample=options.sample,
                 server=options.server, seconds=options.seconds, told=told,
             )  # fmt: skip
-            return found
 
         with self._lines_as_they_come() as told:
             found = look(told)
         if options.watch:
-            found = self._watched(look, found)
+            self._watched(look, found)
+            return None
         return found
 
     @contextmanager
@@ -184,7 +187,7 @@ class StoreMagics(Magics):
         finally:
             place.update({"text/plain": ""}, raw=True)
 
-    def _watched(self, look: Any, found: Any) -> Any:
+    def _watched(self, look: Callable[[], Health], found: Health) -> None:
         """Look again and again in the same place; an interrupt ends it with the last look."""
         from IPython.display import display
 
@@ -195,4 +198,4 @@ class StoreMagics(Magics):
                 found = look()
                 place.update(found)
         except KeyboardInterrupt:
-            return None  # the last look is shown
+            return  # the last look is shown

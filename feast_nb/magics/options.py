@@ -8,7 +8,7 @@ import functools
 import shlex
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from IPython.core.error import UsageError as IPythonUsageError
 from IPython.core.magic_arguments import argument
@@ -17,6 +17,13 @@ from ..errors import UsageError
 from ..integrations.model_libraries.flavors import FLAVORS
 from ..notebook import dataflow
 from . import library_warnings
+
+if TYPE_CHECKING:
+    from IPython.core.magic import Magics
+    from IPython.core.magic_arguments import MagicArgumentParser
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Help:
@@ -29,7 +36,7 @@ class Help:
         return self._text
 
 
-def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
+def read(magic: Callable[..., object], line: str) -> Namespace | Help:
     """The options of a line, or the manual where it says `--help`.
 
     Quotes group words as in a shell; a comment, and a semicolon that ends the line, are none of
@@ -37,7 +44,7 @@ def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
     and which stops Run All.
     """
     name = magic.__name__
-    parser: Any = magic.parser  # type: ignore[attr-defined]
+    parser: MagicArgumentParser = magic.parser  # type: ignore[attr-defined]
     try:
         words = shlex.split(_without_comment(line))
     except ValueError as problem:
@@ -61,11 +68,11 @@ def read(magic: Callable[..., Any], line: str) -> Namespace | Help:
     return found
 
 
-def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
+def reads_options(method: Callable[..., R]) -> Callable[..., R | Help]:
     """A magic's method is given the options of its line; `--help` is answered without it."""
 
     @functools.wraps(method)
-    def magic(magics: Any, line: str, *cell: Any, **scope: Any) -> Any:
+    def magic(magics: Magics, line: str, *cell: str | None, **scope: object) -> R | Help:
         if cell and cell[0] is not None:
             line, text = dataflow.continued(line or " ", cell[0])
             cell = (text, *cell[1:])
@@ -78,7 +85,7 @@ def reads_options(method: Callable[..., Any]) -> Callable[..., Any]:
     return magic
 
 
-def run_options(magic: Any) -> Any:
+def run_options(magic: T) -> T:
     """Where a run goes and what is written on it: shared by every magic that starts one."""
     for add in (
         argument("--experiment", metavar="E", help="the experiment (created if missing)"),
@@ -95,7 +102,7 @@ def run_options(magic: Any) -> Any:
     return magic
 
 
-def register_options(magic: Any) -> Any:
+def register_options(magic: T) -> T:
     """How a model is logged and registered."""
     for add in (
         argument("--flavor", metavar="F", help=f"MLflow's flavour: {', '.join(FLAVORS)}"),
@@ -106,21 +113,23 @@ def register_options(magic: Any) -> Any:
     return magic
 
 
-def verbose_option(magic: Any) -> Any:
+def verbose_option(magic: T) -> T:
     """`-v`: what is folded away is shown."""
     add = argument("-v", "--verbose", action="store_true", help="show details")
-    return add(magic)
+    added: T = add(magic)
+    return added
 
 
-def in_full(answer: Any, options: Namespace) -> Any:
+def in_full(answer: R, options: Namespace) -> R:
     """A record that shows its details, where the line says `-v`."""
     if not getattr(options, "verbose", False):
         return answer
     from ..records.answers import Score
     from ..records.run import TrainingSummary
 
-    long = isinstance(answer, (TrainingSummary, Score))
-    return dataclasses.replace(answer, verbose=True) if long else answer
+    if isinstance(answer, (TrainingSummary, Score)):
+        return dataclasses.replace(answer, verbose=True)
+    return answer
 
 
 def _without_comment(line: str) -> str:
@@ -138,13 +147,13 @@ def _without_comment(line: str) -> str:
     return line.rstrip().removesuffix(";")
 
 
-def options_of(magic: Callable[..., Any]) -> list[str]:
+def options_of(magic: Callable[..., object]) -> list[str]:
     """The long options of a magic."""
-    parser: Any = magic.parser  # type: ignore[attr-defined]
+    parser: MagicArgumentParser = magic.parser  # type: ignore[attr-defined]
     return [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
 
 
-def _manual(magic: Callable[..., Any]) -> str:
+def _manual(magic: Callable[..., object]) -> str:
     return (magic.__doc__ or "").strip().replace("::\n\n", "", 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics
 
@@ -10,16 +10,22 @@ from ..errors import FeatureError, nearest
 from ..session import Session, of_store
 from ..session import nearest as nearest_session
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from IPython.core.interactiveshell import InteractiveShell
+
 _STORE = "FeatureStore"
 
 
 class RepositoryInUse(Magics):
     """What every magic asks of the notebook: its session, its store, its variables."""
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._session: Session | None = None
-        self._passed_over: Any = None  # the store that was bound when another was named
+        self._passed_over: FeatureStore | None = (
+            None  # the store that was bound when another was named
+        )
 
     @property
     def known_session(self) -> Session | None:
@@ -40,10 +46,12 @@ class RepositoryInUse(Magics):
         self._session.names.refresh(self._session)
         return self._session
 
-    def bound_store(self) -> Any:
+    def bound_store(self) -> FeatureStore | None:
         """The `FeatureStore` in the namespace: `store`, else the one bound last."""
         space = self._space
-        stores = {k: v for k, v in space.items() if type(v).__name__ == _STORE and k[:1] != "_"}
+        stores: dict[str, FeatureStore] = {
+            k: v for k, v in space.items() if type(v).__name__ == _STORE and k[:1] != "_"
+        }
         if not stores:
             return None
         return stores.get("store", list(stores.values())[-1])
@@ -54,7 +62,7 @@ class RepositoryInUse(Magics):
         space: dict[str, Any] = self.shell.user_ns
         return space
 
-    def show(self, record: Any) -> None:
+    def show(self, record: object) -> None:
         """Show a record before the magic's own answer."""
         from IPython.display import display
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import FeastNbError, UsageError
 from .library_warnings import of_the_users_cell
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
-def run(shell: Any, source: str) -> None:
+
+def run(shell: InteractiveShell, source: str) -> None:
     """Run a cell; its own exception leaves here, with the traceback the shell would have shown.
 
     `run_cell` shows an error and returns, so that most cell magics let Run All go on. Here the
     traceback is kept instead of shown, and goes out with the user's exception: one output, its
     true name, and nbclient and papermill stop.
     """
-    kept: list[Any] = []
+    kept: list[list[str]] = []
     outer = shell.displayhook.exec_result  # the inner cell takes its place and leaves nothing
     with _keeping_tracebacks(shell, kept), of_the_users_cell():
         result = shell.run_cell(source, store_history=False)
@@ -57,20 +60,20 @@ _Shown.__name__ = "SyntaxError"  # what nbclient, papermill and the reader are t
 
 
 @contextmanager
-def _keeping_tracebacks(shell: Any, kept: list[Any]) -> Iterator[None]:
+def _keeping_tracebacks(shell: InteractiveShell, kept: list[list[str]]) -> Iterator[None]:
     mine = "_showtraceback" in vars(shell)
     before = shell._showtraceback
-    shell._showtraceback = lambda etype, evalue, stb: kept.append(stb)
+    shell._showtraceback = lambda etype, evalue, stb: kept.append(stb)  # type: ignore[method-assign]
     try:
         yield
     finally:
         if mine:
-            shell._showtraceback = before
+            shell._showtraceback = before  # type: ignore[method-assign]
         else:
             del shell._showtraceback
 
 
-def check(shell: Any, source: str, magic: str) -> None:
+def check(shell: InteractiveShell, source: str, magic: str) -> None:
     """Stop at a cell that cannot run, before anything is retrieved for it.
 
     A syntax error is shown as the shell would show it. A top-level `await` cannot be run by a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import (
@@ -30,8 +30,12 @@ from .options import (
 from .repository import RepositoryInUse
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from ..records.contract import ModelVersion
     from ..records.retrieval import Retrieval
-    from ..records.run import TrackedRun
+    from ..records.run import RunState, TrackedRun, TrainingSummary
+    from ..session.training import Training
 
 
 @magics_class
@@ -42,7 +46,7 @@ class FeastMagics(RepositoryInUse):
     @argument("path", nargs="?", help="a feature repository: its folder, or its feature_store.yaml")
     @line_magic
     @reads_options
-    def feast_store(self, options: Namespace) -> Any:
+    def feast_store(self, options: Namespace) -> FeatureStore:
         """Open a feature repository, show what it holds, and return the `FeatureStore`.
 
         Without PATH: the store already bound in the notebook, else `FEAST_FS_YAML_FILE_PATH`,
@@ -74,7 +78,9 @@ class FeastMagics(RepositoryInUse):
     @argument("--unpause", action="store_true", help="resume recording")
     @line_cell_magic
     @reads_options
-    def feast_run(self, options: Namespace, cell: str | None = None) -> Any:
+    def feast_run(
+        self, options: Namespace, cell: str | None = None
+    ) -> RunState | TrackedRun | None:
         """Start a tracked run that later cells belong to; end, resume or look at one.
 
         Every Feast retrieval made while it is open is recorded. Bare `%feast_run` shows what is
@@ -108,7 +114,7 @@ class FeastMagics(RepositoryInUse):
             options.name, nested=options.nested, **_run_keywords(options)
         ).record
 
-    def _run_state(self, options: Namespace, chosen: str) -> Any:
+    def _run_state(self, options: Namespace, chosen: str) -> RunState | TrackedRun | None:
         session = self.session()
         runs = session.runs
         if chosen == "resume":
@@ -120,13 +126,14 @@ class FeastMagics(RepositoryInUse):
         session.recorder.runs.paused = chosen == "pause"
         return runs.state()
 
-    def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> Any:
+    def _run_cell(self, options: Namespace, chosen: list[str], cell: str) -> TrackedRun:
         if chosen and chosen != ["resume"]:
             raise UsageError(f"--{chosen[0]} works only with %feast_run on its own line.")
         if not cell.strip():
             raise UsageError(
                 "%%feast_run needs a cell below its line; for later cells write %feast_run NAME."
             )
+        assert self.shell is not None
         run_cell.check(self.shell, cell, "feast_run")
         runs = self.session().runs
         if chosen:
@@ -168,7 +175,7 @@ class FeastMagics(RepositoryInUse):
     @verbose_option
     @line_cell_magic
     @reads_options
-    def feast_train(self, options: Namespace, cell: str | None = None) -> Any:
+    def feast_train(self, options: Namespace, cell: str | None = None) -> TrainingSummary | None:
         """Train in a tracked run: retrieve features, run the cell, log and register its model.
 
         The cell is ordinary code: without its first line it still runs. The model is that of
@@ -202,7 +209,7 @@ class FeastMagics(RepositoryInUse):
             raise
         return training.summary
 
-    def _train(self, training: Any, options: Namespace, cell: str) -> None:
+    def _train(self, training: Training, options: Namespace, cell: str) -> None:
         from ..integrations.model_libraries.variables import ModelVariables
 
         assert self.shell is not None
@@ -237,7 +244,9 @@ class FeastMagics(RepositoryInUse):
     @needs_local_scope
     @line_magic
     @reads_options
-    def feast_log(self, options: Namespace, local_ns: Any = None) -> Any:
+    def feast_log(
+        self, options: Namespace, local_ns: Mapping[str, object] | None = None
+    ) -> ModelVersion:
         """Log a model that is trained already, to the run that made it; nothing is trained again.
 
         That is the run of the cell that made the model, else the one that is open, else the last.

@@ -7,15 +7,17 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..patching.interrupts import guarded
 from . import dataflow
 from .identity import UNKNOWN, Identity, holds, identify
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
     from ..records.retrieval import Cell
 
 _OFF = ("0", "false", "no", "off")
@@ -45,12 +47,12 @@ class Cells:
         self.executed: list[ExecutedCell] = []
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
-        self._shell: Any = None
+        self._shell: InteractiveShell | None = None
         self._looks = 0
         self._main: ExecutedCell | None = None
         self._beside: dict[int, ExecutedCell] = {}
 
-    def watch(self, shell: Any) -> None:
+    def watch(self, shell: InteractiveShell) -> None:
         """Follow a shell from here on; the cell that runs now, if one does, is the first.
 
         `c.FeastNb.record_cells = False` in IPython's configuration keeps no texts of cells.
@@ -62,7 +64,7 @@ class Cells:
         shell.events.register("post_run_cell", self._ended)
         if self.line is not None:
             with guarded("looking at the running cell"):
-                texts = shell.history_manager.input_hist_raw
+                texts = _inputs(shell)
                 self._begin(str(texts[-1]), len(texts) - 1, _id_of_request(shell))
 
     def unwatch(self) -> None:
@@ -98,7 +100,7 @@ class Cells:
         return self.identity.notebook
 
     @property
-    def namespace(self) -> Mapping[str, Any]:
+    def namespace(self) -> Mapping[str, object]:
         """The notebook's variables; none outside of one."""
         return self._shell.user_ns if self._shell is not None else {}
 
@@ -132,14 +134,15 @@ class Cells:
         """The text of every cell that ran in this kernel, in the order in which they ran."""
         if self._shell is None:
             return []
-        return [str(text) for text in self._shell.history_manager.input_hist_raw[1:]]
+        return [str(text) for text in _inputs(self._shell)[1:]]
 
-    def _started(self, info: Any) -> None:
+    def _started(self, info: ExecutionInfo) -> None:
         if not info.store_history:  # a cell run by a magic: the outer one is the user's
             return
         # IPython 9 counts up before this event, IPython 8 after it; the inputs kept so far are
         # the same in both.
-        number = len(self._shell.history_manager.input_hist_raw)
+        assert self._shell is not None
+        number = len(_inputs(self._shell))
         self._begin(info.raw_cell or "", number, getattr(info, "cell_id", None))
         if not self.in_subshell:
             with guarded("looking at what a cell reads"):
@@ -167,14 +170,27 @@ class Cells:
         guessed = self.identity.notebook
         if guessed not in (None, UNKNOWN) and holds(Path(guessed), [source]):
             return  # it agrees with what was guessed: the others need not be read again
-        texts = [str(t) for t in self._shell.history_manager.input_hist_raw[1:number]]
+        assert self._shell is not None
+        texts = [str(t) for t in _inputs(self._shell)[1:number]]
         self.identity = identify(self._shell, [*texts, source])
 
-    def _ended(self, result: Any) -> None:
-        if result is None or not result.info.store_history or self.in_subshell:
+    def _ended(self, result: ExecutionResult | None) -> None:
+        if (
+            result is None
+            or result.info is None
+            or not result.info.store_history
+            or self.in_subshell
+        ):
             return
         with guarded("looking at what a cell made"):
             self.after()
+
+
+def _inputs(shell: InteractiveShell) -> Sequence[str]:
+    """The cells that ran, as they were typed; the first stands for none."""
+    assert shell.history_manager is not None
+    texts: Sequence[str] = shell.history_manager.input_hist_raw
+    return texts
 
 
 def text_digest(source: str) -> str:
@@ -184,9 +200,9 @@ def text_digest(source: str) -> str:
     ).hexdigest()
 
 
-def _id_of_request(shell: Any) -> str | None:
+def _id_of_request(shell: InteractiveShell) -> str | None:
     """The id that the frontend gave the cell whose message is being answered."""
-    kernel: Any = getattr(shell, "kernel", None)
+    kernel: object = getattr(shell, "kernel", None)
     parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
     found = (parent or {}).get("metadata", {}).get("cellId")
     return found if isinstance(found, str) else None

@@ -10,7 +10,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
 
 _FITS = ("fit", "fit_transform", "fit_predict", "partial_fit")
 _FIRST = ("X", "x", "data", "df", "inputs")  # names that the first argument goes by
@@ -33,9 +36,9 @@ class FitInput:
 
     columns: tuple[str, ...]
     named: bool
-    frames: tuple[Any, ...]
+    frames: tuple[object, ...]
     sure: bool = True
-    categories: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    categories: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
 
 class FitCalls:
@@ -56,7 +59,7 @@ class FitCalls:
                 self._found(None, call)
             self._changed |= set(_other_columns(node))
 
-    def input_of(self, names: Sequence[str], space: Mapping[str, Any]) -> FitInput | None:
+    def input_of(self, names: Sequence[str], space: Mapping[str, object]) -> FitInput | None:
         """What the model that the variables `names` hold was fitted on; None where nothing says it.
 
         Several calls that were given different columns tell nothing.
@@ -103,7 +106,9 @@ class FitCalls:
 
     # ------------------------------------------------------------------ what it stands for
 
-    def _table(self, node: ast.expr, space: Mapping[str, Any], depth: int = 8) -> FitInput | None:
+    def _table(
+        self, node: ast.expr, space: Mapping[str, object], depth: int = 8
+    ) -> FitInput | None:
         if depth == 0:
             return None
         for read in (self._of_name, self._of_selection, self._of_method):
@@ -112,11 +117,11 @@ class FitCalls:
                 return found
         return None
 
-    def _of_name(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> FitInput | None:
+    def _of_name(self, node: ast.expr, space: Mapping[str, object], depth: int) -> FitInput | None:
         if not isinstance(node, ast.Name):
             return None
         made = self._bound.get(node.id, [])
-        value = space.get(node.id)
+        value: Any = space.get(node.id)
         if value is not None and type(value).__name__ == "DataFrame":
             # A frame that the cell bound more than once may not be the one that `fit` had, unless
             # it is a loop's: the text is the same each time.
@@ -128,7 +133,7 @@ class FitCalls:
         return None
 
     def _of_selection(
-        self, node: ast.expr, space: Mapping[str, Any], depth: int
+        self, node: ast.expr, space: Mapping[str, object], depth: int
     ) -> FitInput | None:
         if isinstance(node, ast.Attribute) and node.attr == "values":
             return _as_array(self._table(node.value, space, depth))
@@ -145,7 +150,7 @@ class FitCalls:
         return self._chosen(value, place, space, depth)
 
     def _chosen(
-        self, node: ast.expr, place: ast.expr, space: Mapping[str, Any], depth: int
+        self, node: ast.expr, place: ast.expr, space: Mapping[str, object], depth: int
     ) -> FitInput | None:
         table = self._table(node, space, depth)
         if table is None:
@@ -159,7 +164,7 @@ class FitCalls:
             return None
         return FitInput(columns, True, table.frames)
 
-    def _columns(self, place: ast.expr, space: Mapping[str, Any]) -> tuple[str, ...] | None:
+    def _columns(self, place: ast.expr, space: Mapping[str, object]) -> tuple[str, ...] | None:
         """A list of names as the text writes it, or as a variable of now holds it."""
         if isinstance(place, ast.BinOp) and isinstance(place.op, ast.Add):
             sides = self._columns(place.left, space), self._columns(place.right, space)
@@ -179,12 +184,14 @@ class FitCalls:
             return tuple(value)
         return tuple(map(str, value)) if type(value).__name__ == "Index" else None
 
-    def _item(self, part: ast.expr, space: Mapping[str, Any]) -> Any:
+    def _item(self, part: ast.expr, space: Mapping[str, object]) -> object:
         if isinstance(part, ast.Constant):
             return part.value
         return space.get(part.id) if isinstance(part, ast.Name) else None
 
-    def _of_method(self, node: ast.expr, space: Mapping[str, Any], depth: int) -> FitInput | None:
+    def _of_method(
+        self, node: ast.expr, space: Mapping[str, object], depth: int
+    ) -> FitInput | None:
         if not isinstance(node, ast.Call):
             return None
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
@@ -208,7 +215,7 @@ class FitCalls:
         return None
 
     def _without(
-        self, table: FitInput, node: ast.Call, space: Mapping[str, Any]
+        self, table: FitInput, node: ast.Call, space: Mapping[str, object]
     ) -> FitInput | None:
         given = {k.arg: k.value for k in node.keywords}
         place = given.get("columns") or (node.args[0] if "axis" in given and node.args else None)
@@ -251,7 +258,7 @@ def _other_columns(node: ast.AST) -> Iterator[str]:
             yield ast.unparse(node.func.value)
 
 
-def _fits(table: FitInput, value: Any) -> bool:
+def _fits(table: FitInput, value: object) -> bool:
     """Whether a value can be what the text says of it: an array is as wide, a frame was dropped."""
     shape = getattr(value, "shape", None)
     return shape is None or (len(shape) == 2 and shape[1] == len(table.columns))

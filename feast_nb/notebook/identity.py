@@ -11,7 +11,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 UNKNOWN = "notebook"  # a notebook whose path nobody knows
 _SESSION = "JPY_SESSION_NAME"
@@ -75,7 +78,7 @@ def launcher() -> Launcher:
         return Launcher(arguments)
 
 
-def identify(shell: Any, texts: Sequence[str], by: Launcher | None = None) -> Identity:
+def identify(shell: InteractiveShell, texts: Sequence[str], by: Launcher | None = None) -> Identity:
     """What runs the cells of a shell; `texts` are those that ran, the running one last.
 
     In this order: VS Code's variable; the Jupyter server's session name, unless the process that

@@ -70,7 +70,7 @@ def packages() -> dict[str, str]:
 
 def cells_notebook(
     texts: Sequence[str], executed: Iterable[ExecutedCell], kernel: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The cells that ran, in true order, as a notebook without outputs and without secrets.
 
     Each says in which `kernel` it ran.
@@ -103,7 +103,7 @@ def cells_notebook(
     }
 
 
-def continued(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+def continued(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, object]:
     """The cells of two kernels that worked on one run, one after the other, each once."""
     again = {_kernel(cell) for cell in later["cells"]} - {None}
     before = [cell for cell in earlier["cells"] if _kernel(cell) not in again]

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ArtifactError, TrackingError
 from ..history import queries
@@ -18,6 +18,8 @@ from ..records.contract import Contract
 from ..records.facts import RegisteredModel
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from ..questions.source import HistorySource
 
 RECENT = 30 * queries.DAY
@@ -25,7 +27,7 @@ MODELS = "which models it breaks: "
 _OF_PREDICTION = ("prediction", "lookup")
 
 
-def tracked_at(store: Any) -> tuple[str | None, str]:
+def tracked_at(store: FeatureStore) -> tuple[str | None, str]:
     """The address of a store's tracking server; where it says nothing, why that is not known.
 
     A tracking database that no run has made yet has no models: that is known.

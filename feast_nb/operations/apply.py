@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import Drift, FeastNbError, RepositoryError, StoreError, TrackingError, UsageError
 from ..integrations.feast import registry
@@ -19,12 +19,14 @@ from .affected_models import MODELS
 from .plan import plan
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from ..questions.source import HistorySource
 
 
 def apply(
     yaml: Path,
-    store: Any,
+    store: FeatureStore,
     past: HistorySource | None,
     unknown: str,
     *,
@@ -65,7 +67,7 @@ def apply(
     return done
 
 
-def _left(yaml: Path, store: Any, wanted: Plan) -> str:
+def _left(yaml: Path, store: FeatureStore, wanted: Plan) -> str:
     """What of a plan that failed is done, and what is not, by the registry as it is now."""
     try:
         left = plan(yaml, store, None, "", full=True)
@@ -103,7 +105,7 @@ def _served(change: PlannedChange) -> list[str]:
     return [model.shown for model in change.models if model.aliases]
 
 
-def _logged(store: Any, done: Plan, trouble: str | None, origin: dict[str, str]) -> Plan:
+def _logged(store: FeatureStore, done: Plan, trouble: str | None, origin: dict[str, str]) -> Plan:
     """The same, logged as an operation; where MLflow cannot take it, a note says so."""
     settings = settings_of(store)
     if settings is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..contracts import drift
 from ..lineage.usage import iso
@@ -18,6 +18,9 @@ from ..records.operation import PlannedChange
 from ..records.references import split_version
 from .affected_models import MODELS, AffectedModels
 from .differences import ObjectDifference, Sides
+
+if TYPE_CHECKING:
+    from ..records.facts import RegisteredModel
 
 ORDER: tuple[Grade, ...] = ("breaks serving", "needs retraining", "safe")
 
@@ -67,7 +70,7 @@ class ChangeGrades:
         return self._graded(change, touched, said)
 
     def _without_contract(
-        self, one: ObjectDifference, model: Any, said: dict[str, tuple[Grade, str]]
+        self, one: ObjectDifference, model: RegisteredModel, said: dict[str, tuple[Grade, str]]
     ) -> None:
         """Of a model whose contract nobody has, its references tell what it would miss."""
         gone = [f"{one.name}:{f}" for f in one.fields if f"{one.name}:{f}" in model.refs]
@@ -101,7 +104,7 @@ class ChangeGrades:
     def _graded(
         self,
         change: PlannedChange,
-        touched: Sequence[Any],
+        touched: Sequence[RegisteredModel],
         said: dict[str, tuple[Grade, str]],
     ) -> PlannedChange:
         grades = {grade for grade, _ in said.values()}
@@ -187,7 +190,7 @@ def _view_of(change: Change) -> str | None:
     return split_version(change.what.partition(":")[0])[0]
 
 
-def _dependent(model: Any, through: str) -> Dependent:
+def _dependent(model: RegisteredModel, through: str) -> Dependent:
     return Dependent(
         model.shown, "model", model.aliases, since=iso(model.created),
         last=iso(model.last_prediction), through=through, predictions=model.predictions,

@@ -5,13 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..contracts import drift
 from ..integrations.feast import definition_hashes, registry
 from ..integrations.feast.registry import Definitions, refs_of_service
 from ..integrations.feast.views import View
 from ..records.retrieval import NO_ENTITY, ViewDefinition
+
+if TYPE_CHECKING:
+    from feast.protos.feast.core.Entity_pb2 import EntitySpecV2
+    from feast.protos.feast.core.Feature_pb2 import FeatureSpecV2
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureServiceSpec
+    from google.protobuf.message import Message
 
 _PARTS = {"entities": "join keys", "ttl": "TTL", "query": "source's query",
           "location": "source", "policy": "label policy"}  # fmt: skip
@@ -172,7 +178,7 @@ class Sides:
 
 
 def _actions(
-    had: Mapping[str, Any], wanted: Mapping[str, Any]
+    had: Mapping[str, object], wanted: Mapping[str, object]
 ) -> Iterator[tuple[str, Literal["create", "update", "delete"]]]:
     for name in sorted({*had, *wanted} - {NO_ENTITY}):
         if name not in had:
@@ -188,12 +194,12 @@ def _both(what: str, old: str | None, new: str | None) -> list[str]:
     ]
 
 
-def _type(feature: Any) -> str:
+def _type(feature: FeatureSpecV2) -> str:
     length = f" of {feature.vector_length}" if feature.vector_length else ""
     return registry.dtype_named(feature.value_type) + length
 
 
-def _renamed(was: Any, now: Any) -> list[str]:
+def _renamed(was: FeatureServiceSpec, now: FeatureServiceSpec) -> list[str]:
     """What a service makes of join keys: other keys are other answers for who asks it."""
     old, new = (
         [f"{p.feature_view_name_alias or p.feature_view_name}: {dict(p.join_key_map)}"
@@ -213,18 +219,18 @@ _TOLD = {*_ASIDE, *_UNITS, "ttl", "features", "entities", "entity_columns", "bat
          "original_entities"}  # fmt: skip
 
 
-def _others(was: Any, now: Any) -> list[str]:
+def _others(was: Message, now: Message) -> list[str]:
     """Settings of other names that differ: they are said, whatever they mean."""
     names = [f.name for f in was.DESCRIPTOR.fields if f.name not in _TOLD]
     return [f"~ {name}" for name in names if getattr(was, name) != getattr(now, name)]
 
 
-def _entity_part(spec: Any, called: str) -> str:
+def _entity_part(spec: EntitySpecV2, called: str) -> str:
     value = getattr(spec, called)
     return registry.dtype_named(value) if called == "value_type" else str(value)
 
 
-def _aside(was: Any, now: Any) -> Iterator[str]:
+def _aside(was: Message, now: Message) -> Iterator[str]:
     """Descriptions, owners and tags: what people read, and no model depends on."""
     for called in _ASIDE:
         old, new = getattr(was, called, None), getattr(now, called, None)
@@ -234,7 +240,7 @@ def _aside(was: Any, now: Any) -> Iterator[str]:
             yield called
 
 
-def _code(parts: Mapping[str, Any], one: ViewDefinition, other: ViewDefinition) -> list[str]:
+def _code(parts: Mapping[str, object], one: ViewDefinition, other: ViewDefinition) -> list[str]:
     """What changed in the text of a transformation, line by line."""
     old, new = (drift.describe("code", parts.get(r.hashes.get("code", ""))) for r in (one, other))
     lines = difflib.unified_diff(

@@ -10,18 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import FeastNbError, FeatureError, brief, nearest
 from ..integrations.feast import registry
 from ..integrations.feast.store import folder_of
 from ..masking import masked_text, public_uri
 from ..records.operation import Health, HealthLine
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 _IMPORTS = 180.0  # seconds that a process on a busy machine may take to import Feast
 _LIGHTS = ("red", "amber", "unknown", "green")
@@ -41,7 +44,7 @@ class HealthRequest:
     seconds: float
     server: str | None = None
     model: str | None = None
-    inputs: tuple[dict[str, Any], ...] = ()
+    inputs: tuple[dict[str, object], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,11 @@ class Probe:
 
     part: str
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 def look(
-    store: Any, yaml: Path, asked: HealthRequest, told: Callable[[HealthLine], None]
+    store: FeatureStore, yaml: Path, asked: HealthRequest, told: Callable[[HealthLine], None]
 ) -> Health:
     """Look at all of it, within the deadlines; `told` is given each line as it is known.
 
@@ -80,7 +83,7 @@ def _worst_first(line: HealthLine) -> tuple[int, int, str]:
     return _LIGHTS.index(line.light), _ORDER.index(line.part), line.name
 
 
-def _probes(store: Any, asked: HealthRequest) -> tuple[list[Probe], tuple[str, ...]]:
+def _probes(store: FeatureStore, asked: HealthRequest) -> tuple[list[Probe], tuple[str, ...]]:
     config = store.config
     online = str(getattr(config.online_store, "type", ""))
     probes = [

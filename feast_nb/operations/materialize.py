@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import (
     FeastNbError,
@@ -27,6 +27,11 @@ from ..integrations.feast.views import View
 from ..integrations.mlflow import runs, writer
 from ..masking import masked_text
 from ..records.operation import Materialization, ViewLoad
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.mlflow_integration.config import MlflowConfig
+    from tqdm import tqdm
 
 # Feast's own rule for a view without a TTL that was never loaded (`materialize_incremental`).
 _WITHOUT_TTL = timedelta(weeks=52)
@@ -48,7 +53,7 @@ class LoadRequest:
     wait: float = 600.0
 
 
-def materialize(store: Any, asked: LoadRequest, told: Told) -> Materialization:
+def materialize(store: FeatureStore, asked: LoadRequest, told: Told) -> Materialization:
     """Load views into the online store as Feast does, one after the other; what came of each.
 
     `told` is given a view's name and its counts while it is loaded. An interrupt ends the view
@@ -93,7 +98,7 @@ def bars(drawn: bool) -> Iterator[Told]:
     from tqdm.auto import tqdm
 
     with ExitStack() as stack:
-        open_bars: dict[str, Any] = {}
+        open_bars: dict[str, tqdm] = {}
 
         def told(view: str, counts: progress.Counts | None) -> None:
             if view not in open_bars:
@@ -111,7 +116,9 @@ def bars(drawn: bool) -> Iterator[Told]:
         yield told
 
 
-def logged(store: Any, done: Materialization, origin: Mapping[str, str]) -> Materialization:
+def logged(
+    store: FeatureStore, done: Materialization, origin: Mapping[str, str]
+) -> Materialization:
     """The same, logged as an operation; where it cannot be, a note says so."""
     settings = settings_of(store)
     if settings is None or not done.views:
@@ -175,7 +182,9 @@ def _back(view: View) -> timedelta:
     return timedelta(seconds=view.ttl) if view.ttl else _WITHOUT_TTL
 
 
-def _before(store: Any, views: Sequence[View], asked: LoadRequest, end: datetime) -> Iterator[str]:
+def _before(
+    store: FeatureStore, views: Sequence[View], asked: LoadRequest, end: datetime
+) -> Iterator[str]:
     """What to know before it begins: what an incremental run does not load."""
     if asked.start is not None:
         return
@@ -204,7 +213,7 @@ def _before(store: Any, views: Sequence[View], asked: LoadRequest, end: datetime
             )
 
 
-def _loaded(store: Any, planned: ViewLoad, asked: LoadRequest, told: Told) -> ViewLoad:
+def _loaded(store: FeatureStore, planned: ViewLoad, asked: LoadRequest, told: Told) -> ViewLoad:
     """One view, loaded; what went wrong is part of the answer."""
     began = time.monotonic()
     start = asked.start
@@ -238,16 +247,16 @@ def _loaded(store: Any, planned: ViewLoad, asked: LoadRequest, told: Told) -> Vi
 
 
 @contextmanager
-def _logged_once(store: Any) -> Iterator[None]:
+def _logged_once(store: FeatureStore) -> Iterator[None]:
     """Without Feast's own log of the operation: ours has more."""
-    settings: Any = getattr(store.config, "mlflow", None)
+    settings: MlflowConfig | None = getattr(store.config, "mlflow", None)
     before = getattr(settings, "log_operations", None)
-    if before:
+    if settings is not None and before:
         settings.log_operations = False
     try:
         yield
     finally:
-        if before:
+        if settings is not None and before:
             settings.log_operations = before
 
 

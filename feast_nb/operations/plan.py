@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contracts import drift
 from ..integrations.feast import registry
@@ -21,6 +21,10 @@ from .change_grades import ORDER, ChangeGrades
 from .differences import Sides
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+    from google.protobuf.message import Message
+
     from ..questions.source import HistorySource
 
 REGISTRY = "registry"
@@ -28,7 +32,7 @@ REGISTRY = "registry"
 
 def plan(
     yaml: Path,
-    store: Any,
+    store: FeatureStore | None,
     past: HistorySource | None,
     unknown: str = "",
     *,
@@ -82,7 +86,7 @@ def plan(
     )
 
 
-def _move(message: Any, old: str, new: str) -> None:
+def _move(message: Message, old: str, new: str) -> None:
     """Take paths that files made of their own place for those of another place."""
     for kind, value in message.ListFields():
         if kind.type == kind.TYPE_STRING and isinstance(value, str) and old in value:
@@ -94,7 +98,7 @@ def _move(message: Any, old: str, new: str) -> None:
                 _move(one, old, new)
 
 
-def _permissions(proto: Any) -> tuple[str, ...]:
+def _permissions(proto: RegistryProto) -> tuple[str, ...]:
     if not proto.permissions:
         return ()
     return ("permissions are not compared; `feast apply` applies them.",)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import brief
 from ..integrations.feast.health import source_columns
 from ..records.answers import Grade
 from .differences import Sides
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
-def look(store: Any, sides: Sides) -> tuple[list[str], dict[str, tuple[Grade, str]]]:
+
+def look(store: FeatureStore, sides: Sides) -> tuple[list[str], dict[str, tuple[Grade, str]]]:
     """What could not be looked at, and what is wrong with a view: `view=name` → grade and why."""
     unchecked: list[str] = []
     faults: dict[str, tuple[Grade, str]] = {}

@@ -9,9 +9,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import Warned
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def _interrupt_soon() -> None:
         return
     theirs = frame
 
-    def trace(at: FrameType, event: str, argument: Any) -> Any:
+    def trace(at: FrameType, event: str, argument: object) -> TraceFunction | None:
         if at is theirs and event in ("line", "return"):
             sys.settrace(None)
             theirs.f_trace = None

@@ -38,7 +38,7 @@ class Patches:
             self._finder = _Finder(self._waiting)
             sys.meta_path.insert(0, self._finder)
 
-    def replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    def replace(self, owner: object, name: str, wrap: Callable[[Any], object]) -> None:
         """Set `owner.name` to `wrap(original)` until `undo`.
 
         Where somebody has wrapped ours since, theirs stays, and ours passes calls on: wrappers
@@ -49,7 +49,7 @@ class Patches:
         else:  # inherited: it is inherited again afterwards
             self.put(owner, name, wrap(getattr(owner, name)), INHERITED)
 
-    def put(self, owner: Any, name: str, ours: Any, original: Any) -> None:
+    def put(self, owner: object, name: str, ours: object, original: object) -> None:
         """Set `owner.name` to `ours`, and to `original` on `undo`."""
         setattr(owner, name, ours)
 

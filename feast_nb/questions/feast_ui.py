@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from ..errors import UsageError
 from ..history import queries
@@ -18,13 +18,23 @@ from ..masking import public_uri
 from ..records.facts import RegisteredModel, RunFact
 from .source import HistorySource, find
 
+
+class ViewUse(TypedDict):
+    """How often runs used a view, when last, and by which models."""
+
+    run_count: int
+    prediction_count: int
+    last_used: int | None
+    models: list[str]
+
+
 _MOST = 1000
 _KINDS = ("training", "prediction", "lookup", "inherited")
 
 
 def runs(
     past: HistorySource, most: int = 50, token: str | None = None, named: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """`mlflow-runs`: the newest first; of a `service=…`, a `model=…` or a `notebook=…`."""
     most = max(1, min(most, _MOST))
     known = past.known()
@@ -40,7 +50,7 @@ def runs(
     found = queries.runs(
         past.history, kinds=_KINDS, after=_after(token), most=most + 1, **only
     )  # fmt: skip
-    models: dict[str, list[dict[str, Any]]] = {}
+    models: dict[str, list[dict[str, object]]] = {}
     for m in known.models:
         if m.run:
             models.setdefault(m.run, []).append(_model(past, m))
@@ -57,18 +67,20 @@ def runs(
 
 def feature_usage(
     past: HistorySource, most: int | None = None, token: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """`mlflow-feature-usage`, by view: `run_count` counts trainings, `prediction_count` others."""
     known = past.known()
     catalog = known.catalog
-    uses: dict[str, dict[str, Any]] = {}
+    uses: dict[str, ViewUse] = {}
     for group in known.groups:
         if group.kind == "inherited":
             continue
         service = catalog.services.get(group.service or "")
         names = {**catalog.names, **(service.renamed if service else {})}
         refs = registered(group.refs, names, catalog)
-        counted = "run_count" if group.kind == "training" else "prediction_count"
+        counted: Literal["run_count", "prediction_count"] = (
+            "run_count" if group.kind == "training" else "prediction_count"
+        )
         for view in _views((*refs, *catalog.behind(refs))):
             use = uses.setdefault(view, _unused())
             use[counted] += group.runs
@@ -91,11 +103,11 @@ def feature_usage(
 
 def feature_models(
     past: HistorySource, most: int | None = None, token: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """`mlflow-feature-models`: for each feature, every version of every model that uses it."""
     known = past.known()
     catalog = known.catalog
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, object]]] = {}
     for model in known.models:
         shown = _model(past, model)
         refs = registered(model.refs, catalog.names, catalog)
@@ -110,9 +122,9 @@ def feature_models(
     }
 
 
-def nothing(which: str, said: str) -> dict[str, Any]:
+def nothing(which: str, said: str) -> dict[str, object]:
     """The same where there is no MLflow, with the reason: Feast's own are empty too."""
-    empty: dict[str, dict[str, Any]] = {
+    empty: dict[str, dict[str, object]] = {
         "runs": {"runs": [], "mlflow_uri": None},
         "feature_usage": {"feature_usage": {}, "mlflow_enabled": False},
         "feature_models": {"feature_models": {}},
@@ -120,13 +132,13 @@ def nothing(which: str, said: str) -> dict[str, Any]:
     return {**empty[which], "next_page_token": None, "as_of": None, "reason": said}
 
 
-def _unused() -> dict[str, Any]:
+def _unused() -> ViewUse:
     return {"run_count": 0, "prediction_count": 0, "last_used": None, "models": []}
 
 
 def _run(
-    past: HistorySource, run: RunFact, models: list[dict[str, Any]], names: dict[str, str]
-) -> dict[str, Any]:
+    past: HistorySource, run: RunFact, models: list[dict[str, object]], names: dict[str, str]
+) -> dict[str, object]:
     return {
         "run_id": run.id,
         "run_name": run.name,
@@ -151,7 +163,7 @@ def _run(
     }
 
 
-def _model(past: HistorySource, model: RegisteredModel) -> dict[str, Any]:
+def _model(past: HistorySource, model: RegisteredModel) -> dict[str, object]:
     return {
         "model_name": model.name,
         "version": str(model.version),
@@ -165,7 +177,7 @@ def _views(refs: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ref.partition(":")[0] for ref in refs))
 
 
-def _version(shown: str, named: str) -> dict[str, Any]:
+def _version(shown: str, named: str) -> dict[str, str | None]:
     """A model's runs; those of one version where one was named."""
     name, _, version = shown.rpartition("/")
     whole = "/" not in named and "@" not in named

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..contracts import drift
 from ..errors import FeastNbError, TrackingError, brief
@@ -26,6 +26,9 @@ from ..records.lineage import Impact, Lineage
 from ..records.overview import ProjectOverview, Tracking
 from . import answers
 from .source import HistorySource, stretch_of
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 FRESH = 2.0  # seconds within which what was read is not read again
 PATIENCE = 4.0  # seconds that an answer waits for MLflow; after that it is given from the copy
@@ -57,7 +60,7 @@ class RepositoryMonitor:
         self._off = Tracking("disabled")
         self._uri: str | None = None
         self._copy: _Copy | None = None
-        self.store: Any = None
+        self.store: FeatureStore | None = None
         self._open()
 
     def _open(self) -> None:
@@ -85,6 +88,7 @@ class RepositoryMonitor:
             if self._uri is None:
                 return self._off
             if self._copy is None:
+                assert self.store is not None  # it has an address
                 if not database.has_current_schema(self._uri):
                     return Tracking("unmade")
                 self._copy = _Copy(self.store, self._uri)
@@ -166,7 +170,7 @@ class RepositoryMonitor:
 class _Copy(HistorySource):
     """A history source that answers from the copy, which another one keeps up to date."""
 
-    def __init__(self, opened: Any, uri: str) -> None:
+    def __init__(self, opened: FeatureStore, uri: str) -> None:
         super().__init__(opened, uri)
         self._server = uri
         self.contracts: dict[str, Contract | None] = {}
@@ -237,7 +241,9 @@ class _Copy(HistorySource):
 class DriftChecker:
     """How today's registry differs from what model versions were trained on."""
 
-    def __init__(self, opened: Any, catalog: Registry, kept: dict[str, Contract | None]) -> None:
+    def __init__(
+        self, opened: FeatureStore, catalog: Registry, kept: dict[str, Contract | None]
+    ) -> None:
         self._catalog = catalog
         self._kept = kept
         self._gone: dict[tuple[str, ...], tuple[str, ...]] = {}

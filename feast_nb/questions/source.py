@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import FeatureError, TrackingError, UsageError, nearest
 from ..history import History, database, queries
@@ -21,6 +21,9 @@ from ..masking import public_uri
 from ..paths import cache_folder
 from ..records.facts import RegisteredModel, Registry
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
 
 class HistorySource:
     """What is known of a store's history; `notes` says what the reader of an answer must know.
@@ -32,7 +35,7 @@ class HistorySource:
 
     def __init__(
         self,
-        store: Any,
+        store: FeatureStore,
         uri: str | None,
         settle: Callable[[], None] = lambda: None,
         notes: tuple[str, ...] = (),

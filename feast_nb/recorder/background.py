@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Condition, Thread
-from typing import Any
+from typing import TypeVarTuple
 
 from ..patching import forks, threads
+
+Given = TypeVarTuple("Given")
 
 _MODULES = (
     "numpy.rec",
@@ -47,7 +49,7 @@ class Background:
     def renew(self) -> None:
         """Nothing is asked for; in a forked child what its parent is asked for is the parent's."""
         self._changed = Condition()
-        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._queue: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self._thread: Thread | None = None
         self._busy = self._hurried = self._closing = False
         self._first = self._last = 0.0
@@ -67,7 +69,7 @@ class Background:
                 if self._queue:
                     self._changed.notify_all()
 
-    def later(self, task: Callable[..., None], *args: Any) -> None:
+    def later(self, task: Callable[[*Given], None], *args: *Given) -> None:
         """Do a task soon; what goes wrong in it is said, and stops nothing else."""
         with self._changed:
             self._last = time.monotonic()
@@ -136,7 +138,7 @@ class Background:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _next(self) -> tuple[Callable[..., None], tuple[Any, ...]] | None:
+    def _next(self) -> tuple[Callable[..., None], tuple[object, ...]] | None:
         with self._changed:
             while not self._closing:
                 now = time.monotonic()

@@ -23,6 +23,10 @@ from ..records.run import RunRef
 from .frame_archive import NO_RUN, ArchivedCopy, FrameArchive
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..frames import Tabular
     from .retrieval_store import RetrievalStore
 
 
@@ -37,10 +41,10 @@ class PendingRetrieval:
     """
 
     id: str
-    entity: Any = None
-    types: Mapping[str, Any] = field(default_factory=dict)
-    explain: Callable[[Any, Any], tuple[DroppedRows, ...]] | None = None
-    late: Callable[[Any], tuple[LateValues, ...]] | None = None
+    entity: pd.DataFrame | None = None
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    explain: Callable[[pd.DataFrame, Tabular], tuple[DroppedRows, ...]] | None = None
+    late: Callable[[Tabular], tuple[LateValues, ...]] | None = None
     keep_rows: bool = False
     keep: bool = False
     max_rows: int = 0
@@ -53,7 +57,7 @@ class EngineFrame(Protocol):
 
     def sums(self) -> list[tuple[int, int, int]]: ...
 
-    def schema(self) -> Any: ...
+    def schema(self) -> pa.Table: ...
 
     def span(self, column: str) -> tuple[str | None, str | None]: ...
 
@@ -87,7 +91,7 @@ class FrameTasks:
         if changed:
             self._store.change(id, **changed)
 
-    def entity(self, id: str, frame: Any, keep: bool, max_rows: int) -> None:
+    def entity(self, id: str, frame: Tabular, keep: bool, max_rows: int) -> None:
         stamp = self._store.table.retrievals[id].entity.timestamp
         if stamp is not None and stamp.column in frame.columns:
             stamp = parquet.span(frame, stamp.column)
@@ -112,7 +116,7 @@ class FrameTasks:
 
     def _kept_by_engine(
         self, id: str, digest: str, engine: EngineFrame, keep: bool, max_rows: int, rows: int
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         run_id = self._store.table.retrievals[id].run_id
         reason = _not_kept(keep, rows, max_rows) or engine.why_not()
         if reason or run_id is None:
@@ -127,8 +131,8 @@ class FrameTasks:
         )
 
     def _archived(
-        self, id: str, digest: str, frame: Any, keep: bool, max_rows: int
-    ) -> dict[str, Any]:
+        self, id: str, digest: str, frame: Tabular, keep: bool, max_rows: int
+    ) -> dict[str, object]:
         """Keep a copy of an entity frame; returns where it is kept, or why it is not."""
         if reason := _not_kept(keep, len(frame), max_rows):
             return {"reason": reason}
@@ -174,7 +178,9 @@ class FrameTasks:
                 self._store.table.move(run.id, id, moved.get("entity"), moved.get("result"))
                 self._store.put_all(id, soon=True)
 
-    def result(self, pending: PendingRetrieval, held: Any) -> None:
+    def result(
+        self, pending: PendingRetrieval, held: Tabular | Result | Callable[[], Tabular | Result]
+    ) -> None:
         try:
             before = self._store.table.retrievals[pending.id]
             table = held() if callable(held) else held
@@ -194,7 +200,7 @@ class FrameTasks:
         finally:
             self._store.send(pending.id)
 
-    def _keep_result(self, pending: PendingRetrieval, result: Result, table: Any) -> None:
+    def _keep_result(self, pending: PendingRetrieval, result: Result, table: Tabular) -> None:
         """Keep a training frame's values: only by them a later one can be compared in detail."""
         if _not_kept(pending.keep, result.rows, pending.max_rows) or not result.fingerprint:
             return
@@ -205,7 +211,7 @@ class FrameTasks:
         if copy.artifact is not None:  # else the fingerprint still tells whether another differs
             self._store.change(pending.id, result=replace(result, artifact=copy.artifact))
 
-    def _entity_rows(self, pending: PendingRetrieval, table: Any) -> None:
+    def _entity_rows(self, pending: PendingRetrieval, table: Tabular) -> None:
         """What a query or a date range really asked for: the result without its features."""
         retrieval = self._store.table.retrievals[pending.id]
         given = {*retrieval.columns(), *retrieval.beside}
@@ -218,7 +224,7 @@ class FrameTasks:
             pending.id, rows=len(rows), columns=tuple(entity), fingerprint=digest, **kept
         )
 
-    def write(self, run: RunRef, write: Write, frame: Any) -> None:
+    def write(self, run: RunRef, write: Write, frame: Tabular) -> None:
         done = replace(
             write,
             rows=len(frame),
@@ -235,7 +241,7 @@ class FrameTasks:
             self._store.change(id, result=replace(result, late=(*result.late, *late)))
             self._store.send(id)
 
-    def _late(self, pending: PendingRetrieval, held: Any) -> tuple[LateValues, ...]:
+    def _late(self, pending: PendingRetrieval, held: Tabular) -> tuple[LateValues, ...]:
         assert pending.late is not None
         try:
             return pending.late(held)
@@ -245,8 +251,9 @@ class FrameTasks:
             )
             return ()
 
-    def _explained(self, pending: PendingRetrieval, held: Any) -> tuple[DroppedRows, ...]:
+    def _explained(self, pending: PendingRetrieval, held: Tabular) -> tuple[DroppedRows, ...]:
         assert pending.explain is not None
+        assert pending.entity is not None
         try:
             return pending.explain(pending.entity, held)
         except Exception as problem:  # the sources are the user's, and may be out of reach: said

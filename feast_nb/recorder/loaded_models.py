@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import FeastNbError
 from ..integrations.feast.store import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from feast import FeatureStore
 
     from ..integrations.mlflow.model_lookup import ModelRef
     from .open_runs import OpenRuns
@@ -30,7 +32,7 @@ class LoadedModels:
         self._say = say
         self._of_run: dict[str, list[LoadedModel]] = {}
 
-    def find(self, store: Any, named: str) -> tuple[str, tuple[str, ModelRef] | None]:
+    def find(self, store: FeatureStore, named: str) -> tuple[str, tuple[str, ModelRef] | None]:
         """The version that a name means now, as MLflow and Feast both take it, and what it is.
 
         What it is comes with the server that said so: the open run may be on another.

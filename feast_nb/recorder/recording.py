@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVarTuple
 from uuid import uuid4
 
 from .. import frames
@@ -27,7 +27,12 @@ from .frame_archive import FrameArchive
 from .frame_tasks import EngineFrame, FrameTasks, PendingRetrieval
 from .retrieval_store import RetrievalStore
 
+Given = TypeVarTuple("Given")
+
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..frames import Tabular
     from .delivery.outbox import Outbox
     from .open_runs import OpenRuns
     from .retrieval_table import RetrievalTable
@@ -62,7 +67,7 @@ class Recording:
     def submitted(
         self,
         draft: Retrieval,
-        entity: Any = None,
+        entity: object = None,
         archive: bool = False,
         max_rows: int = 0,
         look: Callable[[Retrieval], Retrieval] | None = None,
@@ -99,7 +104,11 @@ class Recording:
         return retrieval.id
 
     def ran(
-        self, pending: PendingRetrieval, seconds: float, result: Any, kept: str | None = None
+        self,
+        pending: PendingRetrieval,
+        seconds: float,
+        result: Tabular | Callable[[], Tabular | Result],
+        kept: str | None = None,
     ) -> None:
         """Keep what came back: an Arrow table, a pandas frame (copied here), or how to get one."""
         self._adopt_run(pending.id)
@@ -136,7 +145,7 @@ class Recording:
         self._store.change(id, kept=kept)
         self._store.send(id)
 
-    def wrote(self, write: Write, frame: Any = None) -> None:
+    def wrote(self, write: Write, frame: pd.DataFrame | None = None) -> None:
         """Keep that features were written; `frame` (a copy) is hashed in the background."""
         run = self._runs.of_call()
         if run is None:
@@ -205,7 +214,7 @@ class Recording:
         self._background.close()
         self._frames.close()
 
-    def _later(self, task: Callable[..., None], *args: Any) -> None:
+    def _later(self, task: Callable[[*Given], None], *args: *Given) -> None:
         self._background.later(task, *args)
 
     def _adopt_run(self, id: str) -> None:

@@ -15,10 +15,14 @@ from ..masking import public_uri
 from ..records.retrieval import Retrieval
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from feast.mlflow_integration.config import MlflowConfig
+    from feast.online_response import OnlineResponse
+
     from ..integrations.feast.definitions import ResolvedRequest
 
 
-def is_written(settings: Any) -> bool:
+def is_written(settings: MlflowConfig) -> bool:
     """Whether the YAML says in so many words whether entity frames are kept."""
     return "auto_log_entity_df" in settings.model_fields_set
 
@@ -65,21 +69,21 @@ def file_of(ran: JobResult) -> Path | None:
     return path if path.exists() else None
 
 
-def online_frame(response: Any, draft: Retrieval) -> Any:
+def online_frame(response: OnlineResponse, draft: Retrieval) -> pd.DataFrame:
     """An online answer as a frame in the order asked: Feast's own order changes by process."""
-    frame = type(response).to_df(response)
+    frame: pd.DataFrame = type(response).to_df(response)
     wanted = [c for c in draft.columns() if c in frame.columns]
     rest = sorted(c for c in frame.columns if c not in wanted)
     return frame[[*rest, *wanted]]
 
 
-def mark_online(response: Any, id: str) -> None:
+def mark_online(response: OnlineResponse, id: str) -> None:
     """Have the frame of an online response say which retrieval it is of."""
     original = response.to_df
 
-    def to_df(*args: Any, **kwargs: Any) -> Any:
-        frame = original(*args, **kwargs)
+    def to_df(*args: Any, **kwargs: Any) -> pd.DataFrame:
+        frame: pd.DataFrame = original(*args, **kwargs)
         matching.mark(frame, id)
         return frame
 
-    response.to_df = to_df
+    response.to_df = to_df  # type: ignore[method-assign]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,14 +17,24 @@ from ..integrations.feast.store import settings_of
 from ..masking import masked_text, public_uri, without_secrets
 from ..patching.interrupts import guarded
 from ..records.references import column_names
-from ..records.retrieval import EntityFrame, Retrieval, Seconds, Write
+from ..records.retrieval import DroppedRows, EntityFrame, LateValues, Retrieval, Seconds, Write
 from ..records.run import RunRef
 from .frame_tasks import PendingRetrieval
 from .loaded_models import LoadedModels
 from .retrieval_details import file_of, is_written, look_up, mark_online, online_frame, place_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureStore
+    from feast.mlflow_integration.config import MlflowConfig
+    from feast.online_response import OnlineResponse
+    from feast.saved_dataset import SavedDataset, SavedDatasetStorage
+    from mlflow.entities.model_registry import ModelVersion
+
+    from ..frames import Tabular
+    from ..integrations.feast.calls import Owner
     from ..integrations.feast.definitions import ResolvedRequest
+    from ..integrations.mlflow.model_lookup import ModelRef
     from ..notebook.cells import Cells
     from .open_runs import OpenRuns, RunOptions
     from .recording import Recording
@@ -41,7 +51,7 @@ class RetrievalListener:
         say: Callable[[str], None],
         before_call: Callable[[], None],
         before_reading: Callable[[], None],
-        version_registered: Callable[[Any, str, str], None],
+        version_registered: Callable[[ModelVersion, str, str], None],
     ) -> None:
         self._runs = runs
         self._recording = recording
@@ -50,19 +60,19 @@ class RetrievalListener:
         self.before_reading = before_reading
         self._before_call = before_call
         self._version_registered = version_registered
-        self.stores: list[Any] = []
+        self.stores: list[FeatureStore] = []
         self._loaded = LoadedModels(runs, say)
 
-    def opened(self, store: Any) -> None:
+    def opened(self, store: FeatureStore) -> None:
         """Keep the stores that are open, the last one last."""
         self.stores = [*[s for s in self.stores if s is not store][-4:], store]
 
-    def last_store(self) -> Any:
+    def last_store(self) -> FeatureStore | None:
         """The store that was opened last, of those that MLflow is enabled for.
 
         One that was opened before we were loaded is looked for among the notebook's variables.
         """
-        space = self._cells.namespace.values()
+        space: Iterable[Any] = self._cells.namespace.values()
         bound = [v for v in list(space) if type(v).__name__ == "FeatureStore"]
         return next((s for s in reversed([*bound, *self.stores]) if settings_of(s)), None)
 
@@ -82,7 +92,7 @@ class RetrievalListener:
         """Whether any open store records in runs that nobody asked it for."""
         return any(s.auto_log for s in map(settings_of, self.stores) if s is not None)
 
-    def entering(self) -> tuple[Any, Any]:
+    def entering(self) -> Owner:
         """Whose call is about to be made: asked before an await."""
         return self._runs.of_call(), self._cells.current
 
@@ -95,6 +105,7 @@ class RetrievalListener:
         entity = entity_frames.describe(call.entity, asked.join_keys, call.start, call.end)
         options = self._options()
         settings = settings_of(call.store)
+        assert settings is not None
         copy = parquet.copied(call.entity) if frames.is_pandas(call.entity) else None
         engine = spark.SparkEntities(call.entity) if spark.is_frame(call.entity) else None
         id = self._recording.submitted(
@@ -107,12 +118,12 @@ class RetrievalListener:
         column = entity.timestamp.column if entity.timestamp else None
         is_frame = copy is not None and column
 
-        def explain(wanted: Any, given: Any) -> Any:
+        def explain(wanted: pd.DataFrame, given: Tabular) -> tuple[DroppedRows, ...]:
             views = list(asked.views.values())
             repo = call.store.repo_path
             return point_in_time.dropped(wanted, given, entity.join_keys, str(column), views, repo)
 
-        def late(given: Any) -> Any:
+        def late(given: Tabular) -> tuple[LateValues, ...]:
             columns = {n: r for r in asked.refs for n in column_names(r, call.full_feature_names)}
             return point_in_time.late_values(
                 given, columns, entity.join_keys, str(column), asked.views, call.store.repo_path
@@ -130,7 +141,7 @@ class RetrievalListener:
             max_rows=settings.entity_df_max_rows,
         )
 
-    def online(self, call: Call, response: Any) -> None:
+    def online(self, call: Call, response: OnlineResponse) -> None:
         if not self._wanted(call.store, call.owner):
             return
         from ..integrations.feast import definitions
@@ -149,15 +160,11 @@ class RetrievalListener:
         )
         mark_online(response, id)
 
-    def dataset_read(self, store: Any, dataset: Any) -> PendingRetrieval | None:
+    def dataset_read(self, store: FeatureStore, dataset: SavedDataset) -> PendingRetrieval | None:
         """The rows of a saved dataset are read: of its features, as they were when it was saved."""
-        call = Call(
-            store,
-            list(dataset.features),
-            full_feature_names=dataset.full_feature_names,
-            name="get_saved_dataset",
-            arguments={"name": dataset.name},
-        )
+        full, arguments = dataset.full_feature_names, {"name": dataset.name}
+        call = Call(store, list(dataset.features), full_feature_names=full,
+                    name="get_saved_dataset", arguments=arguments)  # fmt: skip
         if not self._wanted(store):
             return None
         from ..integrations.feast import definitions
@@ -194,7 +201,7 @@ class RetrievalListener:
         if not token.started:
             self._recording.failed(token, seconds, error)
 
-    def saved(self, token: PendingRetrieval, name: str, storage: Any) -> None:
+    def saved(self, token: PendingRetrieval, name: str, storage: SavedDatasetStorage) -> None:
         """A job's result is a saved dataset now."""
         where = sources.address_of(storage)
         self._recording.named(token.id, f"saved dataset {name} in {where}")
@@ -226,7 +233,7 @@ class RetrievalListener:
             frame,
         )
 
-    def experiment_of_next_run(self, store: Any) -> str | None:
+    def experiment_of_next_run(self, store: FeatureStore) -> str | None:
         """The experiment that the user chose, else the project's."""
         from ..integrations.mlflow import runs
 
@@ -239,13 +246,15 @@ class RetrievalListener:
 
         return runs.in_its_experiment(runs.address(None), run_id)
 
-    def model_named(self, store: Any, named: str) -> tuple[str, Any]:
+    def model_named(
+        self, store: FeatureStore, named: str
+    ) -> tuple[str, tuple[str, ModelRef] | None]:
         return self._loaded.find(store, named)
 
-    def model_loaded(self, found: Any) -> None:
+    def model_loaded(self, found: tuple[str, ModelRef] | None) -> None:
         self._loaded.note(found)
 
-    def version_tagged(self, version: Any) -> None:
+    def version_tagged(self, version: ModelVersion) -> None:
         """Feast has tagged a version from its run: say again what is true of its model."""
         from ..integrations.mlflow import runs
 
@@ -260,14 +269,14 @@ class RetrievalListener:
         reason = said.removeprefix("false: ") if said.startswith("false") else None
         return tags.get("feast_nb.timestamp_column"), reason
 
-    def server_of(self, store: Any) -> AbstractContextManager[None]:
+    def server_of(self, store: FeatureStore) -> AbstractContextManager[None]:
         """The repository's tracking server, for a call of Feast's that would not choose it."""
         from ..integrations.mlflow import runs
 
         settings = settings_of(store)
         return runs.using_server(settings.get_tracking_uri() if settings else None)
 
-    def _wanted(self, store: Any, owner: Any = None) -> bool:
+    def _wanted(self, store: FeatureStore, owner: Owner | None = None) -> bool:
         """`auto_log: false` records only what a magic or a session asked for."""
         settings = settings_of(store)
         if settings is None or not self._runs.is_noticing:
@@ -277,7 +286,9 @@ class RetrievalListener:
             self._warn_of_another_server(store, settings, run)
         return settings.auto_log or (run is not None and self._runs.options_of(run.id) is not None)
 
-    def _warn_of_another_server(self, store: Any, settings: Any, run: RunRef) -> None:
+    def _warn_of_another_server(
+        self, store: FeatureStore, settings: MlflowConfig, run: RunRef
+    ) -> None:
         mine = settings.get_tracking_uri()
         if mine and mine.rstrip("/") != run.tracking_uri.rstrip("/"):
             self.say(
@@ -292,10 +303,10 @@ class RetrievalListener:
 
     def archives(self, options: RunOptions | None) -> bool:
         """Whether entity frames are kept, by the settings of the store opened last."""
-        store = self.last_store()
-        return store is not None and self._archives(settings_of(store), options)
+        settings = settings_of(store) if (store := self.last_store()) is not None else None
+        return settings is not None and self._archives(settings, options)
 
-    def _archives(self, settings: Any, options: RunOptions | None) -> bool:
+    def _archives(self, settings: MlflowConfig, options: RunOptions | None) -> bool:
         """An explicit magic archives unless it, or the YAML in so many words, says not to.
 
         What is retrieved with no run open is kept for one that may come to use it.

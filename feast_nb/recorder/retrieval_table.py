@@ -8,12 +8,21 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar, cast
 
 from ..frames import matching
 from ..records.contract import Contract
-from ..records.retrieval import EntityFrame, LinkedBy, Result, Retrieval, Write
+from ..records.retrieval import (
+    EntityFrame,
+    LinkedBy,
+    Result,
+    Retrieval,
+    Source,
+    ViewDefinition,
+    Write,
+)
 
+_Part = TypeVar("_Part", ViewDefinition, Source)
 _FRAMES = ("dataframe", "spark", "dataset")  # Feast writes no tags for a dataset
 
 
@@ -31,7 +40,7 @@ class RetrievalTable:
         self._same: dict[bytes, str] = {}
         self._trainings: dict[str, set[str]] = {}
         self._moved: dict[tuple[str, str], tuple[EntityFrame | None, Result | None]] = {}
-        self._parts: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        self._parts: dict[tuple[str, ...], tuple[ViewDefinition | Source, ...]] = {}
 
     # ------------------------------------------------------------------ what is written down
 
@@ -45,16 +54,19 @@ class RetrievalTable:
     def _sharing(self, retrieval: Retrieval) -> Retrieval:
         """The same with the very parts that earlier ones have: thousands differ in few of them."""
         refs = tuple(map(sys.intern, retrieval.refs))
-        views, behind, sources = map(
-            self._same_part, (retrieval.views, retrieval.behind, retrieval.sources)
+        return replace(
+            retrieval,
+            refs=refs,
+            views=self._same_part(retrieval.views),
+            behind=self._same_part(retrieval.behind),
+            sources=self._same_part(retrieval.sources),
         )
-        return replace(retrieval, refs=refs, views=views, behind=behind, sources=sources)
 
-    def _same_part(self, part: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _same_part(self, part: tuple[_Part, ...]) -> tuple[_Part, ...]:
         key = tuple(one.name for one in part)
         if self._parts.get(key) != part:
             self._parts[key] = part
-        return self._parts[key]
+        return cast("tuple[_Part, ...]", self._parts[key])
 
     def made_in(self, training: str | None, id: str) -> None:
         """A retrieval was made while a training was under way in its run."""
@@ -179,7 +191,7 @@ class RetrievalTable:
         run_id: str,
         names: Sequence[str] | None,
         width: int | None,
-        used: Mapping[str, Any] | None = None,
+        used: Mapping[str, object] | None = None,
     ) -> tuple[Retrieval, ...]:
         """The retrievals a model was trained on: of its run, or an older one that covers more.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contracts import contract
 from ..frames import matching
@@ -21,6 +21,10 @@ from .origins.logged_models import LoggedModel, ModelBeforeContract
 from .origins.model_origins import ModelOrigin
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models.model import ModelInfo
+
     from ..integrations.mlflow.run_hooks import StartedRun
     from .notices import Notices
     from .open_runs import OpenRuns
@@ -54,7 +58,7 @@ class RunListener:
         links: FrameLinks,
         origins: RunOrigins,
         notices: Notices,
-        stores: Callable[[], Sequence[Any]],
+        stores: Callable[[], Sequence[FeatureStore]],
         models: ModelOrigins,
         begun: Callable[[RunRef], None],
         flush: Callable[..., bool],
@@ -71,7 +75,7 @@ class RunListener:
         self._flush = flush
         self.logged: list[LoggedModel] = []
         self._seen: dict[str, ModelBeforeContract] = {}
-        self._early: dict[str, list[Any]] = {}
+        self._early: dict[str, list[ModelVersion]] = {}
 
     def run_started(self, started: StartedRun) -> None:
         """Keep which runs are open; a kernel's are on disk, for the next to close if it dies."""
@@ -134,7 +138,7 @@ class RunListener:
                     self._recording.link(run, retrieval.id, "parent", outer)
             outer = self._runs.outer_of(outer)
 
-    def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None:
+    def model_logged(self, info: ModelInfo, model: object, tracking_uri: str) -> None:
         """Give every model that is logged in a run its contract, whoever logged it."""
         from ..integrations.mlflow import models
         from ..integrations.model_libraries.categories import categories_of
@@ -236,7 +240,7 @@ class RunListener:
         return [one for one in found if rank(one) == best[one.refs]]
 
     def _has_rival(
-        self, one: Retrieval, names: Sequence[str] | None, used: Mapping[str, Any], run_id: str
+        self, one: Retrieval, names: Sequence[str] | None, used: Collection[str], run_id: str
     ) -> bool:
         """Whether another retrieval could have given a model's inputs as well, for all we know."""
         wanted = set(names or one.columns()) & set(one.columns())
@@ -276,7 +280,7 @@ class RunListener:
             built = replace(built, retrievals=(), unknown=(*built.unknown, unknown))
         self._recording.modelled(seen.run, built)
 
-    def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None:
+    def version_registered(self, version: ModelVersion, model_uri: str, tracking_uri: str) -> None:
         model_id = model_uri.removeprefix("models:/") if "models:/m-" in model_uri else None
         if model_id is None and str(version.source).startswith("models:/m-"):
             model_id = str(version.source).removeprefix("models:/")
@@ -287,7 +291,7 @@ class RunListener:
         else:  # `log_model(registered_model_name=…)` registers before it has logged
             self._early.setdefault(model_id, []).append(version)
 
-    def _tag(self, version: Any, model_id: str, tracking_uri: str) -> None:
+    def _tag(self, version: ModelVersion, model_id: str, tracking_uri: str) -> None:
         built = self._table.contracts[model_id]
         entry = VersionEntry(version.name, str(version.version), model_id)
         self._recording.put(RunRef(str(built.run_id), tracking_uri), entry)

@@ -45,16 +45,16 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _records(kind: type[Any]) -> dict[str, type[Any]]:
+def _records(kind: type[Record]) -> dict[str, type[Record]]:
     """Every record by its class's name."""
     found = {kind.__name__: kind}
-    child: type[Any]
+    child: type[Record]
     for child in kind.__subclasses__():
         found |= _records(child)
     return found
 
 
-def _outermost(document: type[Document]) -> dict[str, Any]:
+def _outermost(document: type[Document]) -> dict[str, object]:
     """A document by itself says its kind and its shape's version; within another it does not."""
     head = {"schema_version": {"type": "string"}, "kind": {"const": document.kind}}
     return {

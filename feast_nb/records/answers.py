@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .contract import Contract
 from .document import Document
 from .record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PARTS = {"ttl": "TTL", "query": "source's query", "code": "code", "entities": "join key",
           "location": "source's place", "schema": "schema", "view": "view",
@@ -224,7 +227,7 @@ class RecentRuns(Document):
     now: str | None = None
     notes: tuple[str, ...] = ()
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """One row for each run."""
         from . import exports
 
@@ -274,7 +277,7 @@ class Operations(Document):
     now: str | None = None
     notes: tuple[str, ...] = ()
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """One row for each operation."""
         from . import exports
 

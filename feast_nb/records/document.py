@@ -42,7 +42,9 @@ class Document(Record):
         _check_version(cls, data)
         return super().from_dict(data)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, object]:
         """How it shows itself, wherever something asks: IPython, Jupyter, marimo."""
         from .. import display
 
@@ -74,13 +76,13 @@ class Document(Record):
             raise ArtifactError(f"{damaged}: {str(problem).rstrip('.')}.") from problem
 
 
-def _newer(data: Mapping[str, Any]) -> bool:
+def _newer(data: Mapping[str, object]) -> bool:
     """Whether a newer minor version wrote it."""
     minor = str(data.get("schema_version", SCHEMA_VERSION)).partition(".")[2]
     return minor.isdecimal() and int(minor) > int(SCHEMA_VERSION.partition(".")[2])
 
 
-def _check_version(cls: type[Document], data: dict[str, Any]) -> None:
+def _check_version(cls: type[Document], data: Mapping[str, object]) -> None:
     version = str(data.get("schema_version", SCHEMA_VERSION))
     major = version.partition(".")[0]
     if not major.isdecimal():

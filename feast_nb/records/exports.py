@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
     from .answers import Operations, RecentRuns
     from .lineage import Impact, Lineage, Usage
     from .operation import Health
 
 
-def usage_frame(it: Usage) -> Any:
+def usage_frame(it: Usage) -> pd.DataFrame:
     """One row for each feature: counts, times, who, through what."""
     import pandas as pd
 
@@ -36,7 +39,7 @@ def usage_frame(it: Usage) -> Any:
     return _times(pd.DataFrame(rows, columns=columns), "first_used", "last_used")
 
 
-def impact_frame(it: Impact) -> Any:
+def impact_frame(it: Impact) -> pd.DataFrame:
     """One row for each dependent."""
     import pandas as pd
 
@@ -49,7 +52,7 @@ def impact_frame(it: Impact) -> Any:
     return _times(pd.DataFrame(rows, columns=columns), "since", "last")
 
 
-def runs_frame(it: RecentRuns) -> Any:
+def runs_frame(it: RecentRuns) -> pd.DataFrame:
     """One row for each run; a column for each metric."""
     import pandas as pd
 
@@ -60,14 +63,14 @@ def runs_frame(it: RecentRuns) -> Any:
     return _times(pd.DataFrame(rows), "started")
 
 
-def operations_frame(it: Operations) -> Any:
+def operations_frame(it: Operations) -> pd.DataFrame:
     """One row for each operation."""
     import pandas as pd
 
     return _times(pd.DataFrame([o.to_dict() for o in it.operations]), "at", "start", "end")
 
 
-def _times(frame: Any, *columns: str) -> Any:
+def _times(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The same with ISO texts as timestamps in UTC."""
     import pandas as pd
 
@@ -77,7 +80,7 @@ def _times(frame: Any, *columns: str) -> Any:
     return frame
 
 
-def lineage_graph(it: Lineage) -> Any:
+def lineage_graph(it: Lineage) -> nx.DiGraph:
     """The graph as a `networkx.DiGraph` over the nodes' ids."""
     import networkx
 
@@ -92,7 +95,7 @@ _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _PRODUCER = "https://github.com/feast-nb/feast-nb"
 
 
-def openlineage(it: Lineage, namespace: str | None = None) -> list[dict[str, Any]]:
+def openlineage(it: Lineage, namespace: str | None = None) -> list[dict[str, object]]:
     """A run event for each run: what it read and what was made of it.
 
     Datasets are named by our ids (`view:driver_hourly_stats`); models are datasets too, as in
@@ -106,10 +109,10 @@ def openlineage(it: Lineage, namespace: str | None = None) -> list[dict[str, Any
         before.setdefault(b, []).append(a)
         after.setdefault(a, []).append(b)
 
-    def datasets(places: list[int]) -> list[dict[str, Any]]:
+    def datasets(places: list[int]) -> list[dict[str, object]]:
         return [{"namespace": where, "name": it.nodes[i].id} for i in places]
 
-    events = []
+    events: list[dict[str, object]] = []
     for i, node in enumerate(it.nodes):
         if node.kind != "run":
             continue

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .document import Document
 from .record import Record
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+    import plotly.graph_objects as go
+    from anywidget import AnyWidget
 
 BOX = (190.0, 34.0)  # width and height of a node as it is drawn
 
@@ -75,19 +81,19 @@ class Lineage(Document):
         found = reach(self.edges, {place[id]: 0}, backwards)
         return {self.nodes[i].id for i in found} - {id}
 
-    def to_networkx(self) -> Any:
+    def to_networkx(self) -> nx.DiGraph:
         """The graph as a `networkx.DiGraph`; a node's record is its attributes."""
         from . import exports
 
         return exports.lineage_graph(self)
 
-    def to_openlineage(self, namespace: str | None = None) -> list[dict[str, Any]]:
+    def to_openlineage(self, namespace: str | None = None) -> list[dict[str, object]]:
         """OpenLineage run events, one for each run: its inputs and outputs as datasets."""
         from . import exports
 
         return exports.openlineage(self, namespace)
 
-    def widget(self) -> Any:
+    def widget(self) -> AnyWidget:
         """A live drawing (anywidget) whose `selected` is the id of the clicked object."""
         from ..display import widget
 
@@ -137,7 +143,7 @@ class Impact(Document):
         """The model versions that an alias points at."""
         return tuple(m for m in self.models if m.aliases)
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """One row for each dependent."""
         from . import exports
 
@@ -237,13 +243,13 @@ class Usage(Document):
         """References that the registry offers and nobody uses."""
         return tuple(f.ref for f in self.features if f.unused)
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """One row for each feature."""
         from . import exports
 
         return exports.usage_frame(self)
 
-    def figure(self) -> Any:
+    def figure(self) -> go.Figure:
         """The use over time and the features by models, as a plotly figure."""
         from ..display import figures
 

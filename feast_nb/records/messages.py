@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 from .record import Record
 
@@ -30,6 +31,20 @@ class KernelState(Record):
     tracking_uri: str | None = None
     run: OpenedRun | None = None
     at: float = 0.0
+
+
+class Question(TypedDict):
+    """What the panel asks of a repository; `ask` is the route."""
+
+    ask: str
+    repo: str
+    tracking_uri: str | None
+    object: str | None
+    page_token: str | None
+    up: int | None
+    down: int | None
+    max_results: int | None
+    id: NotRequired[int]  # of the asking, for the worker
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .answers import Grade
 from .document import Document
 from .lineage import Dependent
 from .record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REFUSED = "Feast itself cannot plan it: "  # how a plan says what it could not compare
 
@@ -116,7 +119,7 @@ class Materialization(Document):
                 return state  # type: ignore[return-value]
         return "left out"
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """One row for each view."""
         import pandas as pd
 
@@ -165,7 +168,7 @@ class Health(Document):
                 return light  # type: ignore[return-value]
         return "green"
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """One row for each line."""
         import pandas as pd
 

@@ -6,9 +6,12 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
 
 
 class Record:
@@ -26,7 +29,7 @@ class Record:
         return cls(**{k: _shaped(v, hints[k]) for k, v in data.items() if k in hints})
 
 
-def check_fields(cls: type[Record], data: Any, newer: bool = False) -> None:
+def check_fields(cls: type[Record], data: object, newer: bool = False) -> None:
     """Raise `ValueError` that names the first field which is not of the type it should have.
 
     A word that is not known is kept where a newer version wrote it.
@@ -49,7 +52,7 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def _said(found: Mapping[str, Any]) -> str:
+def _said(found: ErrorDetails) -> str:
     """`inputs[3].dtype: text expected, found 7`."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]]
     field = "".join(parts).lstrip(".")
@@ -64,7 +67,7 @@ def _said(found: Mapping[str, Any]) -> str:
 
 
 @cache
-def _adapter(cls: type) -> Any:
+def _adapter(cls: type) -> TypeAdapter[object]:
     """What checks the fields of a record, made once."""
     from pydantic import TypeAdapter
 
@@ -78,7 +81,7 @@ def kept_fields(cls: type) -> tuple[str, ...]:
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, object]:
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 
@@ -86,7 +89,7 @@ def _hints(cls: type) -> dict[str, Any]:
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, Record):
@@ -100,7 +103,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _shaped(value: Any, hint: Any) -> Any:
+def _shaped(value: Any, hint: object) -> Any:
     if value is None:
         return None
     origin, args = typing.get_origin(hint), typing.get_args(hint)

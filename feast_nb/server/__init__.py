@@ -6,10 +6,13 @@ process of its own reads for it (`feast_nb.server.worker`).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
 
 
-def _load_jupyter_server_extension(app: Any) -> None:
+def _load_jupyter_server_extension(app: ServerApp) -> None:
     """Add the routes; called by the Jupyter server when it starts."""
     from .routes import add
     from .settings import settings_of

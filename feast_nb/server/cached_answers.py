@@ -11,17 +11,20 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..paths import cache_folder, private_folder
 from . import route_names
 from .worker_process import Reply
 
+if TYPE_CHECKING:
+    from ..records.messages import Question
+
+    Ask = Callable[[Question, float], Awaitable[Reply]]
+
 FRESH = 2.0  # seconds within which an answer is not asked for again
 _KEPT = 64_000_000  # bytes of answers kept in memory: as many as the largest one may have
 _ON_DISK = (route_names.CATALOG, route_names.OPERATIONS, route_names.RUNS)
-
-Ask = Callable[[dict[str, Any], float], Awaitable[Reply]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class CachedAnswers:
         self._size = 0
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
 
-    async def get(self, question: dict[str, Any], wait: float | None) -> CachedAnswer:
+    async def get(self, question: Question, wait: float | None) -> CachedAnswer:
         """The answer to a question, as new as `wait` seconds allow; None: as long as it takes.
 
         An older one is given rather than none. Where there is none, a worker that is still
@@ -95,7 +98,7 @@ class CachedAnswers:
         if self._under_way.get(key) is task:
             del self._under_way[key]
 
-    async def _asked(self, key: str, question: dict[str, Any]) -> Reply:
+    async def _asked(self, key: str, question: Question) -> Reply:
         reply = await self._ask(question, self._limit)
         if reply.status == 200:
             self._keep(key, reply)
@@ -129,13 +132,13 @@ def _place(key: str) -> Path:
     return cache_folder() / "panel" / f"{name}.json"
 
 
-def _lasts(question: dict[str, Any]) -> bool:
+def _lasts(question: Question) -> bool:
     """Whether it is what a panel shows first."""
     part = question.get("object") or question.get("page_token")
     return question["ask"] in _ON_DISK and not part
 
 
-def _write(path: Path, question: dict[str, Any], reply: Reply) -> None:
+def _write(path: Path, question: Question, reply: Reply) -> None:
     """Keep an answer for the next start; without a disk to keep it on there is none."""
     if not _lasts(question):
         return
@@ -148,7 +151,7 @@ def _write(path: Path, question: dict[str, Any], reply: Reply) -> None:
         part.replace(path)
 
 
-def _read(path: Path, question: dict[str, Any]) -> Reply | None:
+def _read(path: Path, question: Question) -> Reply | None:
     if not _lasts(question):
         return None
     try:

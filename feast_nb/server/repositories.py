@@ -63,7 +63,7 @@ def kernels(settings: Settings) -> list[dict[str, Any]]:
 
     `repo` is None where a kernel's repository lies outside of what may be read.
     """
-    said = []
+    said: list[dict[str, object]] = []
     for path in sorted(runtime_folder().glob("feast-nb-*.json")):
         try:
             told = KernelState.from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from logging import Logger
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
@@ -19,6 +19,11 @@ from .cached_answers import CachedAnswer, CachedAnswers
 from .settings import Settings
 from .worker_process import WorkerDied, WorkerHung, WorkerProcess
 
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerWebApplication
+
+    from ..records.messages import Question
+
 _NOT_YET = {
     "starting": "Feast and MLflow are being imported; ask again.",
     "reading": "the answer is being read; ask again.",
@@ -26,7 +31,7 @@ _NOT_YET = {
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d+)")
 
 
-def add(app: Any, settings: Settings, log: Logger) -> None:
+def add(app: ServerWebApplication, settings: Settings, log: Logger) -> None:
     """Add the routes to a Jupyter server's web application."""
     process = WorkerProcess(log, settings.idle)
     answers = CachedAnswers(process.ask, lambda: process.ready, settings.limit)
@@ -87,7 +92,7 @@ class Repositories(_Route):
         etag = await loop.run_in_executor(None, _digest, body)
         self.answer(body, etag)
 
-    def _look(self) -> dict[str, Any]:
+    def _look(self) -> dict[str, object]:
         return {
             "repositories": [
                 {"repo": f.repo, "project": f.project} for f in repositories.found(self._settings)
@@ -131,7 +136,7 @@ class QuestionHandler(_Route):
             return
         self.answer(reply.body, reply.etag or "")
 
-    async def _question(self, ask: str) -> dict[str, Any] | None:
+    async def _question(self, ask: str) -> Question | None:
         """What is asked; None where that was refused."""
         loop = asyncio.get_running_loop()
         repo = self.get_query_argument("repo", None)
@@ -149,7 +154,7 @@ class QuestionHandler(_Route):
                 return None
             yaml = named
         try:
-            numbers = {n: self._number(n) for n in ("up", "down", "max_results")}
+            up, down, most = (self._number(n) for n in ("up", "down", "max_results"))
         except ValueError as problem:
             self.say(400, str(problem), "UsageError")
             return None
@@ -160,7 +165,9 @@ class QuestionHandler(_Route):
             "tracking_uri": uri,
             "object": self._object,
             "page_token": self.get_query_argument("page_token", None) or None,
-            **numbers,
+            "up": up,
+            "down": down,
+            "max_results": most,
         }
 
     @property

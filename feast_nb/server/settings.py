@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from traitlets import Float, List, Unicode
 from traitlets.config import Configurable
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
 
 
 class FeastNb(Configurable):
@@ -32,7 +35,7 @@ class Settings:
     idle: float = 600.0
 
 
-def settings_of(app: Any) -> Settings:
+def settings_of(app: ServerApp) -> Settings:
     """Those of a Jupyter server: its root, and `c.FeastNb` of its configuration file."""
     found = FeastNb(parent=app)
     folders = tuple(Path(folder).expanduser().resolve() for folder in found.folders)

@@ -30,14 +30,14 @@ from ..records.messages import AnswerHead
 from . import route_names
 
 if TYPE_CHECKING:
+    from ..questions.source import HistorySource
     from ..records.document import Document
+    from ..records.messages import Question
 
 LARGEST = 64_000_000  # bytes of an answer
 _AT_ONCE = 8
 _SIGN = 1.0  # seconds between two signs of life
 _COMPUTED = 0.005  # seconds of computing between them, beyond what it takes to ask
-
-Question = dict[str, Any]
 
 
 class Worker:
@@ -45,7 +45,9 @@ class Worker:
 
     def __init__(self) -> None:
         self._watched: dict[tuple[str, str | None], RepositoryMonitor] = {}
-        self._opening: defaultdict[Any, threading.Lock] = defaultdict(threading.Lock)
+        self._opening: defaultdict[tuple[str, str | None], threading.Lock] = defaultdict(
+            threading.Lock
+        )
         follow_requests()
 
     def answer(self, question: Question) -> tuple[AnswerHead, bytes]:
@@ -54,7 +56,7 @@ class Worker:
         An error is one line and a remedy, without a traceback.
         """
         try:
-            found = self._found(question)
+            found: dict[str, Any] = self._found(question)
         except FeastNbError as problem:
             return _refusal(_status(problem), str(problem), type(problem).__name__)
         except Exception as problem:  # a driver's, a library's: the panel shows its first line
@@ -71,7 +73,7 @@ class Worker:
         state = (found.get("tracking") or {}).get("state", "ready")
         return AnswerHead(200, etag, found.get("as_of"), state), body
 
-    def _found(self, question: Question) -> dict[str, Any]:
+    def _found(self, question: Question) -> dict[str, object]:
         ask = _ASKED.get(question["ask"])
         if ask is None:
             raise UsageError(f"there is no {question['ask']} to ask for.")
@@ -85,7 +87,7 @@ class Worker:
             return self._watched[key]
 
 
-def _runs(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+def _runs(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
     from ..questions import feast_ui
 
     most, token = question.get("max_results") or 50, question.get("page_token")
@@ -94,14 +96,14 @@ def _runs(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
     )
 
 
-def _usage(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+def _usage(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
     from ..questions import feast_ui
 
     page = question.get("max_results"), question.get("page_token")
     return _of_mlflow(watched, "feature_usage", lambda p: feast_ui.feature_usage(p, *page))
 
 
-def _models(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+def _models(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
     from ..questions import feast_ui
 
     page = question.get("max_results"), question.get("page_token")
@@ -109,8 +111,8 @@ def _models(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
 
 
 def _of_mlflow(
-    watched: RepositoryMonitor, which: str, ask: Callable[[Any], dict[str, Any]]
-) -> dict[str, Any]:
+    watched: RepositoryMonitor, which: str, ask: Callable[[HistorySource], dict[str, object]]
+) -> dict[str, object]:
     """One of Feast's endpoints; where MLflow is off it is empty, with the reason."""
     from ..questions import feast_ui
 
@@ -119,28 +121,28 @@ def _of_mlflow(
     return watched.asked(ask)
 
 
-def _operations(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+def _operations(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
     if watched.off:
         return {"operations": [], "as_of": None, "reason": watched.off}
     return _shown(watched.operations(question.get("max_results") or 100))
 
 
-def _lineage(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+def _lineage(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
     return _shown(watched.lineage(question.get("object"), question.get("up"), question.get("down")))
 
 
-def _impact(watched: RepositoryMonitor, question: Question) -> dict[str, Any]:
+def _impact(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
     named = question.get("object")
     if not named:
         raise UsageError("name an object: view:feature, view=…, service=….")
     return _shown(watched.impact(named))
 
 
-def _shown(record: Document) -> dict[str, Any]:
+def _shown(record: Document) -> dict[str, object]:
     return record.to_dict()
 
 
-_ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, Any]]] = {
+_ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, object]]] = {
     route_names.CATALOG: lambda watched, _: _shown(watched.overview()),
     route_names.LINEAGE: _lineage,
     route_names.IMPACT: _impact,
@@ -151,7 +153,7 @@ _ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, Any]]] = {
 }
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _json(value: dict[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -173,7 +175,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the questions end; several at a time."""
     worker, writing = Worker(), threading.Lock()
 
-    def write(head: dict[str, Any], body: bytes = b"") -> None:
+    def write(head: dict[str, object], body: bytes = b"") -> None:
         with writing:
             answers.write(json.dumps(head).encode() + b"\n" + body)
             answers.flush()
@@ -190,7 +192,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
         pool.submit(work, json.loads(line))
 
 
-def _show_life(write: Callable[[dict[str, Any]], None]) -> None:
+def _show_life(write: Callable[[dict[str, object]], None]) -> None:
     """A slow machine is told from a process that hangs: the one computes, the other does not."""
     used = time.process_time()
     while True:

@@ -9,9 +9,12 @@ import json
 import sys
 from dataclasses import dataclass
 from logging import Logger
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..records.messages import AnswerHead
+
+if TYPE_CHECKING:
+    from ..records.messages import Question
 
 _TRIES = 2
 
@@ -56,7 +59,7 @@ class WorkerProcess:
         """Whether it has imported Feast and MLflow; before that it answers nothing."""
         return self._running is not None and self._running.ready
 
-    async def ask(self, question: dict[str, Any], silence: float) -> Reply:
+    async def ask(self, question: Question, silence: float) -> Reply:
         """The answer, however long it takes: an import on a busy machine has no time limit.
 
         Raises `Hung` where the worker gives no sign of life for `silence` seconds, `Died` where it
@@ -141,7 +144,7 @@ class _Running:
         self._numbers = itertools.count(1)
         self._heard = 0.0
 
-    async def ask(self, question: dict[str, Any], silence: float) -> Reply:
+    async def ask(self, question: Question, silence: float) -> Reply:
         """Raises `Hung` after so many seconds without a sign of life, `Died` where it ends."""
         if self.process.returncode is not None:
             raise WorkerDied

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import recorder as _recorder
 from .session import Session
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 __all__ = ["Session", "nearest", "of_store", "open"]
 
@@ -40,7 +43,7 @@ def nearest() -> Session:
     return open(store.find(where))
 
 
-def of_store(opened: Any) -> Session:
+def of_store(opened: FeatureStore) -> Session:
     """The session of a `FeatureStore` that the user opened."""
     from ..integrations.feast import store
 

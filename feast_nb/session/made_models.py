@@ -23,7 +23,7 @@ class MadeModel:
     """
 
     variable: str | None
-    model: Any
+    model: object
     logged: LoggedModel | None = None
 
     @property
@@ -35,7 +35,7 @@ class MadeModel:
 
 
 def found(
-    space: Mapping[str, Any],
+    space: Mapping[str, object],
     before: variables.ModelVariables,
     logged: Sequence[LoggedModel],
 ) -> list[MadeModel]:
@@ -61,7 +61,7 @@ def _predicts(made: MadeModel) -> bool:
     return made.logged.predicts if made.logged else variables.predicts(made.model)
 
 
-def log_of(model: Any, logged: Iterable[LoggedModel]) -> LoggedModel | None:
+def log_of(model: object, logged: Iterable[LoggedModel]) -> LoggedModel | None:
     """What was logged of a model as it is now; of several, which are the same, the last call's."""
     return next((one for one in reversed(list(logged)) if one.is_of(model)), None)
 
@@ -87,7 +87,7 @@ def _counted(names: Sequence[str]) -> list[str]:
     return [n if c == 1 else n.replace("one ", f"{c} ", 1) for n, c in counts.items()]
 
 
-def named(space: Mapping[str, Any], name: str) -> Any:
+def named(space: Mapping[str, object], name: str) -> Any:
     """The model in a variable, or in what one holds: `models['a']`, `search.best`.
 
     Nothing is called for it. Raises `ModelError` where there is none.
@@ -100,7 +100,7 @@ def named(space: Mapping[str, Any], name: str) -> Any:
         raise ModelError(f"no variable {name}; {hint}") from None
 
 
-def _read(node: ast.expr, space: Mapping[str, Any]) -> Any:
+def _read(node: ast.expr, space: Mapping[str, object]) -> Any:
     if isinstance(node, ast.Name):
         return space[node.id]
     if isinstance(node, ast.Attribute):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ..contracts import drift
 from ..errors import FeatureError
@@ -138,7 +138,7 @@ def _trained_on(uri: str, contract: Contract) -> list[Retrieval]:
 
 def _data(one: list[Retrieval], other: list[Retrieval]) -> Iterator[Difference]:
     """What the training frames and their entity frames have each in their own way."""
-    told: list[tuple[str, Any]] = [
+    told: list[tuple[str, Callable[[Retrieval], object]]] = [
         ("arguments", lambda r: _arguments(r)),
         ("entity rows", lambda r: r.entity.rows),
         ("entity frame", lambda r: (r.entity.fingerprint or "")[:12] or r.entity.query),
@@ -163,7 +163,7 @@ def _arguments(retrieval: Retrieval) -> str | None:
     return ", ".join([*([retrieval.call] if retrieval.call else []), *said]) or None
 
 
-def _joined(values: Iterable[Any]) -> str | None:
+def _joined(values: Iterable[object]) -> str | None:
     said = [str(v) for v in values if v is not None]
     return ", ".join(said) or None
 

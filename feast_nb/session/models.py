@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import frames
 from ..errors import FeastNbError, ModelError, UsageError, brief
@@ -22,6 +22,10 @@ from ..records.run import RunRef
 from . import made_models
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
     from .session import Session
 
 _ANSI = re.compile("\x1b\\[[0-9;]*m")
@@ -49,7 +53,7 @@ def check_alias(alias: str) -> None:
         )
 
 
-def example(columns: Sequence[str], at_hand: Sequence[Any]) -> Any:
+def example(columns: Sequence[str], at_hand: Sequence[object]) -> pd.DataFrame | None:
     """The columns a model was fitted on, in its order, from a frame at hand that has them."""
     for frame in at_hand if columns else ():
         if frames.is_pandas(frame) and set(columns) <= set(frame.columns) and len(frame):
@@ -60,11 +64,11 @@ def example(columns: Sequence[str], at_hand: Sequence[Any]) -> Any:
 def log(
     recorder: Recorder,
     run: RunRef,
-    model: Any,
+    model: object,
     *,
     variable: str | None = None,
     flavor: str | None = None,
-    at_hand: Sequence[Any] = (),
+    at_hand: Sequence[object] = (),
     retrievals: Sequence[Retrieval] = (),
     by: LinkedBy = "columns",
 ) -> ModelVersion:
@@ -82,6 +86,7 @@ def log(
     names = found.names
     mine = matching.of_model(names, found.width, retrievals, recorder.links.now)
     asked = tuple(c for r in mine for c in r.columns_given())
+    frame: pd.DataFrame | npt.NDArray[np.generic] | None
     frame = example(names or (fit.columns if fit else asked), at_hand)
     if frame is not None and names is None and (fit is None or not fit.named):
         # Names in its signature would be our guess; so would anything, of a model of any width.
@@ -124,11 +129,14 @@ def register(
 
 def log_trained(
     session: Session,
-    model: Any,
+    model: object,
     run_id: str | None,
     register_as: str | None,
     aliases: Sequence[str],
-    **how: Any,
+    *,
+    variable: str | None = None,
+    flavor: str | None = None,
+    at_hand: Sequence[object] = (),
 ) -> ModelVersion:
     """Log a model that exists already to the run that made it, and register it.
 
@@ -142,12 +150,15 @@ def log_trained(
         check_name(register_as)
     run = run_to_log_to(session, run_id, model)
     known = made_models.log_of(model, recorder.run_listener.logged)
-    if register_as and known and known.run == run and how.get("flavor") in (None, known.flavor):
+    if register_as and known and known.run == run and flavor in (None, known.flavor):
         contract = recording.table.contracts.get(known.model_id)
         logged = ModelVersion(known.model_id, run.id, f"models:/{known.model_id}", known.flavor,
-                              variable=how.get("variable"), contract=contract)  # fmt: skip
+                              variable=variable, contract=contract)  # fmt: skip
     else:
-        logged = log(recorder, run, model, retrievals=recording.table.of_run(run.id), **how)
+        mine = recording.table.of_run(run.id)
+        logged = log(
+            recorder, run, model, variable=variable, flavor=flavor, at_hand=at_hand, retrievals=mine
+        )
     if register_as:
         logged = register(recorder, run, logged, register_as, aliases)
         session.names.remember_model(register_as, tuple(aliases))
@@ -155,7 +166,7 @@ def log_trained(
     return logged
 
 
-def run_to_log_to(session: Session, run_id: str | None, model: Any) -> RunRef:
+def run_to_log_to(session: Session, run_id: str | None, model: object) -> RunRef:
     """The run named, the one that made the model, the one open, else the last that ended.
 
     Raises `ModelError`, a question, where a cell made the model in one of several runs.

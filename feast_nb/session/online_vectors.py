@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..contracts import inputs
 from ..errors import FeatureError, TrackingError, UsageError, brief
@@ -15,7 +15,16 @@ from ..integrations.feast.serving import feature_request, feature_status, fetche
 from . import resolution, scoring
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from prometheus_client import Counter
+
+    from ..integrations.feast.serving.feature_status import Codes
     from .session import Session
+
+    Rows: TypeAlias = Sequence[Mapping[str, object]]
+    Array: TypeAlias = npt.NDArray[Any]  # of numbers, or of objects
 
 Missing = Literal["raise", "nan", "skip"]
 Expired = Literal["serve", "null", "raise"]
@@ -31,7 +40,7 @@ class ServingPlan:
 
     model: str
     asked: feature_request.FeatureRequest
-    state: Any
+    state: object
     definitions: str | None
     until: float
 
@@ -46,26 +55,26 @@ class OnlineRows:
     """What a model is fed for some rows, and how each value stands, rows × the model's inputs."""
 
     plan: ServingPlan
-    columns: dict[str, list[Any]]
-    codes: Any
+    columns: dict[str, list[object]]
+    codes: Codes
 
     @property
-    def statuses(self) -> Any:
+    def statuses(self) -> npt.NDArray[np.object_]:
         return feature_status.names(self.codes)
 
     @property
-    def vector(self) -> Any:
+    def vector(self) -> Array:
         return inputs.matrix(self.plan.asked.contract, self.columns)
 
     @property
-    def frame(self) -> Any:
+    def frame(self) -> pd.DataFrame:
         return inputs.frame(self.plan.asked.contract, self.columns)
 
 
 def fetch(
     session: Session,
     model: str,
-    entity_rows: Sequence[Mapping[str, Any]],
+    entity_rows: Rows,
     allow_drift: bool = False,
     columns: Sequence[str] = (),
     missing: Missing = "raise",
@@ -99,7 +108,7 @@ def fetch(
 
 def _served(
     plan: ServingPlan,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Rows,
     fed: fetched_features.FetchedFeatures,
     missing: Missing,
     expired: Expired,
@@ -118,6 +127,7 @@ def _served(
         )
     columns = fed.columns
     if fed.stale and expired == "null":
+        assert fed.codes is not None
         old = fed.codes == feature_status.EXPIRED
         columns = {
             name: [None if gone else value for value, gone in zip(values, old[:, at], strict=True)]
@@ -126,10 +136,11 @@ def _served(
     if fed.absent and missing == "skip":
         left = [place for place in range(len(rows)) if place not in fed.absent]
         columns = {name: [values[i] for i in left] for name, values in columns.items()}
+    assert fed.codes is not None
     return OnlineRows(plan, columns, fed.codes)
 
 
-def _named(plan: ServingPlan, rows: Sequence[Mapping[str, Any]], places: set[int]) -> str:
+def _named(plan: ServingPlan, rows: Rows, places: set[int]) -> str:
     """`2 of 5 rows (row 3: driver_id=1003, …) have`."""
     first = sorted(places)[:_NAMED]
     keys = plan.asked.entities
@@ -141,12 +152,13 @@ def _named(plan: ServingPlan, rows: Sequence[Mapping[str, Any]], places: set[int
 
 def _count(plan: ServingPlan, fed: fetched_features.FetchedFeatures) -> None:
     """Count what was served, for a service that exports its metrics."""
+    assert fed.codes is not None
     for code, count in enumerate(feature_status.counts(fed.codes)):
         if count:
             _features_served().labels(plan.model, feature_status.NAMES[code]).inc(count)
 
 
-def _given(plan: ServingPlan, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _given(plan: ServingPlan, rows: Rows) -> dict[str, list[object]]:
     """The columns that Feast and the model need, of each row the same.
 
     Raises `FeatureError` for a row that lacks one, or gives a feature too.
@@ -197,7 +209,7 @@ def _holds_the_same(session: Session, plan: ServingPlan) -> bool:
 
 
 @cache
-def _features_served() -> Any:
+def _features_served() -> Counter:
     """What is counted of served features, in the process's own Prometheus registry.
 
     A service that exports `prometheus_client`'s registry, as Feast's feature server does, has it.

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ArtifactError, FeastNbError, FeatureError, ModelError
 from ..frames import parquet
@@ -20,6 +20,10 @@ from ..records.contract import Contract
 from ..records.retrieval import EntityFrame, Retrieval
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureStore
+
+    from ..integrations.feast.calls import Features
     from .session import Session
 
 
@@ -33,7 +37,7 @@ class RecordedRetrieval:
     run_id: str
     retrieval: Retrieval
     by_us: bool
-    definitions: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Mapping[str, object] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------ what was recorded
@@ -104,7 +108,8 @@ def _of_feast(uri: str, run_id: str, named: str) -> Retrieval:
             f"run {named} cannot be rebuilt: Feast cut the list of its references off "
             f"({len(left.refs)} of {tags['feast.feature_count']} are known)."
         )
-    kind: Any = {"sql": "sql", "range": "range"}.get(tags.get("feast.entity_df_type", ""))
+    kinds: Mapping[str, Literal["sql", "range"]] = {"sql": "sql", "range": "range"}
+    kind = kinds.get(tags.get("feast.entity_df_type", ""))
     start, end = tags.get("feast.start_date"), tags.get("feast.end_date")
     entity = EntityFrame(
         kind or ("range" if start else "dataframe"),
@@ -145,8 +150,8 @@ def asked_again(session: Session, recorded: RecordedRetrieval) -> dict[str, Any]
 
 
 def retrieve(
-    session: Session, retrieval: Retrieval, features: Any, asked: Mapping[str, Any]
-) -> Any:
+    session: Session, retrieval: Retrieval, features: Features, asked: Mapping[str, Any]
+) -> pd.DataFrame:
     """Ask Feast for the training set again, with the arguments of then.
 
     Raises `FeatureError` for one of which this version does not know what it did.
@@ -157,11 +162,12 @@ def retrieve(
     check_repeatable(store, retrieval)
     full = retrieval.full_feature_names
 
-    def ask() -> Any:
+    def ask() -> pd.DataFrame:
         job = store.get_historical_features(
             features=features, full_feature_names=full, **asked, **arguments
         )
-        return job.to_df()
+        found: pd.DataFrame = job.to_df()
+        return found
 
     try:
         return store_door.answered(store, "offline store", ask)
@@ -175,7 +181,7 @@ def retrieve(
         ) from problem
 
 
-def check_repeatable(store: Any, retrieval: Retrieval) -> None:
+def check_repeatable(store: FeatureStore, retrieval: Retrieval) -> None:
     """Raise `FeatureError` for a call that cannot be made again as it was."""
     if retrieval.call is not None:
         raise FeatureError(f"cannot be rebuilt: it was a {retrieval.call}, which asks no rows.")
@@ -193,7 +199,7 @@ def check_repeatable(store: Any, retrieval: Retrieval) -> None:
             )
 
 
-def outlook(store: Any, retrieval: Retrieval) -> str:
+def outlook(store: FeatureStore, retrieval: Retrieval) -> str:
     """Whether a training set can be asked for again, said when it is made; else why not.
 
     A promise of what `asked_again` and `retrieve` will do, as far as it is known now.
@@ -244,7 +250,7 @@ def training_columns(
     return found, None if found else "its run keeps no copy of its training set"
 
 
-def _kept(session: Session, recorded: RecordedRetrieval) -> Any:
+def _kept(session: Session, recorded: RecordedRetrieval) -> pd.DataFrame:
     entity, uri = recorded.retrieval.entity, session.runs.uri
     own = f"runs:/{recorded.run_id}/{entity.artifact}" if entity.artifact else None
     where = own or entity.elsewhere

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contracts import drift
 from ..errors import FeastNbError, FeatureError
@@ -29,6 +29,10 @@ from .recorded_training_set import RecordedRetrieval, asked_again, recorded_of, 
 from .training import late_values
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..integrations.feast.calls import Features
     from .session import Session
 
 
@@ -79,7 +83,7 @@ def _check_available(views: Mapping[str, View]) -> None:
         raise FeatureError(f"cannot be rebuilt now: {problem}") from None
 
 
-def _features(session: Session, retrieval: Retrieval) -> Any:
+def _features(session: Session, retrieval: Retrieval) -> Features:
     """The references of then; the service itself where it renames views and still is the same."""
     if retrieval.service:
         try:
@@ -87,7 +91,7 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
         except FeatureError:
             service = None
         same = service is not None and definitions.service_refs(service) == retrieval.refs
-        if same and resolution.renames(service):
+        if service is not None and same and resolution.renames(service):
             now = {p.name_to_use(): p.name for p in service.feature_view_projections}
             then = {v.name: v.view for v in retrieval.views}
             if then and any(now.get(name) != view for name, view in then.items()):
@@ -106,7 +110,9 @@ def _features(session: Session, retrieval: Retrieval) -> Any:
 # ------------------------------------------------------------------ what changed since
 
 
-def _redefined(session: Session, retrieval: Retrieval, known: Mapping[str, Any]) -> tuple[str, ...]:
+def _redefined(
+    session: Session, retrieval: Retrieval, known: Mapping[str, object]
+) -> tuple[str, ...]:
     """Which definition is not what it was then; `known` is what its hashes stood for."""
     then = Contract("", None, retrieval.project, refs=retrieval.refs,
                     views=(*retrieval.behind, *retrieval.views),
@@ -151,7 +157,11 @@ def _source_changed(was: Source, now: Source) -> list[str]:
 
 
 def _lost(
-    session: Session, retrieval: Retrieval, views: Collection[View], asked: Any, frame: Any
+    session: Session,
+    retrieval: Retrieval,
+    views: Collection[View],
+    asked: object,
+    frame: pd.DataFrame,
 ) -> tuple[str, ...]:
     """Rows that the offline store of today did not give, and why."""
     import pandas as pd
@@ -170,10 +180,10 @@ def _lost(
 def _late(
     session: Session,
     retrieval: Retrieval,
-    features: Any,
+    features: Features,
     views: Mapping[str, View],
-    frame: Any,
-    entity: Any,
+    frame: pd.DataFrame,
+    entity: object,
 ) -> tuple[str, ...]:
     """Values that were not there yet, or not written yet, at the moments of their rows.
 
@@ -215,7 +225,7 @@ def _rows_that(rows: int) -> str:
 
 
 def _verified(
-    session: Session, recorded: RecordedRetrieval, views: Mapping[str, Any], found: Reproduction
+    session: Session, recorded: RecordedRetrieval, views: Mapping[str, View], found: Reproduction
 ) -> Reproduction:
     then = recorded.retrieval.result
     if then is None or then.fingerprint is None:
@@ -235,7 +245,7 @@ def _verified(
 def _differences(
     session: Session,
     recorded: RecordedRetrieval,
-    types: Mapping[str, Any],
+    types: Mapping[str, pa.DataType],
     found: Reproduction,
 ) -> Reproduction:
     """Where two frames differ, from the copy that the run kept; else only that they do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..contracts import drift
 from ..errors import Drift, FeatureError, ModelError
@@ -14,6 +14,12 @@ from ..records.contract import Contract, Input
 from ..records.references import column_names
 
 if TYPE_CHECKING:
+    from feast import FeatureService
+
+    from ..integrations.feast.calls import Features
+
+    Basis: TypeAlias = Literal["contract", "version tag", "run tag", "feast_features.json"]
+
     from .session import Session
 
 
@@ -37,8 +43,10 @@ def resolved(session: Session, found: model_lookup.ModelRef, allow_drift: bool) 
     since = changes(session, contract, service)
     _refuse(found.shown, since, allow_drift)
     refs = tuple(dict.fromkeys(contract.features or contract.refs))
+    features: Features = list(refs)
     whole = service is not None and set(definitions.service_refs(service)) >= set(refs)
-    features = service if whole and renames(service) else list(refs)
+    if service is not None and whole and renames(service):
+        features = service
     known = registry.definitions_of(session.store)
     views = definitions.views_of(known, features, refs)
     clash = definitions.key_clash(known, views.values())
@@ -65,7 +73,7 @@ def check_project(session: Session, what: str, project: str) -> None:
 
 def contract_of(
     session: Session, found: model_lookup.ModelRef
-) -> tuple[Contract, Any, tuple[str, ...]]:
+) -> tuple[Contract, Basis, tuple[str, ...]]:
     """A model's contract, where it is from, and what to know of it.
 
     Without one of ours it is put together from what Feast's integration and MLflow left. Raises
@@ -87,7 +95,9 @@ def contract_of(
             f"{found.shown} says nothing of features: it was trained without Feast, or outside a "
             "tracked run. Train it again under %%feast_train, and it has a contract."
         )
-    basis = "version tag" if left.version else "run tag" if left.run else "feast_features.json"
+    basis: Basis = (
+        "version tag" if left.version else "run tag" if left.run else "feast_features.json"
+    )
     derived = _derived(session, found, left, refs, name)
     return derived, basis, derived.cautions
 
@@ -97,7 +107,7 @@ def _derived(
     found: model_lookup.ModelRef,
     left: model_lookup.NativeTags,
     refs: tuple[str, ...],
-    name: Any,
+    name: str | None,
 ) -> Contract:
     """The contract of a model that was logged without us, with what could not be known."""
     names, order, signed = model_lookup.inputs(session.runs.uri, found)
@@ -130,7 +140,7 @@ def _derived(
     )
 
 
-def service_of(session: Session, name: str | None) -> Any:
+def service_of(session: Session, name: str | None) -> FeatureService | None:
     """The feature service of that name as it is now, or None."""
     if name is None:
         return None
@@ -140,12 +150,14 @@ def service_of(session: Session, name: str | None) -> Any:
         return None
 
 
-def renames(service: Any) -> bool:
+def renames(service: FeatureService) -> bool:
     """Whether a service gives a view another name or keys: only it can say what it means."""
     return any(p.name_alias or p.join_key_map for p in service.feature_view_projections)
 
 
-def changes(session: Session, contract: Contract, service: Any) -> tuple[Change, ...]:
+def changes(
+    session: Session, contract: Contract, service: FeatureService | None
+) -> tuple[Change, ...]:
     """What differs between a contract and the registry as the store has it now.
 
     `service` is the contract's own as it is now, None where there is none any more.
@@ -163,7 +175,9 @@ def changes(session: Session, contract: Contract, service: Any) -> tuple[Change,
     return (*found, *_of_renaming(session, contract, service))
 
 
-def _of_renaming(session: Session, contract: Contract, service: Any) -> Iterator[Change]:
+def _of_renaming(
+    session: Session, contract: Contract, service: FeatureService | None
+) -> Iterator[Change]:
     """What a service means by its own names for views and keys: only it can say, and as then."""
     own = [v for v in contract.views if v.name.partition("@")[0] != v.view]
     refs = contract.features or contract.refs

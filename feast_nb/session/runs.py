@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import TrackingError, UsageError
 from ..integrations.feast.store import settings_of
@@ -15,6 +15,9 @@ from ..recorder.open_runs import RunOptions
 from ..recorder.recorder import Recorder
 from ..records.outbox import RunEnd, RunStart
 from ..records.run import RunRef, RunState, TrackedRun
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 @dataclass
@@ -29,7 +32,9 @@ class OpenRun:
 class SessionRuns:
     """The open runs of a session, innermost last."""
 
-    def __init__(self, recorder: Recorder, store: Any, on_open: Callable[[], None]) -> None:
+    def __init__(
+        self, recorder: Recorder, store: FeatureStore, on_open: Callable[[], None]
+    ) -> None:
         self._recorder = recorder
         self._on_open = on_open
         self._store = store

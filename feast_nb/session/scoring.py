@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..contracts import inputs
 from ..contracts.contract import in_order
@@ -20,6 +20,14 @@ from ..records.contract import Contract
 from . import resolution
 
 if TYPE_CHECKING:
+    # What a model said, by the name of the column for it.
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from mlflow.pyfunc import PyFuncModel
+
+    Answer: TypeAlias = Mapping[str, npt.NDArray[np.generic] | pd.Series]
+
     import pandas as pd
 
     from .runs import OpenRun
@@ -64,7 +72,7 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
     feature_request.check_given(given, asked.keys, asked.others)
     _check_double(contract, given, options)
     _check_keys(entities, asked.entities)
-    model = models.load(uri, model_lookup.address_of(found), "pyfunc")
+    model: PyFuncModel = models.load(uri, model_lookup.address_of(found), "pyfunc")
     with _run(session, found, resolved, options) as opened:
         fed = _fetched(session, asked, entities, options)
         if options.prefer_given:
@@ -80,8 +88,7 @@ def score(session: Session, entities: pd.DataFrame, options: ScoringOptions) -> 
     else:
         for note in record.notes:
             session.recorder.notices.tell(note)
-    scored: pd.DataFrame = _answered(entities, answer, frame, options)
-    return scored
+    return _answered(entities, answer, frame, options)
 
 
 def _check(entities: Any, options: ScoringOptions) -> None:
@@ -188,18 +195,19 @@ def _fetched(
     return fed
 
 
-def _steps(rows: int, size: int, options: ScoringOptions) -> Any:
+def _steps(rows: int, size: int, options: ScoringOptions) -> Iterable[int]:
     steps = range(0, rows, size)
     if not options.progress or len(steps) < 2:
         return steps
     from tqdm.auto import tqdm
 
-    return tqdm(steps, desc=f"score {options.model}", unit="batch")
+    bar: Iterable[int] = tqdm(steps, desc=f"score {options.model}", unit="batch")
+    return bar
 
 
 def _predicted(
-    model: Any, contract: Contract, frame: pd.DataFrame
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    model: PyFuncModel, contract: Contract, frame: pd.DataFrame
+) -> tuple[Answer, tuple[str, ...]]:
     """The model's answer; where it takes no gaps, to the rows without, and a word on that."""
 
     # A frame to every model that takes one: its names cannot be wrong, its place could be.
@@ -218,8 +226,8 @@ def _predicted(
 
 
 def _by_gaps(
-    model: Any, contract: Contract, frame: pd.DataFrame, named: bool
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    model: PyFuncModel, contract: Contract, frame: pd.DataFrame, named: bool
+) -> tuple[Answer, tuple[str, ...]]:
     """Rows with gaps in the same inputs together: what one row is refused for costs no other."""
     import pandas as pd
 
@@ -256,7 +264,7 @@ def _typed(values: pd.Series) -> pd.Series:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     from numbers import Number
 
     return isinstance(value, Number) and "bool" not in type(value).__name__
@@ -311,8 +319,8 @@ def _write(uri: str, opened: OpenRun, record: Score) -> None:
 
 
 def _answered(
-    entities: pd.DataFrame, answer: Any, frame: pd.DataFrame, options: ScoringOptions
-) -> Any:
+    entities: pd.DataFrame, answer: Answer, frame: pd.DataFrame, options: ScoringOptions
+) -> pd.DataFrame:
     """What was given, what was fed where that is wanted, and the prediction."""
     result = entities.copy()
     result.attrs = {}

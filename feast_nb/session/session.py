@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .. import recorder as _recorder
 from .known_names import KnownNames
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from feast import FeatureStore
+    from pyspark.sql import DataFrame as SparkDataFrame
 
     from ..records.answers import Erasure, ModelDiff, ModelFeatures, Reproduction, Resolution, Score
     from ..records.contract import ModelVersion
     from ..records.run import Repository, TrackedRun
-    from .online_vectors import Expired, Missing, ServingPlan
+    from .online_vectors import Array, Expired, Missing, Rows, ServingPlan
     from .runs import OpenRun
     from .training import Training
 
@@ -37,7 +38,7 @@ class Session(StoreOperations):
         self.recorder.retrieval_listener.opened(store)
         self.runs = SessionRuns(self.recorder, store, on_open=self._opened)
         self.names = KnownNames()
-        self.serving_plans: dict[tuple[Any, ...], ServingPlan] = {}
+        self.serving_plans: dict[tuple[object, ...], ServingPlan] = {}
 
     @property
     def repository(self) -> Repository:
@@ -86,7 +87,7 @@ class Session(StoreOperations):
         *,
         service: str | None = None,
         features: str | Sequence[str] = (),
-        entity_df: Any = None,
+        entity_df: pd.DataFrame | SparkDataFrame | str | None = None,
         entity_name: str = "entity_df",
         start: str | None = None,
         end: str | None = None,
@@ -101,7 +102,7 @@ class Session(StoreOperations):
         description: str | None = None,
         archive: bool = True,
         archive_rows: bool = False,
-        sources: Sequence[Any] = (),
+        sources: Sequence[object] = (),
     ) -> Training:
         """A tracked training as a context; each keyword is an option of `%%feast_train`.
 
@@ -136,13 +137,13 @@ class Session(StoreOperations):
 
     def log_model(
         self,
-        model: Any,
+        model: object,
         *,
         variable: str | None = None,
         flavor: str | None = None,
         register: str | None = None,
         aliases: Sequence[str] = (),
-        at_hand: Sequence[Any] = (),
+        at_hand: Sequence[object] = (),
         run_id: str | None = None,
     ) -> ModelVersion:
         """Log a model that exists already to the run that made it, and register it.
@@ -212,17 +213,27 @@ class Session(StoreOperations):
 
         return reproduction.reproduce(self, run, retrieval, verify)
 
+    @overload
+    def vector(self, model: str, entity_rows: Rows, allow_drift: bool = ...,
+               columns: Sequence[str] = ..., *, missing: Missing = ..., expired: Expired = ...,
+               with_status: Literal[False] = ...) -> Array: ...  # fmt: skip
+
+    @overload
+    def vector(self, model: str, entity_rows: Rows, allow_drift: bool = ...,
+               columns: Sequence[str] = ..., *, missing: Missing = ..., expired: Expired = ...,
+               with_status: Literal[True]) -> tuple[Array, Array]: ...  # fmt: skip
+
     def vector(
         self,
         model: str,
-        entity_rows: Sequence[Mapping[str, Any]],
+        entity_rows: Rows,
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,
         missing: Missing = "raise",
         expired: Expired = "serve",
         with_status: bool = False,
-    ) -> Any:
+    ) -> Array | tuple[Array, Array]:
         """The array for a model's `predict`, from the online store: rows × its inputs, in order.
 
         `entity_rows` are dictionaries of join keys, request data and inputs that are no features.
@@ -251,7 +262,7 @@ class Session(StoreOperations):
     def frame(
         self,
         model: str,
-        entity_rows: Sequence[Mapping[str, Any]],
+        entity_rows: Sequence[Mapping[str, object]],
         allow_drift: bool = False,
         columns: Sequence[str] = (),
         *,
@@ -264,10 +275,9 @@ class Session(StoreOperations):
         """
         from . import online_vectors
 
-        found: pd.DataFrame = online_vectors.fetch(
+        return online_vectors.fetch(
             self, model, entity_rows, allow_drift, columns, missing, expired
         ).frame
-        return found
 
     def score(
         self,

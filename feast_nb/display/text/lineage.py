@@ -34,7 +34,7 @@ def _usage(it: Usage) -> list[str]:
 _HEADS = ("training", "prediction", "last used", "by", "services", "models")
 
 
-def _row(it: FeatureUsage) -> tuple[Any, ...]:
+def _row(it: FeatureUsage) -> tuple[object, ...]:
     gone = " (gone)" if it.gone else f" (through {', '.join(it.through)})" if it.through else ""
     return (
         it.ref + gone,

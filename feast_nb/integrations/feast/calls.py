@@ -7,11 +7,31 @@ import hashlib
 import inspect
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureService, FeatureStore
+    from pyspark.sql import DataFrame as SparkDataFrame
+
+    from ...records.retrieval import Cell
+    from ...records.run import RunRef
+
+    Features: TypeAlias = FeatureService | list[str]
+    # The run that a call belongs to, and its cell.
+    Owner: TypeAlias = tuple[RunRef | None, Cell | None]
+    # What a historical retrieval is asked for; beside a range of dates.
+    Entities: TypeAlias = pd.DataFrame | SparkDataFrame | str
+    EntityRows: TypeAlias = (
+        Entities | Mapping[str, Sequence[object]] | Sequence[Mapping[str, object]]
+    )
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Inside a call that is recorded here, `store.mlflow` is None: Feast's auto-log then neither
 # writes nor imports mlflow (1.1–1.6 s in a process that has no run). A context variable, since
@@ -19,7 +39,7 @@ from typing import Any
 quiet: ContextVar[bool] = ContextVar("feast_nb_quiet", default=False)
 
 # What a call of ours is about, where it asks for more beside it.
-about: ContextVar[Any] = ContextVar("feast_nb_about", default=None)
+about: ContextVar[Features | None] = ContextVar("feast_nb_about", default=None)
 
 WRITES = ("push", "push_async", "write_to_online_store", "write_to_online_store_async",
            "write_to_offline_store")  # fmt: skip
@@ -41,26 +61,26 @@ class Call:
     takes it, each argument that has no field here and was given another value than its default.
     """
 
-    store: Any
-    features: Any
-    entity: Any = None
-    start: Any = None
-    end: Any = None
+    store: FeatureStore
+    features: Features
+    entity: EntityRows | None = None
+    start: datetime.datetime | None = None
+    end: datetime.datetime | None = None
     full_feature_names: bool = False
     seconds: float = 0.0
-    owner: Any = None
+    owner: Owner | None = None
     name: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WriteCall:
     """One call of Feast's that writes features: to a view, or by a push source."""
 
-    store: Any
+    store: FeatureStore
     call: str
     name: str
-    frame: Any
+    frame: pd.DataFrame | Mapping[str, Sequence[object]] | None
     to: str
     seconds: float
     error: BaseException | None = None
@@ -81,7 +101,7 @@ def historical_call(asked: inspect.BoundArguments, seconds: float) -> Call:
     )
 
 
-def online_call(asked: inspect.BoundArguments, seconds: float, owner: Any = None) -> Call:
+def online_call(asked: inspect.BoundArguments, seconds: float, owner: Owner | None = None) -> Call:
     """A call of an online retrieval."""
     given = asked.arguments
     return Call(
@@ -107,9 +127,9 @@ def document_call(name: str, asked: inspect.BoundArguments, seconds: float) -> C
     )
 
 
-def other_arguments(asked: inspect.BoundArguments, known: Collection[str]) -> dict[str, Any]:
+def other_arguments(asked: inspect.BoundArguments, known: Collection[str]) -> dict[str, object]:
     """What a call was given beyond `known`, by the signature at hand, whatever its version has."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, value in asked.arguments.items():
         parameter = asked.signature.parameters[name]
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -121,7 +141,7 @@ def other_arguments(asked: inspect.BoundArguments, known: Collection[str]) -> di
     return found
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """An argument as JSON takes it; what is long or of no plain kind by its kind and a digest."""
     if hasattr(value, "tolist"):  # an array's text leaves values out
         value = value.tolist()
@@ -170,7 +190,7 @@ def names_of(module: ModuleType) -> list[str]:
     return sorted({*vars(module), *(n for n in passed if not n.startswith("_"))})
 
 
-def timed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, float]:
+def timed(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R, float]:
     """Make a call with Feast not logging it, and how many seconds it took."""
     token = quiet.set(True)
     started = time.perf_counter()

@@ -6,11 +6,18 @@ import functools
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...masking import public_uri
 from ...patching.interrupts import guarded
 from ...patching.patches import Patches
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.mlflow_integration.client import FeastMlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from ..mlflow.model_lookup import ModelRef
 
 
 class ClientListener(Protocol):
@@ -18,19 +25,21 @@ class ClientListener(Protocol):
 
     def before_reading(self) -> None: ...
 
-    def server_of(self, store: Any) -> AbstractContextManager[None]: ...
+    def server_of(self, store: FeatureStore) -> AbstractContextManager[None]: ...
 
     def is_a_repositorys(self, uri: str) -> bool: ...
 
-    def experiment_of_next_run(self, store: Any) -> str | None: ...
+    def experiment_of_next_run(self, store: FeatureStore) -> str | None: ...
 
     def resuming(self, run_id: str) -> AbstractContextManager[str]: ...
 
-    def model_named(self, store: Any, named: str) -> tuple[str, Any]: ...
+    def model_named(
+        self, store: FeatureStore, named: str
+    ) -> tuple[str, tuple[str, ModelRef] | None]: ...
 
-    def model_loaded(self, found: Any) -> None: ...
+    def model_loaded(self, found: tuple[str, ModelRef] | None) -> None: ...
 
-    def version_tagged(self, version: Any) -> None: ...
+    def version_tagged(self, version: ModelVersion) -> None: ...
 
     def entity_frame_of(self, run_id: str) -> tuple[str | None, str | None]: ...
 
@@ -53,11 +62,11 @@ class ClientHooks:
         replace(client, "get_training_entity_df", self._frame_or_reason)
         replace(client, "start_run", self._start_run)
 
-    def _after_flush(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _after_flush(self, original: Callable[..., object]) -> Callable[..., object]:
         """Feast reads back the tags of a run: ours must have arrived by then."""
 
         @functools.wraps(original)
-        def reading(*args: Any, **kwargs: Any) -> Any:
+        def reading(*args: object, **kwargs: object) -> object:
             if self._patches.active:
                 with guarded("sending records ahead of a read"):
                     self._listener.before_reading()
@@ -65,14 +74,14 @@ class ClientHooks:
 
         return reading
 
-    def _on_its_server(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _on_its_server(self, original: Callable[..., object]) -> Callable[..., object]:
         """Feast sets the tracking server in `start_run` only: in a fresh kernel these would go to
         MLflow's default, a new database in the working folder.
         """
         reading = self._after_flush(original)
 
         @functools.wraps(original)
-        def calling(client: Any, *args: Any, **kwargs: Any) -> Any:
+        def calling(client: FeastMlflowClient, *args: object, **kwargs: object) -> object:
             if not self._patches.active:
                 return original(client, *args, **kwargs)
             with self._listener.server_of(client._store):
@@ -80,7 +89,7 @@ class ClientHooks:
 
         return calling
 
-    def _load_model(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _load_model(self, original: Callable[..., object]) -> Callable[..., object]:
         """Feast tags a prediction run for two ways of naming a model, and refuses one of those.
 
         Every way is turned into the version that it means now, which Feast takes.
@@ -88,7 +97,7 @@ class ClientHooks:
         reading = self._on_its_server(original)
 
         @functools.wraps(original)
-        def load_model(client: Any, model_uri: str, **kwargs: Any) -> Any:
+        def load_model(client: FeastMlflowClient, model_uri: str, **kwargs: object) -> object:
             if not self._patches.active:
                 return original(client, model_uri, **kwargs)
             address, found = model_uri, None
@@ -101,7 +110,7 @@ class ClientHooks:
 
         return load_model
 
-    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _register(self, original: Callable[..., object]) -> Callable[..., object]:
         """Feast tags a version with its run's service; the model's own has the last word.
 
         MLflow's further options (`tags`, `await_registration_for`) are MLflow's to take.
@@ -109,7 +118,9 @@ class ClientHooks:
         reading = self._on_its_server(original)
 
         @functools.wraps(original)
-        def register_model(client: Any, model_uri: str, name: str, **options: Any) -> Any:
+        def register_model(
+            client: FeastMlflowClient, model_uri: str, name: str, **options: object
+        ) -> object:
             if not self._patches.active:
                 return original(client, model_uri, name, **options)
             if options:
@@ -123,7 +134,7 @@ class ClientHooks:
 
         return register_model
 
-    def _frame_or_reason(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _frame_or_reason(self, original: Callable[..., object]) -> Callable[..., object]:
         """Feast advises what is done already where a run has no entity frame: say the reason.
 
         The timestamp column is the recorded one, where the caller names none.
@@ -131,7 +142,9 @@ class ClientHooks:
         reading = self._after_flush(original)
 
         @functools.wraps(original)
-        def get_training_entity_df(client: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
+        def get_training_entity_df(
+            client: FeastMlflowClient, run_id: str, *args: object, **kwargs: object
+        ) -> object:
             column = reason = None
             if self._patches.active:
                 with guarded("looking up the entity frame of a run"):
@@ -148,7 +161,7 @@ class ClientHooks:
 
         return get_training_entity_df
 
-    def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _start_run(self, original: Callable[..., object]) -> Callable[..., object]:
         """Respect an experiment chosen before, as Feast's docstring promises.
 
         Feast is told the experiment each time: what it would set globally is not the user's
@@ -156,7 +169,7 @@ class ClientHooks:
         """
 
         @functools.wraps(original)
-        def start_run(client: Any, *args: Any, **kwargs: Any) -> Any:
+        def start_run(client: FeastMlflowClient, *args: object, **kwargs: Any) -> object:
             if not self._patches.active:
                 return original(client, *args, **kwargs)
             name = args[0] if args else kwargs.get("run_name")

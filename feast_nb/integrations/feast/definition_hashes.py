@@ -12,11 +12,17 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...masking import masked, masked_text, public_uri
 from ...records.retrieval import NO_ENTITY, ViewDefinition
 from .views import View, keyed, mlflow_origin, sources_of
+
+if TYPE_CHECKING:
+    from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+    from feast.protos.feast.core.LabelView_pb2 import LabelViewSpec
+
+    from .views import ViewSpec
 
 
 def view_records(
@@ -42,7 +48,7 @@ def _view_record(name: str, view: View, keys: Mapping[str, str]) -> ViewDefiniti
     )
 
 
-def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str]:
+def hash_view(spec: ViewSpec, keys: Mapping[str, str] | None = None) -> dict[str, str]:
     """One hash for each part of a view's definition, from its proto's `spec`."""
     present = {f.name for f in spec.DESCRIPTOR.fields}
     where, query = [], []
@@ -50,7 +56,7 @@ def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str
         location, selection = _source_parts(source)
         where.append(location)
         query.append(selection)
-    parts: dict[str, Any] = {
+    parts: dict[str, object] = {
         "schema": sorted(
             # Feast keeps the fields of a struct in a tag
             (f.name, f.value_type, f.vector_length, f.tags.get("feast:struct_schema", ""))
@@ -74,7 +80,7 @@ def hash_view(spec: Any, keys: Mapping[str, str] | None = None) -> dict[str, str
     return {name: _hash(value) for name, value in parts.items()}
 
 
-def _label_policy(spec: Any) -> dict[str, Any]:
+def _label_policy(spec: LabelViewSpec) -> dict[str, object]:
     """Which of several labels of one row is the one."""
     names = spec.DESCRIPTOR.fields_by_name["conflict_policy"].enum_type.values_by_number
     return {
@@ -84,7 +90,7 @@ def _label_policy(spec: Any) -> dict[str, Any]:
     }
 
 
-def _code(spec: Any, present: set[str]) -> list[str]:
+def _code(spec: ViewSpec, present: set[str]) -> list[str]:
     """The text of a transformation and what it reads; compiled bodies differ between Pythons."""
     code = []
     if "feature_transformation" in present:
@@ -106,7 +112,7 @@ def _code(spec: Any, present: set[str]) -> list[str]:
     return code
 
 
-def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _source_parts(source: DataSourceProto) -> tuple[dict[str, object], dict[str, object]]:
     """A data source as (where it lies, what it selects)."""
     from google.protobuf.json_format import MessageToDict
 
@@ -128,17 +134,17 @@ def _source_parts(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"type": fields.get("type"), **location}, selection
 
 
-def source_lines(source: Any) -> list[str]:
+def source_lines(source: DataSourceProto) -> list[str]:
     """Where a source lies and what it selects, a line for each setting that it has."""
     location, selection = _source_parts(source)
     settings = _public({**location, **selection})
     return [f"{name}: {value}" for name, value in settings.items() if value]
 
 
-_parts: dict[str, Any] = {}  # hash → the part of a definition that it stands for, as JSON has it
+_parts: dict[str, object] = {}  # hash → the part of a definition that it stands for, as JSON has it
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     found = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     if found not in _parts:
@@ -157,7 +163,7 @@ def _public(value: Any) -> Any:
     return masked(value) if "\n" in value else masked_text(public_uri(value) or "")
 
 
-def parts_of(views: Iterable[ViewDefinition]) -> dict[str, Any]:
+def parts_of(views: Iterable[ViewDefinition]) -> dict[str, object]:
     """What the hashes of views stand for, as far as this process has seen it."""
     hashes = (h for view in views for h in view.hashes.values())
     return {h: _parts[h] for h in hashes if h in _parts}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from traceback import walk_tb
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from ...errors import FeatureError, brief
@@ -14,6 +14,14 @@ from ...records.retrieval import ViewDefinition
 from . import definition_hashes, sources
 from .registry import Definitions, definitions_of, refs_of_service, registry_hash, state_of
 from .views import View, sources_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureService, FeatureStore
+    from feast.feature_view_projection import FeatureViewProjection
+    from feast.infra.registry.base_registry import BaseRegistry
+
+    from .calls import Features
 
 
 class ResolvedRequest(NamedTuple):
@@ -31,11 +39,13 @@ class ResolvedRequest(NamedTuple):
     registry: str | None
 
 
-_known: WeakKeyDictionary[Any, tuple[Any, dict[Any, ResolvedRequest]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[FeatureStore, tuple[object, dict[Hashable, ResolvedRequest]]] = (
+    WeakKeyDictionary()
+)
 _MOST = 256  # requests: who asks for another choice of features each time asks for none again
 
 
-def resolve_request(store: Any, features: Any) -> ResolvedRequest:
+def resolve_request(store: FeatureStore, features: Features) -> ResolvedRequest:
     """What a call of `store` with these `features` asked for.
 
     Looked up once for each state of the registry: it costs milliseconds, on the cell's time.
@@ -50,7 +60,7 @@ def resolve_request(store: Any, features: Any) -> ResolvedRequest:
     return found[key]
 
 
-def _looked_up(store: Any, features: Any) -> ResolvedRequest:
+def _looked_up(store: FeatureStore, features: Features) -> ResolvedRequest:
     known = definitions_of(store)
     refs = refs_of(store, features)
     views = views_of(known, features, refs)
@@ -67,7 +77,7 @@ def _looked_up(store: Any, features: Any) -> ResolvedRequest:
     )
 
 
-def _key_of(features: Any) -> Any:
+def _key_of(features: Any) -> Hashable:
     projections = getattr(features, "feature_view_projections", None)
     if projections is None:
         return tuple(features)
@@ -79,7 +89,7 @@ def _key_of(features: Any) -> Any:
 
 
 def service_now(
-    store: Any, refs: Sequence[str]
+    store: FeatureStore, refs: Sequence[str]
 ) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
     """As `service_of` for a list, from the registry as it stands, not the store's copy of it.
 
@@ -99,10 +109,12 @@ def service_now(
     return _exactly(services, refs)
 
 
-_now: WeakKeyDictionary[Any, tuple[Any, dict[str, tuple[str, ...]]]] = WeakKeyDictionary()
+_now: WeakKeyDictionary[FeatureStore, tuple[tuple[int, int] | None, dict[str, tuple[str, ...]]]] = (
+    WeakKeyDictionary()
+)
 
 
-def _written(registry: Any) -> tuple[int, int] | None:
+def _written(registry: BaseRegistry) -> tuple[int, int] | None:
     """When a registry's file was written last, where it is a local one."""
     path = getattr(registry, "_file_path", None)
     try:
@@ -121,7 +133,7 @@ def _exactly(
     return None, "none", fitting
 
 
-def refs_of(store: Any, features: Any) -> tuple[str, ...]:
+def refs_of(store: FeatureStore, features: Features) -> tuple[str, ...]:
     """The references that `features` (a list, or a feature service) stands for, in its order."""
     from feast import utils
 
@@ -129,7 +141,7 @@ def refs_of(store: Any, features: Any) -> tuple[str, ...]:
 
 
 def service_of(
-    known: Definitions, features: Any, refs: Sequence[str]
+    known: Definitions, features: Features, refs: Sequence[str]
 ) -> tuple[str | None, Literal["given", "exact", "none"], tuple[str, ...]]:
     """The service that a retrieval truly used, how that is known, and all that would fit.
 
@@ -143,14 +155,14 @@ def service_of(
     return _exactly({n: refs_of_service(s) for n, s in known.services.items()}, refs)
 
 
-def service_refs(service: Any) -> tuple[str, ...]:
+def service_refs(service: FeatureService) -> tuple[str, ...]:
     """A service's references, in its order."""
     return tuple(
         f"{p.name_to_use()}:{f.name}" for p in service.feature_view_projections for f in p.features
     )
 
 
-def views_of(known: Definitions, features: Any, refs: Sequence[str]) -> dict[str, View]:
+def views_of(known: Definitions, features: Features, refs: Sequence[str]) -> dict[str, View]:
     """The view for each view name in `refs`, in first-seen order.
 
     A service may rename a view (`with_name`) and its join keys, and pin a version of it; the name
@@ -167,7 +179,7 @@ def views_of(known: Definitions, features: Any, refs: Sequence[str]) -> dict[str
     return found
 
 
-def _view_of(known: Definitions, name: str, projection: Any) -> View:
+def _view_of(known: Definitions, name: str, projection: FeatureViewProjection | None) -> View:
     if projection is None:
         return known.view(name)
     version = projection.version_tag
@@ -221,7 +233,7 @@ def key_clash(known: Definitions, views: Iterable[View]) -> str | None:
 
 
 @contextmanager
-def retrieving(store: Any, views: Iterable[View]) -> Iterator[None]:
+def retrieving(store: FeatureStore, views: Iterable[View]) -> Iterator[None]:
     """A historical retrieval of ours; raises `FeatureError` where `singleton` code ends it.
 
     The same for a source that the offline store would not find. Feast's offline stores hand whole
@@ -268,12 +280,12 @@ def check_available(views: Iterable[View]) -> None:
 
 def types_of(
     views: Mapping[str, View], refs: Sequence[str], full_feature_names: bool
-) -> dict[str, Any]:
+) -> dict[str, pa.DataType]:
     """Result column → the Arrow type that Feast declares for it, lists left as they come."""
     from feast.type_map import feast_value_type_to_pa
     from feast.value_type import ValueType
 
-    types: dict[str, Any] = {}
+    types: dict[str, pa.DataType] = {}
     for ref in refs:
         name, _, feature = ref.partition(":")
         for declared in views[name].features:
@@ -299,7 +311,7 @@ def unasked(asked: ResolvedRequest, full_feature_names: bool) -> dict[str, str]:
     return found
 
 
-def views_written(store: Any, call: str, name: str) -> tuple[str, ...]:
+def views_written(store: FeatureStore, call: str, name: str) -> tuple[str, ...]:
     """The views that a write reaches: the one named, or all that a push source feeds."""
     if call != "push":
         return (name,)

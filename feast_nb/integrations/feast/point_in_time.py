@@ -10,11 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...records.retrieval import DroppedRows, LateValues
 from .sources import local_path
 from .views import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...frames import Tabular
 
 # Columns of ours, which no key is called.
 _ASKED, _AT, _CREATED = "feast_nb asked", "feast_nb at", "feast_nb created"
@@ -24,8 +29,8 @@ _MOST = 20_000  # rows that are looked up in the sources; above, they are only c
 
 
 def dropped(
-    entity: Any,
-    result: Any,
+    entity: pd.DataFrame,
+    result: Tabular,
     keys: Sequence[str],
     timestamp: str,
     views: Iterable[View],
@@ -60,7 +65,7 @@ def dropped(
     return tuple(losses)
 
 
-def _rows(frame: Any, by: Sequence[str], timestamp: str) -> Any:
+def _rows(frame: pd.DataFrame, by: Sequence[str], timestamp: str) -> pd.DataFrame:
     import pandas as pd
 
     rows = frame[list(by)].copy()
@@ -70,7 +75,7 @@ def _rows(frame: Any, by: Sequence[str], timestamp: str) -> Any:
 
 
 def _kinds_of_gone(
-    gone: Any, by: Sequence[str], timestamp: str, views: Iterable[View], repo: Path | None
+    gone: pd.Series, by: Sequence[str], timestamp: str, views: Iterable[View], repo: Path | None
 ) -> list[DroppedRows]:
     """Sort rows that are gone by what their sources hold for them, as far as these can be read."""
     rows = gone.rename(_ASKED).reset_index()
@@ -84,7 +89,9 @@ def _kinds_of_gone(
     if len(rows) > _MOST:
         kinds["too many to look each of them up"] = int(rows[_ASKED].sum())
         rows = rows[:0]
-    found: list[Any] = [_why_gone(rows, view, timestamp, repo) for view in batch if len(rows)]
+    found: list[pd.Series | None] = [
+        _why_gone(rows, view, timestamp, repo) for view in batch if len(rows)
+    ]
     for place, number in enumerate(rows[_ASKED]):
         why = _said(None if reasons is None else reasons.iloc[place] for reasons in found)
         kinds[why] = kinds.get(why, 0) + int(number)
@@ -106,7 +113,9 @@ def _said(reasons: Iterable[str | None]) -> str:
     return "why is not known"
 
 
-def _why_gone(rows: Any, view: View, timestamp: str, repo: Path | None) -> Any:
+def _why_gone(
+    rows: pd.DataFrame, view: View, timestamp: str, repo: Path | None
+) -> pd.Series | None:
     """For each row why a view gave it nothing; None where the source cannot be read."""
     source = _source_rows(view, rows, repo)
     if source is None:
@@ -116,11 +125,11 @@ def _why_gone(rows: Any, view: View, timestamp: str, repo: Path | None) -> Any:
 
 def _source_rows(
     view: View,
-    rows: Any,
+    rows: pd.DataFrame,
     repo: Path | None = None,
     more: Sequence[str] = (),
     most: int | None = None,
-) -> Any:
+) -> pd.DataFrame | None:
     """Keys and timestamps of a Parquet source, for the keys of `rows`; None if out of reach.
 
     With `more` columns of theirs; none is read of a source of more than `most` rows.
@@ -132,7 +141,7 @@ def _source_rows(
     source = view.batch_source
     path = local_path(getattr(source, "path", None) or "", repo)
     keys = [c.name for c in view.spec.entity_columns if c.name in rows.columns]
-    if not keys or path is None or not path.exists():
+    if not keys or source is None or path is None or not path.exists():
         return None
     # The source's own names: Feast renames columns by the source's mapping when it reads.
     own = {new: old for old, new in (getattr(source, "field_mapping", None) or {}).items()}
@@ -149,10 +158,11 @@ def _source_rows(
         table = data.to_table(columns=columns, filter=chosen)
     except (pa.ArrowException, OSError):
         return None  # no Parquet, or keys of another type than the source's
-    return table.to_pandas()
+    found: pd.DataFrame = table.to_pandas()
+    return found
 
 
-def _why(row: Any, source: Any, view: View, timestamp: str) -> str | None:
+def _why(row: pd.Series, source: pd.DataFrame, view: View, timestamp: str) -> str | None:
     import pandas as pd
 
     keys = [c for c in source.columns if c != _AT]
@@ -174,7 +184,7 @@ def _why(row: Any, source: Any, view: View, timestamp: str) -> str | None:
 
 
 def late_values(
-    result: Any,
+    result: Tabular,
     columns: Mapping[str, str],
     keys: Sequence[str],
     timestamp: str,
@@ -207,16 +217,18 @@ def is_at_hand(view: View, repo: Path | None) -> bool:
     return path is not None and path.exists()
 
 
-def spread(result: Any, most: int) -> Any:
+def spread(result: Any, most: int) -> pd.DataFrame:
     """Some rows of a frame or table, at most so many, as a frame."""
     step = max(1, -(-len(result) // most))
     if hasattr(result, "column_names"):
-        return result.take(list(range(0, len(result), step))).to_pandas()
-    return result.iloc[::step]
+        some: pd.DataFrame = result.take(list(range(0, len(result), step))).to_pandas()
+        return some
+    rows: pd.DataFrame = result.iloc[::step]
+    return rows
 
 
 def _late_in(
-    sample: Any,
+    sample: pd.DataFrame,
     view: View,
     columns: Mapping[str, str],
     timestamp: str,
@@ -256,7 +268,9 @@ def _late_in(
     return [one for one in found if one.rows]
 
 
-def _when(history: Any, values: Mapping[str, Any], moment: Any, created: bool) -> str | None:
+def _when(
+    history: pd.DataFrame, values: Mapping[str, object], moment: pd.Timestamp, created: bool
+) -> str | None:
     """Whether the values of a row are a later moment's, or were written later than its own."""
     before, after = history[history[_AT] <= moment], history[history[_AT] > moment]
     given = {name: value for name, value in values.items() if not _is_null(value)}
@@ -270,13 +284,13 @@ def _when(history: Any, values: Mapping[str, Any], moment: Any, created: bool) -
     return None
 
 
-def _is_null(value: Any) -> bool:
+def _is_null(value: object) -> bool:
     import pandas as pd
 
-    return pd.isna(value) is True  # of a list there are several answers
+    return pd.isna(value) is True  # type: ignore[call-overload] # of a list there are several answers
 
 
-def is_same(one: Any, other: Any) -> bool:
+def is_same(one: object, other: object) -> bool:
     """Whether two values are the same, gaps too, but for what a float loses of a double."""
     import math
     from numbers import Real

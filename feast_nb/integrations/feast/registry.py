@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from ...errors import FeatureError, nearest
@@ -19,6 +19,20 @@ from . import definition_hashes
 from .servers import client_limits, registry_copy, store_door
 from .views import KINDS, View, name_in_refs
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.infra.registry.base_registry import BaseRegistry
+    from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+    from feast.protos.feast.core.Entity_pb2 import EntitySpecV2
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureServiceSpec
+    from feast.protos.feast.core.FeatureViewVersion_pb2 import FeatureViewVersionRecord
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+    from google.protobuf.message import Message
+
+    from .views import ViewProto
+
+T = TypeVar("T")
+
 
 class Definitions:
     """What the registry of one project defines, as it stood when it was read.
@@ -26,11 +40,11 @@ class Definitions:
     `registry` is asked only for a version that it keeps apart from its proto (SQL).
     """
 
-    def __init__(self, proto: Any, project: str, registry: Any) -> None:
+    def __init__(self, proto: RegistryProto, project: str, registry: BaseRegistry | None) -> None:
         self.project = project
         self._registry = registry
         self._proto = proto
-        self._pinned: dict[tuple[str, int], tuple[ViewKind, Any]] = {}
+        self._pinned: dict[tuple[str, int], tuple[ViewKind, ViewProto]] = {}
         # Feast serves a view that is being filled only where the registry is told so.
         self._while_filled = bool(getattr(registry, "serve_features_while_materializing", False))
 
@@ -50,24 +64,24 @@ class Definitions:
         return {name: spec.join_key for name, spec in self.entities.items()}
 
     @cached_property
-    def entities(self) -> Mapping[str, Any]:
+    def entities(self) -> Mapping[str, EntitySpecV2]:
         """The protos of the entities, by name."""
         mine = (e.spec for e in self._proto.entities if e.spec.project in ("", self.project))
         return {spec.name: spec for spec in mine}
 
     @cached_property
-    def services(self) -> Mapping[str, Any]:
+    def services(self) -> Mapping[str, FeatureServiceSpec]:
         """The protos of the feature services, by name."""
         mine = (s.spec for s in self._proto.feature_services)
         return {spec.name: spec for spec in mine if spec.project in ("", self.project)}
 
     @property
-    def sources(self) -> Iterator[Any]:
+    def sources(self) -> Iterator[DataSourceProto]:
         """The protos of the data sources that were applied by themselves."""
         return (s for s in self._proto.data_sources if s.project in ("", self.project))
 
     @cached_property
-    def _versions(self) -> Mapping[tuple[str, int], Any]:
+    def _versions(self) -> Mapping[tuple[str, int], FeatureViewVersionRecord]:
         """The earlier versions that the proto itself holds."""
         kept = getattr(self._proto, "feature_view_version_history", None)
         return {
@@ -80,8 +94,15 @@ class Definitions:
         """The numbers of the versions of a view that the proto itself holds."""
         return tuple(sorted(number for name, number in self._versions if name == view))
 
-    def _view(self, name: str, kind: ViewKind, message: Any, **more: Any) -> View:
-        return View(name, kind, message, serves_while_filled=self._while_filled, **more)
+    def _view(
+        self,
+        name: str,
+        kind: ViewKind,
+        message: ViewProto,
+        version: int | None = None,
+        keys: Mapping[str, str] | None = None,
+    ) -> View:
+        return View(name, kind, message, version, keys or {}, self._while_filled)
 
     def view(
         self, name: str, as_: str | None = None, keys: Mapping[str, str] | None = None
@@ -96,13 +117,13 @@ class Definitions:
             if plain not in self.views:
                 raise FeatureError(f"no feature view {plain}; {nearest(plain, self.views)}")
             found = self.views[plain]
-            return self._view(as_ or name, found.kind, found.message, join_key_map=keys or {})
+            return self._view(as_ or name, found.kind, found.message, keys=keys)
         if (plain, version) not in self._pinned:
             self._pinned[plain, version] = self._version(plain, version)
         kind, message = self._pinned[plain, version]
-        return self._view(as_ or name, kind, message, version=version, join_key_map=keys or {})
+        return self._view(as_ or name, kind, message, version, keys)
 
-    def _version(self, plain: str, version: int) -> tuple[ViewKind, Any]:
+    def _version(self, plain: str, version: int) -> tuple[ViewKind, ViewProto]:
         """A version of a view, from the proto's history, or from where SQL registries keep it."""
         record = self._versions.get((plain, version))
         if record is not None:
@@ -115,7 +136,7 @@ class Definitions:
             now = self.views[plain]  # as Feast does it: the first is the only one
             return now.kind, now.message
         numbers = self.versions_of(plain)
-        if apart is not None:
+        if self._registry is not None and apart is not None:
             told = self._registry.list_feature_view_versions(plain, self.project)
             numbers = tuple(one["version_number"] for one in told)
         known = ", ".join(f"v{n}" for n in numbers)
@@ -130,7 +151,7 @@ class Definitions:
         own = getattr(type(self._registry), "get_feature_view_by_version", None)
         return own is not BaseRegistry.get_feature_view_by_version
 
-    def _parsed(self, kind: str, text: bytes) -> tuple[ViewKind, Any]:
+    def _parsed(self, kind: str, text: bytes) -> tuple[ViewKind, ViewProto]:
         field = f"{kind}s"
         message = getattr(type(self._proto)(), field).add()
         message.ParseFromString(text)
@@ -151,10 +172,10 @@ class Definitions:
 
 # ------------------------------------------------------------------ read once for each state
 
-_read: WeakKeyDictionary[Any, tuple[Any, Definitions]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[FeatureStore, tuple[object, Definitions]] = WeakKeyDictionary()
 
 
-def definitions_of(store: Any) -> Definitions:
+def definitions_of(store: FeatureStore) -> Definitions:
     """What a store's registry defines, by Feast's own copy of it, which Feast keeps fresh."""
     registry = store.registry
     proto = _copy_of(store)
@@ -167,7 +188,7 @@ def definitions_of(store: Any) -> Definitions:
     return found
 
 
-def _copy_of(store: Any) -> Any:
+def _copy_of(store: FeatureStore) -> RegistryProto | None:
     """The copy of the registry that Feast keeps, or that we keep of a server; None without one."""
     registry = store.registry
     if getattr(registry, "stub", None) is not None:
@@ -177,12 +198,12 @@ def _copy_of(store: Any) -> Any:
     return getattr(registry, "cached_registry_proto", None)
 
 
-def definitions_now(store: Any) -> Definitions:
+def definitions_now(store: FeatureStore) -> Definitions:
     """The same as the registry itself has it now, whatever copy of it Feast keeps."""
     return Definitions(_asked(store, now=True), store.project, store.registry)
 
 
-def refresh(store: Any) -> None:
+def refresh(store: FeatureStore) -> None:
     """Have Feast read its copy of the registry anew: another process may have applied something.
 
     Raises `StoreError` for a registry that is away.
@@ -190,7 +211,7 @@ def refresh(store: Any) -> None:
     _answered(store, store.refresh_registry)
 
 
-def _answered(store: Any, ask: Callable[[], Any]) -> Any:
+def _answered(store: FeatureStore, ask: Callable[[], T]) -> T:
     return store_door.answered(store, "registry", ask)
 
 
@@ -201,18 +222,19 @@ def nothing(project: str) -> Definitions:
     return Definitions(RegistryProto(), project, None)
 
 
-def _asked(store: Any, now: bool = False) -> Any:
+def _asked(store: FeatureStore, now: bool = False) -> RegistryProto:
     """The registry's proto; of a registry server what is asked for here.
 
     `now`: its data sources, too. A server's own `Proto` mixes all projects. Raises `StoreError`
     where it does not answer.
     """
     if getattr(store.registry, "stub", None) is None:
-        return _answered(store, store.registry.proto)
+        found: RegistryProto = _answered(store, store.registry.proto)
+        return found
     return _answered(store, lambda: _everything_listed(store, now))
 
 
-def _everything_listed(store: Any, now: bool) -> Any:
+def _everything_listed(store: FeatureStore, now: bool) -> RegistryProto:
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
     found = RegistryProto()
@@ -229,19 +251,20 @@ def _everything_listed(store: Any, now: bool) -> Any:
     return found
 
 
-def _listed(store: Any, what: str) -> Any:
+def _listed(store: FeatureStore, what: str) -> Message:
     """What a registry server lists of the store's project: protos, no objects made of them."""
     from feast.protos.feast.registry import RegistryServer_pb2
 
     request = getattr(RegistryServer_pb2, f"List{what}Request")
-    ask = getattr(store.registry.stub, f"List{what}")
+    registry: Any = store.registry
+    ask = getattr(registry.stub, f"List{what}")
     # A server that was started again is waited for: gRPC pauses between its tries.
     # Past its own copy, which may miss what was just applied, for as long as that is kept.
     asked = request(project=store.project, allow_cache=False)
     return ask(asked, timeout=client_limits.SECONDS.get(), wait_for_ready=True)
 
 
-def state_of(registry: Any) -> Any:
+def state_of(registry: BaseRegistry) -> object:
     """What changes whenever the copy of the registry does; None where none is kept.
 
     A file registry gives each writing a version of its own, and is read anew by every historical
@@ -255,7 +278,7 @@ def state_of(registry: Any) -> Any:
     return id(proto), getattr(registry, "cached_registry_proto_created", None)
 
 
-def registry_hash(store: Any) -> str | None:
+def registry_hash(store: FeatureStore) -> str | None:
     """A hash of every definition in the store's copy of the registry, whenever it was applied."""
     proto = getattr(store.registry, "cached_registry_proto", None)
     if proto is None:
@@ -282,6 +305,6 @@ def dtype_named(number: int) -> str:
         return "unknown"
 
 
-def refs_of_service(spec: Any) -> tuple[str, ...]:
+def refs_of_service(spec: FeatureServiceSpec) -> tuple[str, ...]:
     """A service's references, in its order, from its proto's `spec`."""
     return tuple(f"{name_in_refs(p)}:{c.name}" for p in spec.features for c in p.feature_columns)

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import FeatureError, nearest
 from ...masking import public_uri
@@ -19,8 +19,14 @@ from .sources import duckdb_reads
 from .store import folder_of, is_by_environment, settings_of
 from .views import View, mlflow_origin, sources_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureService, FeatureStore
+    from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureServiceSpec
 
-def describe(store: Any, yaml: Path) -> Repository:
+
+def describe(store: FeatureStore, yaml: Path) -> Repository:
     """What a feature repository holds."""
     config = store.config
     settings = getattr(config, "mlflow", None)
@@ -55,7 +61,7 @@ _SHOWN = (
 )
 
 
-def _repository_warnings(store: Any) -> tuple[str, ...]:
+def _repository_warnings(store: FeatureStore) -> tuple[str, ...]:
     said = []
     settings = settings_of(store)
     if settings is not None and not _is_installed("mlflow"):
@@ -108,7 +114,7 @@ def _is_folder(uri: str | None) -> bool:
     return uri.startswith("file:") or "://" not in uri
 
 
-def service_named(store: Any, name: str) -> Any:
+def service_named(store: FeatureStore, name: str) -> FeatureService:
     """The feature service of that name; raises `FeatureError` that names the nearest."""
     from feast.errors import FeatureServiceNotFoundException
 
@@ -132,7 +138,7 @@ def check_collisions(refs: Sequence[str]) -> None:
             )
 
 
-def check_refs(store: Any, refs: Sequence[str]) -> None:
+def check_refs(store: FeatureStore, refs: Sequence[str]) -> None:
     """Raise `FeatureError` for the first reference that names nothing, with the nearest one."""
     known = definitions_of(store)
     for ref in refs:
@@ -150,14 +156,15 @@ def check_refs(store: Any, refs: Sequence[str]) -> None:
             )
 
 
-def saved_rows(store: Any, name: str) -> Any:
+def saved_rows(store: FeatureStore, name: str) -> pd.DataFrame:
     """The rows of a saved dataset as they are now; raises `FeatureError` where it is gone."""
     from feast.errors import SavedDatasetNotFound
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # that saved datasets are experimental
-            return store.get_saved_dataset(name).to_df()
+            found: pd.DataFrame = store.get_saved_dataset(name).to_df()
+            return found
     except SavedDatasetNotFound:
         raise FeatureError(
             f"cannot be rebuilt: the saved dataset {name} is not registered any more."
@@ -167,7 +174,7 @@ def saved_rows(store: Any, name: str) -> Any:
 # ------------------------------------------------------------------ as facts, for the read path
 
 
-def catalog(store: Any) -> Registry:
+def catalog(store: FeatureStore) -> Registry:
     """What the registry of a store holds of its project today."""
     known = definitions_now(store)
     entities = {name: key for name, key in known.join_keys.items() if name != NO_ENTITY}
@@ -209,7 +216,7 @@ def _view_fact(view: View, known: Definitions) -> RegistryView:
     )
 
 
-def _all_sources(view: View) -> Iterator[Any]:
+def _all_sources(view: View) -> Iterator[DataSourceProto]:
     """The data sources of a view, and those that feed a stream or a push source of it."""
     for source in sources_of(view.spec):
         yield source
@@ -217,7 +224,7 @@ def _all_sources(view: View) -> Iterator[Any]:
             yield source.batch_source
 
 
-def _service_fact(spec: Any) -> RegistryService:
+def _service_fact(spec: FeatureServiceSpec) -> RegistryService:
     refs = [f"{p.feature_view_name}:{c.name}" for p in spec.features for c in p.feature_columns]
     renamed = {
         p.feature_view_name_alias: p.feature_view_name
@@ -229,12 +236,12 @@ def _service_fact(spec: Any) -> RegistryService:
     )
 
 
-def _name(source: Any) -> str:
+def _name(source: DataSourceProto) -> str:
     """A source's name; of one without, where it lies."""
     return source.name or source.file_options.uri or "unnamed source"
 
 
-def _kind(source: Any) -> str:
+def _kind(source: DataSourceProto) -> str:
     """`FileSource`, say; what SQL registries say of it is its type alone."""
     named = str(source.data_source_class_type).rpartition(".")[2]
     if named not in ("", "DataSource"):

@@ -9,10 +9,10 @@ import functools
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ...patching.interrupts import guarded, uninterrupted
 from ...patching.patches import INHERITED, Patches
@@ -32,43 +32,52 @@ from .calls import (
 from .servers import client_limits, registry_copy, remote_answers
 from .store import mend_paths
 
-if TYPE_CHECKING:
-    from . import client_hooks, jobs
+Token = TypeVar("Token")
 
-    class Listener(client_hooks.ClientListener, jobs.JobListener):
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.infra.offline_stores.offline_store import RetrievalJob
+    from feast.mlflow_integration.client import FeastMlflowClient
+    from feast.online_response import OnlineResponse
+    from feast.saved_dataset import SavedDataset, SavedDatasetStorage
+
+    from . import client_hooks, jobs
+    from .calls import Owner
+
+    class Listener(client_hooks.ClientListener, jobs.JobListener[Token], Protocol[Token]):
         """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
-        def opened(self, store: Any) -> None: ...
+        def opened(self, store: FeatureStore) -> None: ...
 
-        def last_store(self) -> Any: ...
+        def last_store(self) -> FeatureStore | None: ...
 
-        def entering(self) -> Any: ...
+        def entering(self) -> Owner: ...
 
-        def historical(self, call: Call) -> Any: ...
+        def historical(self, call: Call) -> Token | None: ...
 
-        def online(self, call: Call, response: Any) -> None: ...
+        def online(self, call: Call, response: OnlineResponse) -> None: ...
 
         def wrote(self, call: WriteCall) -> None: ...
 
-        def saved(self, token: Any, name: str, storage: Any) -> None: ...
+        def saved(self, token: Token, name: str, storage: SavedDatasetStorage) -> None: ...
 
-        def dataset_read(self, store: Any, dataset: Any) -> Any: ...
+        def dataset_read(self, store: FeatureStore, dataset: SavedDataset) -> Token | None: ...
 
 
 # A push writes to the online store: the outermost call is the one that was made.
 _writing: ContextVar[bool] = ContextVar("feast_nb_writing", default=False)
 
 
-class RetrievalHooks:
+class RetrievalHooks(Generic[Token]):
     """Feast's calls, noticed from its import (past or future) until `remove`."""
 
-    def __init__(self, listener: Callable[[], Any]) -> None:
-        self._wake: Callable[[], Listener] = listener
+    def __init__(self, listener: Callable[[], Listener[Token]]) -> None:
+        self._wake: Callable[[], Listener[Token]] = listener
         self._patches = Patches()
-        self._choice: Any = None
+        self._choice: FeatureStore | None = None
 
     @property
-    def _listener(self) -> Listener:
+    def _listener(self) -> Listener[Token]:
         """Made when it is first asked for: an extension that is only loaded costs nothing."""
         return self._wake()
 
@@ -116,7 +125,7 @@ class RetrievalHooks:
         """`feast.mlflow.init(store)`: the user's choice, until another store is opened."""
 
         @functools.wraps(original)
-        def init(store: Any) -> None:
+        def init(store: FeatureStore) -> None:
             original(store)
             self._choice = store
 
@@ -134,7 +143,7 @@ class RetrievalHooks:
 
     def _opened(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
-        def __init__(store: Any, *args: Any, **kwargs: Any) -> None:
+        def __init__(store: FeatureStore, *args: object, **kwargs: object) -> None:
             original(store, *args, **kwargs)
             if self._patches.active:
                 with guarded("opening a store"):
@@ -149,22 +158,24 @@ class RetrievalHooks:
         get = original.fget
         assert get is not None
 
-        def mlflow(store: Any) -> Any:
+        def mlflow(store: FeatureStore) -> FeastMlflowClient | None:
             if quiet.get():
                 return None
             mend_paths(store)  # for a store that was opened before the extension was loaded
-            client = get(store)
+            client: FeastMlflowClient | None = get(store)
             if self._patches.active:
                 self._bind(sys.modules.get("feast.mlflow"))
             return client
 
         return property(mlflow, doc=original.__doc__)
 
-    def _historical(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _historical(self, original: Callable[..., RetrievalJob]) -> Callable[..., RetrievalJob]:
         signature = inspect.signature(original)
 
         @functools.wraps(original)
-        def get_historical_features(store: Any, *args: Any, **kwargs: Any) -> Any:
+        def get_historical_features(
+            store: FeatureStore, *args: object, **kwargs: object
+        ) -> RetrievalJob:
             if not self._patches.active:
                 return original(store, *args, **kwargs)
             job, seconds = timed(original, store, *args, **kwargs)
@@ -179,12 +190,12 @@ class RetrievalHooks:
 
         return get_historical_features
 
-    def _online(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _online(self, original: Callable[..., OnlineResponse]) -> Callable[..., OnlineResponse]:
         """Of given keys, or a search by nearness, whose answer is of rows that nobody named."""
         signature, name = inspect.signature(original), original.__name__
 
         @functools.wraps(original)
-        def online(store: Any, *args: Any, **kwargs: Any) -> Any:
+        def online(store: FeatureStore, *args: object, **kwargs: object) -> OnlineResponse:
             if not self._patches.active:
                 return original(store, *args, **kwargs)
             response, seconds = timed(original, store, *args, **kwargs)
@@ -199,12 +210,16 @@ class RetrievalHooks:
 
         return online
 
-    def _online_async(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _online_async(
+        self, original: Callable[..., Awaitable[OnlineResponse]]
+    ) -> Callable[..., Awaitable[OnlineResponse]]:
         """As its twin; whose run it is, is asked before the await: another task may open one."""
         signature = inspect.signature(original)
 
         @functools.wraps(original)
-        async def get_online_features_async(store: Any, *args: Any, **kwargs: Any) -> Any:
+        async def get_online_features_async(
+            store: FeatureStore, *args: object, **kwargs: object
+        ) -> OnlineResponse:
             if not self._patches.active:
                 return await original(store, *args, **kwargs)
             owner = None
@@ -224,11 +239,11 @@ class RetrievalHooks:
 
         return get_online_features_async
 
-    def _read_dataset(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _read_dataset(self, original: Callable[..., SavedDataset]) -> Callable[..., SavedDataset]:
         """A saved dataset as a training set: it counts when its rows are read, not looked up."""
 
         @functools.wraps(original)
-        def get_saved_dataset(store: Any, *args: Any, **kwargs: Any) -> Any:
+        def get_saved_dataset(store: FeatureStore, *args: object, **kwargs: object) -> SavedDataset:
             dataset = original(store, *args, **kwargs)
             if self._patches.active:
                 with uninterrupted("following a saved dataset"):
@@ -237,16 +252,19 @@ class RetrievalHooks:
                     reading = jobs.LateJob(
                         lambda: self._listener.dataset_read(store, dataset), self._listener
                     )
+                    assert dataset._retrieval_job is not None
                     jobs.follow(dataset._retrieval_job, None, reading)
             return dataset
 
         return get_saved_dataset
 
-    def _saved_dataset(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _saved_dataset(self, original: Callable[..., SavedDataset]) -> Callable[..., SavedDataset]:
         signature = inspect.signature(original)
 
         @functools.wraps(original)
-        def create_saved_dataset(store: Any, *args: Any, **kwargs: Any) -> Any:
+        def create_saved_dataset(
+            store: FeatureStore, *args: object, **kwargs: object
+        ) -> SavedDataset:
             dataset = original(store, *args, **kwargs)
             if self._patches.active:
                 with uninterrupted("recording a saved dataset"):
@@ -257,23 +275,29 @@ class RetrievalHooks:
                     if token is not None:
                         self._listener.saved(token, asked["name"], asked["storage"])
                         # Read back, it is the same retrieval's result.
+                        assert dataset._retrieval_job is not None
                         jobs.follow(dataset._retrieval_job, token, self._listener)
             return dataset
 
         return create_saved_dataset
 
-    def _write(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _write(self, original: Callable[..., Any]) -> Callable[..., object]:
         """A call that writes features; those it makes itself on the way do not count."""
         signature = inspect.signature(original)
 
-        def tell(args: Any, kwargs: Any, started: float, error: BaseException | None) -> None:
+        def tell(
+            args: tuple[object, ...],
+            kwargs: dict[str, object],
+            started: float,
+            error: BaseException | None,
+        ) -> None:
             with uninterrupted("recording a write"):
                 asked = signature.bind(*args, **kwargs).arguments
                 seconds = time.perf_counter() - started
                 self._listener.wrote(write_call(original.__name__, asked, seconds, error))
 
         @functools.wraps(original)
-        def write(*args: Any, **kwargs: Any) -> Any:
+        def write(*args: object, **kwargs: object) -> object:
             if not self._patches.active or _writing.get():
                 return original(*args, **kwargs)
             inner, started = _writing.set(True), time.perf_counter()
@@ -288,7 +312,7 @@ class RetrievalHooks:
             return result
 
         @functools.wraps(original)
-        async def write_async(*args: Any, **kwargs: Any) -> Any:
+        async def write_async(*args: object, **kwargs: object) -> object:
             if not self._patches.active or _writing.get():
                 return await original(*args, **kwargs)
             inner, started = _writing.set(True), time.perf_counter()

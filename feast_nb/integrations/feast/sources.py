@@ -9,13 +9,18 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import FeatureError, brief
 from ...masking import masked_text, public_uri
 from ...records.retrieval import Source
 from .registry import definitions_of
 from .views import View
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+    from feast.saved_dataset import SavedDatasetStorage
 
 
 def identify(views: Iterable[View], repo: Path | None) -> tuple[Source, ...]:
@@ -73,7 +78,7 @@ def looked_into(record: Source, view: View, repo: Path | None, *, imports: bool 
     """
     source = view.batch_source
     path = getattr(source, "path", None) or ""
-    if not path:
+    if source is None or not path:
         return record
     local = local_path(path, repo)
     if local is not None:
@@ -139,7 +144,7 @@ def _is_loaded(protocol: str) -> bool:
     return str(known.get("class", "")).partition(".")[0] in sys.modules
 
 
-def _patience(protocol: str, endpoint: str | None) -> dict[str, Any]:
+def _patience(protocol: str, endpoint: str | None) -> dict[str, object]:
     """Settings of s3fs for a look: botocore's own patience is five minutes; others have none."""
     if protocol not in ("s3", "s3a"):
         return {}
@@ -148,14 +153,14 @@ def _patience(protocol: str, endpoint: str | None) -> dict[str, Any]:
     return {"config_kwargs": limits, **address}
 
 
-def address_of(storage: Any) -> str:
+def address_of(storage: SavedDatasetStorage) -> str:
     """Where a saved dataset's storage is: a path, a table, or its kind."""
     source = storage.to_data_source()
     seen = _seen(source, None)
     return seen.path or seen.table or seen.kind
 
 
-def duckdb_reads(protos: Iterable[Any]) -> bool:
+def duckdb_reads(protos: Iterable[DataSourceProto]) -> bool:
     """Whether Feast's DuckDB reads all of these sources, wherever the notebook is.
 
     It takes paths as they are written (Feast 0.67), from the process's folder; and an object
@@ -165,7 +170,7 @@ def duckdb_reads(protos: Iterable[Any]) -> bool:
     return bool(paths) and all(path.startswith(("/", "file:///")) for path in paths)
 
 
-def check_found(store: Any, views: Iterable[View]) -> None:
+def check_found(store: FeatureStore, views: Iterable[View]) -> None:
     """Raise `FeatureError` for a relative path that Feast's DuckDB would not find from here.
 
     On-demand views are looked through: it reads the sources of the views that they compute from.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame as SparkDataFrame
 
 _SUMS = "first string, second string, length long"
 
 
-def is_frame(value: Any) -> bool:
+def is_frame(value: object) -> bool:
     """Whether a value is a Spark frame, classic or of Spark Connect."""
     return type(value).__module__.startswith("pyspark.sql") and hasattr(value, "mapInArrow")
 
@@ -17,7 +21,7 @@ def is_frame(value: Any) -> bool:
 class SparkEntities:
     """A Spark frame as the recording needs it; the driver collects sums, never rows."""
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: SparkDataFrame) -> None:
         self._frame = frame
 
     def sums(self) -> list[tuple[int, int, int]]:
@@ -25,7 +29,7 @@ class SparkEntities:
         found = self._frame.mapInArrow(_sums_of, _SUMS).collect()
         return [(int(row["first"]), int(row["second"]), int(row["length"])) for row in found]
 
-    def schema(self) -> Any:
+    def schema(self) -> pa.Table:
         """An empty Arrow table with the frame's columns."""
         return self._frame.limit(0).toArrow()
 
@@ -59,7 +63,7 @@ def _moment(micros: int | None) -> str | None:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat()
 
 
-def _sums_of(batches: Iterator[Any]) -> Iterator[Any]:
+def _sums_of(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Runs in Spark's workers, which need feast_nb installed as they need Feast."""
     import pyarrow as pa
 

@@ -6,11 +6,15 @@ import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ...errors import RepositoryError, brief
 from .servers import client_limits, store_door
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.mlflow_integration.config import MlflowConfig
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 YAML_PATH = "FEAST_FS_YAML_FILE_PATH"
@@ -60,7 +64,7 @@ def folder_of(yaml: Path) -> Path:
     return yaml.parent
 
 
-def yaml_of_store(opened: Any) -> Path:
+def yaml_of_store(opened: FeatureStore) -> Path:
     """The settings file of a store that the user opened; Feast keeps no path of it."""
     own = Path(opened.repo_path).resolve() / YAML
     named = os.environ.get(YAML_PATH)
@@ -72,7 +76,7 @@ def load_feast() -> None:
     import feast  # noqa: F401
 
 
-def open_store(yaml: Path) -> Any:
+def open_store(yaml: Path) -> FeatureStore:
     """The `FeatureStore` of a `feature_store.yaml`.
 
     Raises `RepositoryError`, with the first line of what Feast says, for a file that Feast cannot
@@ -131,7 +135,8 @@ def _of_the_registry(yaml: Path, problem: Exception) -> str | None:
         config = load_repo_config(folder_of(yaml), yaml)
     except Exception:  # then that is what is wrong, and it is said
         return None
-    return store_door.fault(SimpleNamespace(config=config, registry=None), "registry", problem)
+    store: Any = SimpleNamespace(config=config, registry=None)
+    return store_door.fault(store, "registry", problem)
 
 
 def is_applied(yaml: Path) -> bool:
@@ -162,7 +167,7 @@ def _first_line(problem: BaseException) -> str:
     return brief(problem, 300) or type(problem).__name__
 
 
-def mend_paths(store: Any) -> None:
+def mend_paths(store: FeatureStore) -> None:
     """Make a relative SQLite tracking URI mean a file beside `feature_store.yaml`.
 
     Feast leaves it to MLflow, which takes it from the working folder: one database for each
@@ -179,10 +184,10 @@ def mend_paths(store: Any) -> None:
         settings.tracking_uri = anchored(uri, base)
 
 
-_by_environment: WeakSet[Any] = WeakSet()
+_by_environment: WeakSet[FeatureStore] = WeakSet()
 
 
-def _take_from_environment(store: Any) -> None:
+def _take_from_environment(store: FeatureStore) -> None:
     """Turn MLflow on where only `MLFLOW_TRACKING_URI` names it: an operator's file may not."""
     config = store.config
     if not os.environ.get(TRACKING_URI) or getattr(config, "mlflow_config", 0) is not None:
@@ -193,7 +198,7 @@ def _take_from_environment(store: Any) -> None:
     _by_environment.add(store)
 
 
-def is_by_environment(store: Any) -> bool:
+def is_by_environment(store: FeatureStore) -> bool:
     """Whether only the environment says that MLflow is used."""
     return store in _by_environment
 
@@ -216,7 +221,7 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(rest.partition("?")[0])
 
 
-def settings_of(store: Any) -> Any:
+def settings_of(store: FeatureStore) -> MlflowConfig | None:
     """The `mlflow:` block of the store's settings, or None where it is absent or not enabled."""
     settings = getattr(store.config, "mlflow", None)
     return settings if settings is not None and settings.enabled else None

@@ -11,11 +11,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from ...records.facts import SourceOrigin
 from ...records.references import split_version
 from ...records.retrieval import NO_ENTITY, ViewKind
+
+if TYPE_CHECKING:
+    from feast.data_source import DataSource
+    from feast.protos.feast.core import FeatureView_pb2 as batch
+    from feast.protos.feast.core import LabelView_pb2 as label
+    from feast.protos.feast.core import OnDemandFeatureView_pb2 as on_demand
+    from feast.protos.feast.core import StreamFeatureView_pb2 as stream
+    from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+    from feast.protos.feast.core.Feature_pb2 import FeatureSpecV2
+    from feast.protos.feast.core.FeatureViewProjection_pb2 import (
+        FeatureViewProjection as FeatureViewProjectionProto,
+    )
+    from google.protobuf.message import Message
+
+    ViewProto: TypeAlias = (
+        batch.FeatureView
+        | stream.StreamFeatureView
+        | on_demand.OnDemandFeatureView
+        | label.LabelView
+    )
+    ViewSpec: TypeAlias = (
+        batch.FeatureViewSpec
+        | stream.StreamFeatureViewSpec
+        | on_demand.OnDemandFeatureViewSpec
+        | label.LabelViewSpec
+    )
 
 # The registry's lists of views, each with what its views are called here. A test compares them
 # with Feast's own proto, so that a kind which a newer Feast has is not passed over.
@@ -57,13 +83,13 @@ class View:
 
     name: str
     kind: ViewKind
-    message: Any
+    message: ViewProto
     version: int | None = None
     join_key_map: Mapping[str, str] = field(default_factory=dict)
     serves_while_filled: bool = False
 
     @property
-    def spec(self) -> Any:
+    def spec(self) -> ViewSpec:
         return self.message.spec
 
     @property
@@ -72,9 +98,9 @@ class View:
         return str(self.spec.name)
 
     @property
-    def features(self) -> Sequence[Any]:
+    def features(self) -> Sequence[FeatureSpecV2]:
         """The protos of its features, in order: `name`, `value_type`, `description`."""
-        found: Sequence[Any] = self.spec.features
+        found: Sequence[FeatureSpecV2] = self.spec.features
         return found
 
     @property
@@ -120,7 +146,7 @@ class View:
         return self.kind != "label" and bool(getattr(self.spec, "online", False))
 
     @cached_property
-    def batch_source(self) -> Any:
+    def batch_source(self) -> DataSource | None:
         """Where its history lies, as Feast's `DataSource`; None for an on-demand view."""
         from feast.data_source import DataSource
 
@@ -128,7 +154,7 @@ class View:
         return DataSource.from_proto(proto) if proto is not None else None
 
     @property
-    def batch_proto(self) -> Any:
+    def batch_proto(self) -> DataSourceProto | None:
         """The proto of its batch source; of one that is pushed or streamed to, that behind it."""
         for source in sources_of(self.spec):
             streamed = source.SourceType.Name(source.type) in _STREAMS
@@ -181,15 +207,15 @@ class View:
 
 
 def keyed(
-    entities: Sequence[str], columns: Sequence[Any], keys: Mapping[str, str]
-) -> list[tuple[str, Any]]:
+    entities: Sequence[str], columns: Sequence[FeatureSpecV2], keys: Mapping[str, str]
+) -> list[tuple[str, FeatureSpecV2]]:
     """A view's entity columns with the join keys that its entities have now."""
     if len(entities) != len(columns):
         return [(c.name, c) for c in columns]
     return [(keys.get(e, c.name), c) for e, c in zip(entities, columns, strict=True)]
 
 
-def sources_of(spec: Any) -> Iterator[Any]:
+def sources_of(spec: Message) -> Iterator[DataSourceProto]:
     """The data sources of a view, the batch source first; of an on-demand view its requests'."""
     fields = spec.DESCRIPTOR.fields_by_name
     if "sources" in fields:
@@ -202,7 +228,7 @@ def sources_of(spec: Any) -> Iterator[Any]:
             yield getattr(spec, name)
 
 
-def _reads(spec: Any) -> Iterator[ReadView]:
+def _reads(spec: Message) -> Iterator[ReadView]:
     fields = spec.DESCRIPTOR.fields_by_name
     if "sources" not in fields:
         for other in getattr(spec, "source_views", ()):
@@ -219,7 +245,7 @@ def _reads(spec: Any) -> Iterator[ReadView]:
             yield ReadView(name_in_refs(read), read.feature_view_name, columns)
 
 
-def mlflow_origin(source: Any) -> SourceOrigin | None:
+def mlflow_origin(source: DataSourceProto) -> SourceOrigin | None:
     """What of MLflow's a source is made of (Feast's `MlflowDatasetSource`): a dataset, or a file
     of a run.
     """
@@ -235,7 +261,7 @@ def mlflow_origin(source: Any) -> SourceOrigin | None:
     return SourceOrigin("dataset", str(named)) if named else None
 
 
-def name_in_refs(projection: Any) -> str:
+def name_in_refs(projection: FeatureViewProjectionProto) -> str:
     """The name that references use for a view in a service, or in an on-demand view's sources."""
     base = projection.feature_view_name_alias or projection.feature_view_name
     pinned = projection.HasField("version_tag")

@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...patching import threads
 from . import silence
 
-_clients: dict[str, Any] = {}
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_clients: dict[str, MlflowClient] = {}
 _registries: dict[str, str] = {}
 
 # What sending records, reading contracts and copying a history come to use.
@@ -40,7 +43,7 @@ _OF_DATABASES = (
 )
 
 
-def client(uri: str) -> Any:
+def client(uri: str) -> MlflowClient:
     """MLflow's client for one server, whatever the global setting; it opens a database.
 
     Without an address of the registry MLflow looks for one in Spark, too, which imports: threads

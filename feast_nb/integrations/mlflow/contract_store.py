@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import ArtifactError, TrackingError
 from ...patching import threads
@@ -13,6 +13,9 @@ from .clients import connect
 from .http import check_reachable, translate_errors
 from .model_lookup import ModelRef, logged
 from .writer import download, text_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
 
 
 def contract_of(uri: str, found: ModelRef) -> Contract | None:
@@ -62,7 +65,7 @@ def _place(address: str) -> tuple[str, str]:
     return run_id, path
 
 
-def _text_of_model(uri: str, model: Any) -> str | None:
+def _text_of_model(uri: str, model: LoggedModel) -> str | None:
     import tempfile
     from pathlib import Path
 

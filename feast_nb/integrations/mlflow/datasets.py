@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from ...records.retrieval import Retrieval
 from .clients import client
@@ -46,7 +46,7 @@ def _name(retrieval: Retrieval) -> str:
     return (name or retrieval.project)[:500]
 
 
-def _source(run_id: str, retrieval: Retrieval) -> dict[str, Any]:
+def _source(run_id: str, retrieval: Retrieval) -> dict[str, object]:
     entity = retrieval.entity
     kept_by = retrieval.origin or run_id
     where = f"runs:/{kept_by}/{entity.artifact}" if entity.artifact else entity.elsewhere
@@ -122,18 +122,18 @@ def source_class() -> type:
             return str(download_artifacts(artifact_uri=self.uri, dst_path=dst_path))
 
         @staticmethod
-        def _can_resolve(raw_source: Any) -> bool:
+        def _can_resolve(raw_source: object) -> bool:
             return False
 
         @classmethod
-        def _resolve(cls, raw_source: Any) -> Any:
+        def _resolve(cls, raw_source: object) -> Self:
             raise NotImplementedError
 
-        def to_dict(self) -> dict[Any, Any]:
+        def to_dict(self) -> dict[str, Any]:
             return dict(self._fields)
 
         @classmethod
-        def from_dict(cls, source_dict: dict[Any, Any]) -> Any:
+        def from_dict(cls, source_dict: dict[str, Any]) -> Self:
             return cls(**source_dict)
 
     return FeastRetrievalSource

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from ...errors import TrackingError, brief
 from ...patching.patches import Patches
+
+if TYPE_CHECKING:
+    from requests import Response
 
 PATIENCE = 3.0  # seconds for a first sign of life
 _SECONDS = (3.05, 6.0)  # to connect, and between two bytes of an answer
@@ -226,11 +229,11 @@ def follow(patches: Patches) -> None:
     patches.on_import("mlflow.utils.rest_utils", put)
 
 
-def patient(original: Callable[..., Any]) -> Callable[..., Any]:
+def patient(original: Callable[..., Response]) -> Callable[..., Response]:
     """What is put around MLflow's one function that sends requests."""
 
     @functools.wraps(original)
-    def send(method: str, url: str, max_retries: int, *args: Any, **kwargs: Any) -> Any:
+    def send(method: str, url: str, max_retries: int, *args: object, **kwargs: object) -> Response:
         if not _short.get():
             return original(method, url, max_retries, *args, **kwargs)
         from requests import ConnectionError

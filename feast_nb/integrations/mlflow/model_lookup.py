@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import ModelError, TrackingError, brief, nearest
 from .clients import client
@@ -15,6 +15,10 @@ from .http import check_reachable, translate_errors
 from .models import registered_names
 from .runs import tags_of, using_server
 from .writer import text_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, RunInfo
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -128,14 +132,14 @@ def _aliased(uri: str, named: str, name: str, alias: str) -> ModelRef:
         raise ModelError(f"no alias {alias} of {name}; {hint}") from None
 
 
-def _of_version(uri: str, named: str, version: Any) -> ModelRef:
+def _of_version(uri: str, named: str, version: ModelVersion) -> ModelRef:
     source = str(version.source or "")
     model_id = source.removeprefix("models:/") if source.startswith("models:/m-") else None
     return ModelRef(named, version.name, str(version.version), model_id, version.run_id or None,
                  dict(version.tags or {}))  # fmt: skip
 
 
-def logged(uri: str, model_id: str) -> Any:
+def logged(uri: str, model_id: str) -> LoggedModel | None:
     """A logged model, or None where it was deleted, or the server has none (MLflow 2)."""
     from mlflow.exceptions import MlflowException
 
@@ -147,7 +151,7 @@ def logged(uri: str, model_id: str) -> Any:
         return None
 
 
-def _registered(uri: str, named: str, model: Any) -> ModelRef:
+def _registered(uri: str, named: str, model: LoggedModel) -> ModelRef:
     """A logged model, as the latest version that was registered of it, where there is one."""
     run = model.source_run_id
     versions = client(uri).search_model_versions(f"run_id = '{run}'") if run else []
@@ -171,7 +175,7 @@ def _of_run(uri: str, named: str) -> ModelRef:
     return _registered(uri, named, max(mine, key=lambda m: int(m.creation_timestamp)))
 
 
-def _range(known: dict[str, Any]) -> str:
+def _range(known: Iterable[str]) -> str:
     numbers = sorted(int(v) for v in known)
     whole = len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1))
     return f"{numbers[0]}–{numbers[-1]}" if whole else ", ".join(str(n) for n in numbers)
@@ -272,7 +276,7 @@ def run_named(uri: str, project: str, named: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def _begun(info: Any) -> str:
+def _begun(info: RunInfo) -> str:
     began = datetime.fromtimestamp((info.start_time or 0) / 1000, UTC)
     return f"{info.run_id} of {began:%Y-%m-%d %H:%M}"
 

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...errors import GoneError, ModelError, Told, brief, nearest
 from ...frames import is_pandas
@@ -18,11 +18,25 @@ from .http import check_reachable, translate_errors
 from .runs import using_server
 from .silence import silent
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from mlflow.models import Model, ModelSignature
+    from mlflow.models.model import ModelInfo
+
+    Fed: TypeAlias = pd.DataFrame | npt.NDArray[np.generic]
+
 OF_TENSORS = ("tensorflow", "keras", "pytorch")
 
 
 def log(
-    uri: str, run_id: str, model: Any, flavor: str, example: Any, name: str = "model"
+    uri: str,
+    run_id: str,
+    model: object,
+    flavor: str,
+    example: Fed | None,
+    name: str = "model",
 ) -> ModelVersion:
     """Log a model to a run with signature and input example.
 
@@ -33,7 +47,7 @@ def log(
     import numpy as np
 
     module = importlib.import_module(f"mlflow.{flavor}")
-    arguments: dict[str, Any] = {"python_model": model} if flavor == "pyfunc" else {}
+    arguments: dict[str, object] = {"python_model": model} if flavor == "pyfunc" else {}
     trouble = None
     with translate_errors(), _active(uri, run_id), silent():
         if example is not None:
@@ -53,7 +67,7 @@ def log(
     )
 
 
-def _signature(model: Any, example: Any) -> tuple[Any, str | None]:
+def _signature(model: object, example: Fed) -> tuple[ModelSignature | None, str | None]:
     """The signature from an example and what the model says to it, and what went wrong if so.
 
     Rows with gaps are left out where the model refuses them: it may have been fitted without.
@@ -73,11 +87,11 @@ def _signature(model: Any, example: Any) -> tuple[Any, str | None]:
     return _accepted(_of_numpy(example), answer, trouble)
 
 
-def _of_numpy(example: Any) -> Any:
+def _of_numpy(example: Fed) -> Fed:
     """A frame without pandas' own integers, floats and booleans: MLflow takes none with gaps."""
     if not is_pandas(example):
         return example
-    plain = {}
+    plain: dict[Any, pd.Series] = {}
     for name, kind in example.dtypes.items():
         own = getattr(kind, "numpy_dtype", None)
         if own is None or not hasattr(kind, "na_value"):
@@ -90,7 +104,9 @@ def _of_numpy(example: Any) -> Any:
     return example.assign(**plain) if plain else example
 
 
-def _accepted(example: Any, answer: Any, trouble: str | None) -> tuple[Any, str | None]:
+def _accepted(
+    example: Fed, answer: object, trouble: str | None
+) -> tuple[ModelSignature | None, str | None]:
     """A signature that takes its own example; MLflow infers some that do not (zoned moments)."""
     from mlflow.exceptions import MlflowException
     from mlflow.models import infer_signature, validate_schema
@@ -121,7 +137,7 @@ def _first_refused(example: Any) -> str | None:
     return None
 
 
-def _answer(model: Any, example: Any) -> Any:
+def _answer(model: Any, example: Fed) -> object:
     """What a model says to an example, or None for one that is only called by MLflow."""
     predict = getattr(model, "predict", None)
     flavor = flavor_of(model)
@@ -211,13 +227,13 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
         return importlib.import_module(f"mlflow.{chosen}").load_model(address)
 
 
-def flavor_in(info: Any) -> str:
+def flavor_in(info: ModelInfo | Model) -> str:
     """The flavour that a model was logged with, as MLflow wrote it down."""
     own = [name for name in info.flavors if name != "python_function"]
     return own[0] if own else "pyfunc"
 
 
-def signature_of(info: Any) -> dict[str, str] | None:
+def signature_of(info: ModelInfo) -> dict[str, str] | None:
     """Column → type of a logged model's signature, where it has named columns."""
     inputs = getattr(getattr(info, "signature", None), "inputs", None)
     if inputs is None or not inputs.has_input_names():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import FeastNbError
 from ...masking import public_uri
@@ -15,6 +15,12 @@ from . import tags as index
 from .clients import client, connect
 from .http import check_reachable, short_timeouts, translate_errors
 
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+    from mlflow.store.entities import PagedList
+
+Entity = TypeVar("Entity")
 PAGE = 1000
 _MODELS_PAGE = 1000  # MLflow's own limit for registered models
 _VERSIONS_PAGE = 10_000
@@ -41,7 +47,7 @@ class Pages:
         """Id → name, whether it is deleted, and when it was made."""
         from mlflow.entities import ViewType
 
-        def page(token: str | None) -> Any:
+        def page(token: str | None) -> PagedList[Experiment]:
             return self._api.search_experiments(
                 view_type=ViewType.ALL, max_results=PAGE, page_token=token
             )
@@ -110,7 +116,7 @@ class Pages:
     def versions(self) -> list[VersionFact]:
         """Every registered model version."""
 
-        def page(token: str | None) -> Any:
+        def page(token: str | None) -> PagedList[ModelVersion]:
             return self._registry.search_model_versions(
                 max_results=_VERSIONS_PAGE, page_token=token
             )
@@ -120,7 +126,7 @@ class Pages:
     def aliases(self) -> dict[str, dict[str, int]]:
         """Registered model → alias → version; versions that are searched for come without."""
 
-        def page(token: str | None) -> Any:
+        def page(token: str | None) -> PagedList[RegisteredModel]:
             return self._registry.search_registered_models(
                 max_results=_MODELS_PAGE, page_token=token
             )
@@ -156,7 +162,7 @@ class Pages:
         refs = index.union(canonical(r.refs, r.views) for r in counted)
         return replace(run, refs=refs, cut=False) if refs else run
 
-    def _pages(self, page: Callable[[str | None], Any]) -> Iterator[list[Any]]:
+    def _pages(self, page: Callable[[str | None], PagedList[Entity]]) -> Iterator[list[Entity]]:
         token = None
         while True:
             self.requests += 1
@@ -168,7 +174,7 @@ class Pages:
                 return
 
 
-def run_of(run: Any) -> RunFact:
+def run_of(run: Run) -> RunFact:
     """An MLflow run as a plain fact; what Feast's own integration wrote is read as well."""
     info, tags = run.info, dict(run.data.tags)
     refs, cut = _refs(tags, run.data.params)
@@ -198,7 +204,7 @@ def run_of(run: Any) -> RunFact:
     )
 
 
-def version_of(version: Any) -> VersionFact:
+def version_of(version: ModelVersion) -> VersionFact:
     """A registered model version as a plain fact."""
     tags = dict(version.tags or {})
     source = str(version.source or "")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import frames
 from ...errors import ModelError, brief
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from mlflow.pyfunc import PyFuncModel
 
-def _asked(model: Any, fed: Any, signed: bool) -> Any:
+
+def _asked(model: PyFuncModel, fed: object, signed: bool) -> Any:
     """What predicts: past a signature that knows categories as texts, and no zones of moments."""
     if signed and (frames.has_categories(fed) or frames.has_zones(fed)):
         raw = model.get_raw_model()
@@ -16,7 +21,7 @@ def _asked(model: Any, fed: Any, signed: bool) -> Any:
     return model
 
 
-def predict(model: Any, fed: Any, named: bool) -> dict[str, Any]:
+def predict(model: PyFuncModel, fed: Any, named: bool) -> dict[str, npt.NDArray[np.generic]]:
     """Column → values of a model's answer to a frame; `prediction` where there is one.
 
     A model that was fitted on a bare array gets one (`named` is false), unless its signature has

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ...errors import ArtifactError
 from ...records.retrieval import TRAINING_FRAME, Retrieval, Retrievals, Write, entity_place
@@ -56,7 +55,7 @@ def joined(run_id: str, parts: Iterable[Retrievals]) -> Retrievals:
     """Several files as one; of a record in two of them what is known last."""
     retrievals: dict[str, Retrieval] = {}
     writes: dict[str, Write] = {}
-    definitions: dict[str, Any] = {}
+    definitions: dict[str, object] = {}
     for part in parts:
         for one in part.retrievals:
             known = retrievals.get(one.id)

@@ -15,12 +15,19 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ...errors import Told, brief
 from ...patching.interrupts import guarded
 from ...patching.patches import Patches
 from . import http, silence
+
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import Model
+    from mlflow.models.model import ModelInfo
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
 
 class StartedRun(NamedTuple):
@@ -48,9 +55,11 @@ class MlflowListener(Protocol):
 
     def run_ended(self, run_id: str) -> None: ...
 
-    def model_logged(self, info: Any, model: Any, tracking_uri: str) -> None: ...
+    def model_logged(self, info: ModelInfo, model: object, tracking_uri: str) -> None: ...
 
-    def version_registered(self, version: Any, model_uri: str, tracking_uri: str) -> None: ...
+    def version_registered(
+        self, version: ModelVersion, model_uri: str, tracking_uri: str
+    ) -> None: ...
 
     def artifact_root(self, tracking_uri: str) -> Path | None: ...
 
@@ -102,9 +111,11 @@ class RunHooks:
         service = module.TrackingServiceClient  # `set_experiment` goes past `MlflowClient`
         self._patches.replace(service, "create_experiment", self._create_experiment)
 
-    def _start_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _start_run(
+        self, original: Callable[..., mlflow.ActiveRun]
+    ) -> Callable[..., mlflow.ActiveRun]:
         @functools.wraps(original)
-        def start_run(*args: Any, **kwargs: Any) -> Any:
+        def start_run(*args: object, **kwargs: object) -> mlflow.ActiveRun:
             if self._patches.active and kwargs.get("nested"):
                 with guarded("looking up the experiment of the outer run"):
                     _beside_parent(args, kwargs)
@@ -128,9 +139,9 @@ class RunHooks:
 
         return start_run
 
-    def _end_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _end_run(self, original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def end_run(*args: Any, **kwargs: Any) -> Any:
+        def end_run(*args: object, **kwargs: object) -> object:
             run, status = None, str(args[0] if args else kwargs.get("status", "FINISHED"))
             try:
                 if self._patches.active:
@@ -154,12 +165,12 @@ class RunHooks:
 
         return end_run
 
-    def _log(self, original: Any) -> Any:
+    def _log(self, original: Any) -> object:
         call = original.__func__ if isinstance(original, classmethod) else original
         signature = inspect.signature(call)
 
         @functools.wraps(call)
-        def log(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        def log(cls: type[Model], *args: Any, **kwargs: Any) -> ModelInfo:
             model = None
             if self._patches.active:
                 with guarded("looking at a model to be logged"):
@@ -167,7 +178,7 @@ class RunHooks:
                     model = _model_of(asked.get("kwargs", {}))
                     if _wants_skops(asked.get("flavor"), kwargs):
                         kwargs |= _kept_by_skops(model)
-            info = call(cls, *args, **kwargs)
+            info: ModelInfo = call(cls, *args, **kwargs)
             if self._patches.active:
                 with guarded("recording a logged model"):
                     self._listener.model_logged(info, model, _tracking_uri())
@@ -175,9 +186,9 @@ class RunHooks:
 
         return classmethod(log)
 
-    def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _register(self, original: Callable[..., ModelVersion]) -> Callable[..., ModelVersion]:
         @functools.wraps(original)
-        def _register_model(model_uri: str, *args: Any, **kwargs: Any) -> Any:
+        def _register_model(model_uri: str, *args: object, **kwargs: object) -> ModelVersion:
             version = original(model_uri, *args, **kwargs)
             if self._patches.active:
                 with guarded("recording a registered version"):
@@ -186,11 +197,15 @@ class RunHooks:
 
         return _register_model
 
-    def _create_experiment(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _create_experiment(self, original: Callable[..., str]) -> Callable[..., str]:
         @functools.wraps(original)
         def create_experiment(
-            client: Any, name: str, artifact_location: str | None = None, *args: Any, **kwargs: Any
-        ) -> Any:
+            client: TrackingServiceClient,
+            name: str,
+            artifact_location: str | None = None,
+            *args: object,
+            **kwargs: object,
+        ) -> str:
             if self._patches.active and artifact_location is None:
                 with guarded("placing the artifacts of an experiment"):
                     root = self._listener.artifact_root(client.tracking_uri)
@@ -200,7 +215,7 @@ class RunHooks:
         return create_experiment
 
 
-def _beside_parent(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _beside_parent(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     """A nested run is in its parent's experiment, where the user chose none.
 
     Feast sets the project's experiment for good when it starts a run; here it is only told, so
@@ -223,7 +238,7 @@ def _tracking_uri() -> str:
     return str(mlflow.get_tracking_uri())
 
 
-def _model_of(kwargs: dict[str, Any]) -> Any:
+def _model_of(kwargs: dict[str, object]) -> object:
     """The model among a flavour's own arguments: `sk_model`, `xgb_model`, `python_model`, …"""
     for name, value in kwargs.items():
         if name == "model" or (name.endswith("_model") and value is not None):
@@ -231,7 +246,7 @@ def _model_of(kwargs: dict[str, Any]) -> Any:
     return None
 
 
-def _wants_skops(flavor: Any, kwargs: dict[str, Any]) -> bool:
+def _wants_skops(flavor: object, kwargs: dict[str, object]) -> bool:
     """A scikit-learn model in the skops format for which the user named no trusted types.
 
     skops guards those who load a stranger's file; these types are of a model that was trained in
@@ -242,7 +257,7 @@ def _wants_skops(flavor: Any, kwargs: dict[str, Any]) -> bool:
     return kwargs.get("serialization_format") in (None, "skops")
 
 
-def _kept_by_skops(model: Any) -> dict[str, Any]:
+def _kept_by_skops(model: object) -> dict[str, object]:
     """What MLflow is to be told for a model's file: its types, or to pickle it.
 
     skops cannot keep code that has no name to be found by (a lambda, a class inside a function);

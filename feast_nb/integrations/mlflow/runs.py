@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...errors import TrackingError
@@ -15,6 +15,9 @@ from ...masking import public_uri
 from ...records.run import TrackedRun
 from .clients import client
 from .http import check_reachable, translate_errors
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 ENDINGS = ("FINISHED", "FAILED", "KILLED")
 
@@ -79,7 +82,7 @@ def put_back() -> None:
     import mlflow
 
     if _used and mlflow.get_tracking_uri() == _used[1]:
-        mlflow.set_tracking_uri(_used[0])
+        mlflow.set_tracking_uri(_used[0])  # type: ignore[arg-type]  # None: as if none was set
     _used.clear()
 
 
@@ -202,7 +205,7 @@ def using_server(uri: str | None, always: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: as above
 
 
 def end(uri: str, run_id: str, status: str) -> None:
@@ -300,7 +303,7 @@ def newest(uri: str, experiment: str, most: int) -> list[TrackedRun]:
         return [_tracked(run, uri) for run in page]
 
 
-def _tracked(run: Any, uri: str) -> TrackedRun:
+def _tracked(run: Run, uri: str) -> TrackedRun:
     info = run.info
     name = client(uri).get_experiment(info.experiment_id).name
     began = datetime.fromtimestamp(info.start_time / 1000, UTC) if info.start_time else None

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from ...masking import masked_text
 from ...patching.patches import Patches
 
+P = ParamSpec("P")
+R = TypeVar("R")
+Filter = Callable[[logging.LogRecord], bool | logging.LogRecord]
 _LOGGERS = ("mlflow.models.model", "mlflow.types.utils", "mlflow.store.db.utils")
 
 _by_itself = Patches()
@@ -77,19 +80,19 @@ def put_back() -> None:
     _by_itself.undo()
 
 
-def _unless_silent(original: Callable[..., Any]) -> Callable[..., Any]:
+def _unless_silent(original: Callable[P, R]) -> Callable[P, R | None]:
     @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
         return None if _silent.get() else original(*args, **kwargs)
 
     return call
 
 
-def _filtered(original: Callable[..., Any]) -> Callable[..., Any]:
+def _filtered(original: Filter) -> Filter:
     """A logger passes errors only, of a call of ours."""
 
     @functools.wraps(original)
-    def passes(record: logging.LogRecord) -> Any:
+    def passes(record: logging.LogRecord) -> bool | logging.LogRecord:
         if _silent.get() and record.levelno < logging.ERROR:
             return False
         return original(record)
@@ -100,7 +103,7 @@ def _filtered(original: Callable[..., Any]) -> Callable[..., Any]:
 class _Sys:
     """The `sys` that one module of MLflow sees: no secret is printed, and nothing of ours."""
 
-    def __init__(self, original: Any) -> None:
+    def __init__(self, original: ModuleType) -> None:
         self._original = original
 
     def __getattr__(self, name: str) -> Any:
@@ -109,20 +112,20 @@ class _Sys:
 
 
 class _Masked:
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, text: str) -> Any:
+    def write(self, text: str) -> int:
         return len(text) if _silent.get() else self._stream.write(masked_text(text))
 
 
 class _Warnings:
     """The `warnings` that one module of MLflow sees: without those of our calls."""
 
-    def __init__(self, original: Any) -> None:
+    def __init__(self, original: ModuleType) -> None:
         self._original = original
 
     def __getattr__(self, name: str) -> Any:

@@ -6,12 +6,15 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import GoneError, TrackingError, brief
 from .clients import client, database_exists, database_file
 from .http import check_reachable, translate_errors
 from .silence import silent
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _LONGEST = 5000  # characters of a tag's value
 
@@ -81,7 +84,7 @@ def _check_database(uri: str) -> None:
         raise TrackingError(f"the tracking database {database_file(uri)} is not there now.")
 
 
-def _upload(api: Any, run_id: str, content: Path | str, artifact: str) -> None:
+def _upload(api: MlflowClient, run_id: str, content: Path | str, artifact: str) -> None:
     folder, _, name = artifact.rpartition("/")
     with tempfile.TemporaryDirectory(prefix="feast_nb") as place:
         local = Path(place) / name

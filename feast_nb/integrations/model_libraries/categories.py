@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import frames
 from .fitted_state import is_fitted
 from .flavors import flavor_of
 
+if TYPE_CHECKING:
+    import lightgbm as lgb
+    import xgboost as xgb
+
 MOST = 10_000  # categories of an input that a contract keeps
 
 
-def categories_of(model: Any, names: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
+def categories_of(model: object, names: Sequence[str] | None) -> dict[str, tuple[object, ...]]:
     """Input → its categories in their order, as far as the model itself keeps them."""
     own = _OWN.get(flavor_of(model) or "")
     return _kept(own(model, names)) if own is not None and names else {}
 
 
-def categories_in(fitted_on: Iterable[Any]) -> dict[str, tuple[Any, ...]]:
+def categories_in(fitted_on: Iterable[Any]) -> dict[str, tuple[object, ...]]:
     """Column → its categories in their order, of pandas frames that have some."""
-    found: dict[str, tuple[Any, ...]] = {}
+    found: dict[str, tuple[object, ...]] = {}
     for frame in fitted_on:
         for name in frame.columns if frames.is_pandas(frame) else ():
             kind = getattr(frame[name], "dtype", None)
@@ -30,11 +34,13 @@ def categories_in(fitted_on: Iterable[Any]) -> dict[str, tuple[Any, ...]]:
     return _kept(found)
 
 
-def _kept(found: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+def _kept(found: Mapping[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
     return {name: values for name, values in found.items() if len(values) <= MOST}
 
 
-def _of_lightgbm(model: Any, names: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
+def _of_lightgbm(
+    model: lgb.LGBMModel | lgb.Booster, names: Sequence[str]
+) -> Mapping[str, tuple[object, ...]]:
     """A booster keeps the categories of a frame's columns, in the columns' order."""
     if not is_fitted(model):
         return {}
@@ -46,7 +52,9 @@ def _of_lightgbm(model: Any, names: Sequence[str]) -> Mapping[str, tuple[Any, ..
     return {names[p]: tuple(values) for p, values in zip(places, kept, strict=True)}
 
 
-def _of_xgboost(model: Any, names: Sequence[str]) -> Mapping[str, tuple[Any, ...]]:
+def _of_xgboost(
+    model: xgb.XGBModel | xgb.Booster, names: Sequence[str]
+) -> Mapping[str, tuple[object, ...]]:
     """XGBoost keeps them from 3.1 on; it cuts those that are not ASCII (3.2), or breaks them."""
     if not is_fitted(model):
         return {}

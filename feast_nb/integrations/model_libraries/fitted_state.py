@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .flavors import flavor_of
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 _PARTS = 20  # items of a list or dictionary that are looked at
 _BYTES = 1 << 16  # of an array; one that is trained further in place changes from its first values
@@ -38,7 +41,7 @@ def is_fitted(model: Any) -> bool:
     return True
 
 
-def _holds_more(model: Any) -> bool:
+def _holds_more(model: BaseEstimator) -> bool:
     """Whether an estimator of the user's own keeps what it learned under names of its own."""
     if type(model).__module__.partition(".")[0] == "sklearn":
         return False
@@ -54,10 +57,10 @@ class FittedState:
     A second `fit` of the same object binds new arrays, trees and boosters, or counts on.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: object) -> None:
         self._held = _tokens(model)
 
-    def is_of(self, model: Any) -> bool:
+    def is_of(self, model: object) -> bool:
         """Whether the model still is what it was then."""
         now = _tokens(model)
         return now.keys() == self._held.keys() and all(
@@ -65,15 +68,15 @@ class FittedState:
         )
 
 
-def _tokens(model: Any) -> dict[str, Any]:
+def _tokens(model: object) -> dict[str, object]:
     """What `_held` finds; a user's object that cannot be looked at costs nobody a training."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     with contextlib.suppress(Exception):
         found.update(_held(model))
     return found
 
 
-def _held(model: Any) -> Iterator[tuple[str, Any]]:
+def _held(model: Any) -> Iterator[tuple[str, object]]:
     """Name → a token for each thing that training changes."""
     flavor = flavor_of(model)
     if flavor == "pytorch":
@@ -96,7 +99,7 @@ def _held(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, _token(value)
 
 
-def _token(value: Any, depth: int = 2) -> Any:
+def _token(value: Any, depth: int = 2) -> object:
     """Something to know a value by, without keeping it."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return value if not isinstance(value, (str, bytes)) else hash(value)
@@ -117,7 +120,7 @@ def _is_small_array(value: Any) -> bool:
     return type(value).__name__ == "ndarray" and kind in "biuf" and value.nbytes <= _BYTES
 
 
-def _same(before: Any, now: Any) -> bool:
+def _same(before: object, now: object) -> bool:
     if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now) == 3:
         if before[0] is not None and before[0]() is None:
             return False  # it is gone, and its number is another's by now

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from typing import Any
 
 from ...errors import ModelError, nearest
 
@@ -33,7 +32,7 @@ FLAVORS: dict[str, tuple[str, tuple[str, ...]]] = {
 _ROOTS = {module.partition(".")[0] for module, _ in FLAVORS.values()}
 
 
-def flavor_of(model: Any) -> str | None:
+def flavor_of(model: object) -> str | None:
     """MLflow's flavour for a model, or None for something that is no model it knows."""
     kind = type(model)
     if not any(c.__module__.partition(".")[0] in _ROOTS for c in kind.__mro__):
@@ -41,7 +40,7 @@ def flavor_of(model: Any) -> str | None:
     for flavor, (module_name, classes) in FLAVORS.items():
         module = sys.modules.get(module_name)
         for dotted in classes if module is not None else ():
-            known: Any = module
+            known: object = module
             for part in dotted.split("."):
                 known = getattr(known, part, None)
             if isinstance(known, type) and issubclass(kind, known):

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .fitted_state import is_fitted
 from .flavors import flavor_of
+
+if TYPE_CHECKING:
+    import keras
+    import lightgbm as lgb
+    import xgboost as xgb
+    from catboost import CatBoost
+    from onnx import ModelProto
+    from prophet.forecaster import Prophet
+    from sklearn.base import BaseEstimator
+    from statsmodels.base.wrapper import ResultsWrapper
 
 # Libraries whose models refuse or misread a frame's names where they know none themselves: they
 # were given an array.
@@ -26,7 +36,7 @@ class Inputs:
     width: int | None = None
 
 
-def inputs_of(model: Any) -> Inputs:
+def inputs_of(model: object) -> Inputs:
     """The names of a model's inputs, in its own order, or their number."""
     flavor = flavor_of(model)
     found = _NAMES.get(flavor or "", _sklearn_names)
@@ -36,7 +46,7 @@ def inputs_of(model: Any) -> Inputs:
     return Inputs(None, _width(model) if flavor is not None else None)
 
 
-def _sklearn_names(model: Any, depth: int = 3) -> Sequence[str] | None:
+def _sklearn_names(model: object, depth: int = 3) -> Sequence[str] | None:
     """What scikit-learn keeps, less what a `ColumnTransformer` at the start leaves out."""
     names = getattr(model, "feature_names_in_", None)
     if names is not None and len(names):
@@ -50,7 +60,7 @@ def _sklearn_names(model: Any, depth: int = 3) -> Sequence[str] | None:
     return None
 
 
-def _of_column_transformer(model: Any, names: list[str]) -> list[str]:
+def _of_column_transformer(model: BaseEstimator, names: list[str]) -> list[str]:
     """A transformer of columns takes by name only those that one of its parts takes."""
     first = model
     for _ in range(8):
@@ -67,11 +77,11 @@ def _of_column_transformer(model: Any, names: list[str]) -> list[str]:
     return [n for place, n in enumerate(own) if place in places]
 
 
-def _drops(part: Any) -> bool:
+def _drops(part: object) -> bool:
     return isinstance(part, str) and part == "drop"
 
 
-def _lightgbm_names(model: Any) -> Sequence[str] | None:
+def _lightgbm_names(model: lgb.LGBMModel | lgb.Booster) -> Sequence[str] | None:
     """LightGBM names the columns of a bare array itself: those are nobody's."""
     if hasattr(model, "get_params") and not is_fitted(model):
         return None
@@ -81,20 +91,20 @@ def _lightgbm_names(model: Any) -> Sequence[str] | None:
     return None if made_up else list(names)
 
 
-def _xgboost_names(model: Any) -> Sequence[str] | None:
+def _xgboost_names(model: xgb.XGBModel | xgb.Booster) -> Sequence[str] | None:
     if hasattr(model, "get_params"):
         return getattr(model, "feature_names_in_", None)
     names: Sequence[str] | None = model.feature_names  # None for a booster of an array
     return names
 
 
-def _catboost_names(model: Any) -> Sequence[str] | None:
+def _catboost_names(model: CatBoost) -> Sequence[str] | None:
     """CatBoost numbers the columns of a bare array."""
     names = model.feature_names_ if is_fitted(model) else None
     return None if not names or list(names) == [str(i) for i in range(len(names))] else names
 
 
-def _statsmodels_names(results: Any) -> Sequence[str] | None:
+def _statsmodels_names(results: ResultsWrapper) -> Sequence[str] | None:
     """The columns of the frame that was fitted; of a formula, the variables that it names.
 
     An array's columns are called `x1`, `const`: nobody's.
@@ -111,18 +121,18 @@ def _statsmodels_names(results: Any) -> Sequence[str] | None:
     return names
 
 
-def _prophet_names(model: Any) -> Sequence[str]:
+def _prophet_names(model: Prophet) -> Sequence[str]:
     return ["ds", *model.extra_regressors]
 
 
-def _onnx_names(graph: Any) -> Sequence[str] | None:
+def _onnx_names(graph: ModelProto) -> Sequence[str] | None:
     """A graph of one column to each input has names; one tensor of several has none."""
     inputs = _onnx_inputs(graph)
     one_each = all(width == 1 for _, width in inputs)
     return [name for name, _ in inputs] if len(inputs) > 1 and one_each else None
 
 
-def _onnx_inputs(graph: Any) -> list[tuple[str, int | None]]:
+def _onnx_inputs(graph: ModelProto) -> list[tuple[str, int | None]]:
     found = []
     weights = {w.name for w in graph.graph.initializer}
     for one in graph.graph.input:
@@ -132,7 +142,7 @@ def _onnx_inputs(graph: Any) -> list[tuple[str, int | None]]:
     return found
 
 
-def _keras_names(model: Any) -> Sequence[str] | None:
+def _keras_names(model: keras.Model) -> Sequence[str] | None:
     """A functional model of one column to each input has names."""
     with contextlib.suppress(AttributeError, ValueError):  # one that was never built
         inputs = list(model.inputs)
@@ -141,11 +151,11 @@ def _keras_names(model: Any) -> Sequence[str] | None:
     return None
 
 
-def _no_names(model: Any) -> None:
+def _no_names(model: object) -> None:
     """Of this kind none keeps any."""
 
 
-_NAMES: dict[str, Any] = {
+_NAMES: dict[str, Callable[[Any], Sequence[str] | None]] = {
     "lightgbm": _lightgbm_names,
     "xgboost": _xgboost_names,
     "catboost": _catboost_names,

@@ -15,7 +15,7 @@ _DEPTH = 2  # how deep in lists, dictionaries and objects of the user's own
 _INSIDE = 3  # how deep a pipeline or search may hold another model
 
 
-def models_in(space: Mapping[str, Any]) -> dict[str, Any]:
+def models_in(space: Mapping[str, object]) -> dict[str, object]:
     """Expression → trained model, for variables and what they hold: `model`, `models['a']`.
 
     Plain variables come before others.
@@ -28,14 +28,14 @@ def models_in(space: Mapping[str, Any]) -> dict[str, Any]:
     return {name: model for name, model in found.items() if _is_trained(model)}
 
 
-def _is_trained(model: Any) -> bool:
+def _is_trained(model: object) -> bool:
     """As `is_fitted`; a user's object that cannot be looked at is no model."""
     with contextlib.suppress(Exception):
         return is_fitted(model)
     return False
 
 
-def _held(text: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+def _held(text: str, value: object, depth: int) -> Iterator[tuple[str, object]]:
     for part_text, part in _parts(text, value):
         if flavor_of(part) is not None:
             yield part_text, part
@@ -43,7 +43,7 @@ def _held(text: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
             yield from _held(part_text, part, depth - 1)
 
 
-def _parts(text: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _parts(text: str, value: Any) -> Iterator[tuple[str, object]]:
     kind = type(value)
     if kind in (list, tuple) and len(value) <= _MANY:
         yield from ((f"{text}[{n}]", part) for n, part in enumerate(value))
@@ -61,16 +61,16 @@ class ModelVariables:
     Nothing is kept alive by it.
     """
 
-    def __init__(self, space: Mapping[str, Any]) -> None:
+    def __init__(self, space: Mapping[str, object]) -> None:
         self._held = {
             name: (weakref.ref(model), FittedState(model))
             for name, model in models_in(space).items()
             if _may_be_held_weakly(model)
         }
 
-    def made_in(self, space: Mapping[str, Any]) -> dict[str, Any]:
+    def made_in(self, space: Mapping[str, object]) -> dict[str, object]:
         """Expression → model that was bound, or trained again, since; each object once."""
-        made: dict[int, tuple[str, Any]] = {}
+        made: dict[int, tuple[str, object]] = {}
         for name, model in models_in(space).items():
             before = self._held.get(name)
             if before is None or before[0]() is not model or not before[1].is_of(model):
@@ -78,20 +78,20 @@ class ModelVariables:
         return dict(made.values())
 
 
-def _may_be_held_weakly(model: Any) -> bool:
+def _may_be_held_weakly(model: object) -> bool:
     return type(model).__weakrefoffset__ != 0
 
 
-def predicts(model: Any) -> bool:
+def predicts(model: object) -> bool:
     """Whether it is a predictor: a transformer that stands beside one is no candidate."""
     return flavor_of(model) not in ("sklearn", None) or callable(getattr(model, "predict", None))
 
 
-def holds(outer: Any, inner: Any, depth: int = _INSIDE) -> bool:
+def holds(outer: object, inner: object, depth: int = _INSIDE) -> bool:
     """Whether a model has another one as a part: a pipeline its steps, a search its best."""
     if depth == 0 or outer is inner:
         return False
-    parts: list[Any] = list(vars(outer).values()) if hasattr(outer, "__dict__") else []
+    parts: list[object] = list(vars(outer).values()) if hasattr(outer, "__dict__") else []
     while parts:
         part = parts.pop()
         if part is inner:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from ...integrations.feast import definition_hashes
 from ...integrations.mlflow import tags, writer
@@ -197,7 +196,7 @@ def _training_refs(document: RunDocument, retrievals: Sequence[Retrieval]) -> li
 def tags_of(whole: Retrievals, document: RunDocument) -> tuple[dict[str, str], dict[str, float]]:
     """The tags and metrics that say what a run retrieved and wrote, and what is known of it."""
     all_tags, metrics = tags.build(whole.retrievals)
-    done: list[Any] = [*whole.retrievals, *whole.writes]
+    done: list[Retrieval | Write] = [*whole.retrievals, *whole.writes]
     if not done:
         return all_tags, metrics
     all_tags["feast_nb.version"] = version("feast-nb")

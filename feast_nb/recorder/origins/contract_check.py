@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...contracts import drift
 from ...integrations.feast import definition_hashes, registry
 from ...records.contract import Contract
 from ...records.retrieval import Retrieval
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
 
 def invented_changes(
-    contract: Contract, retrievals: Sequence[Retrieval], stores: Sequence[Any]
+    contract: Contract, retrievals: Sequence[Retrieval], stores: Sequence[FeatureStore]
 ) -> tuple[str, ...]:
     """What would be called drift though no definition has changed since the training.
 

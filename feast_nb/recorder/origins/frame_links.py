@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ... import frames
 from ...frames import matching
@@ -34,12 +34,12 @@ class FrameLinks:
         self._begun: dict[str, int | None] = {}
         self._held: dict[str, frozenset[str]] = {}
 
-    def of(self, value: Any) -> dict[str, LinkedBy]:
+    def of(self, value: object) -> dict[str, LinkedBy]:
         """Retrieval → how it is known that a value came from it."""
         known = self._table.retrievals
         return {id: by for id, by in self._kin.of(value).items() if id in known}
 
-    def of_names(self, names: set[str], namespace: Mapping[str, Any]) -> dict[str, LinkedBy]:
+    def of_names(self, names: set[str], namespace: Mapping[str, object]) -> dict[str, LinkedBy]:
         """What variables came from: by marks and making, and frames of nobody's by their shape."""
         found: dict[str, LinkedBy] = {}
         strangers = []
@@ -109,7 +109,7 @@ class FrameLinks:
         if self._table.retrievals:
             self.learn_from(cells.code, cells.namespace)
 
-    def learn_from(self, source: str, namespace: Mapping[str, Any]) -> None:
+    def learn_from(self, source: str, namespace: Mapping[str, object]) -> None:
         """Follow the assignments of some code that has run.
 
         What a variable held before the cell counts for the value that is made of it and takes its

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...notebook.fit_calls import FitCalls, FitInput
 from ...records.retrieval import LinkedBy
@@ -40,7 +40,7 @@ class ModelOrigins:
         self._cells = cells
         self._links = links
         self._runs = runs
-        self._of: dict[int, tuple[weakref.ref[Any], FittedState, ModelOrigin]] = {}
+        self._of: dict[int, tuple[weakref.ref[object], FittedState, ModelOrigin]] = {}
         self._before: ModelVariables | None = None
         self._begun: dict[str, RunRef] = {}
 
@@ -71,7 +71,7 @@ class ModelOrigins:
             if known is None or not known.runs:
                 self.note(model, replace(self.at_hand(model), runs=runs))
 
-    def note(self, model: Any, origin: ModelOrigin) -> None:
+    def note(self, model: object, origin: ModelOrigin) -> None:
         """Keep where a model is from, and the parts that were fitted inside it with it."""
         from ...integrations.model_libraries.fitted_state import FittedState
 
@@ -84,22 +84,22 @@ class ModelOrigins:
                 continue
             self._of[id(part)] = (kept, FittedState(part), origin)
 
-    def _forget(self, key: int) -> Callable[[weakref.ref[Any]], None]:
-        def gone(reference: weakref.ref[Any]) -> None:
+    def _forget(self, key: int) -> Callable[[weakref.ref[object]], None]:
+        def gone(reference: weakref.ref[object]) -> None:
             known = self._of.get(key)
             if known is not None and known[0] is reference:
                 del self._of[key]
 
         return gone
 
-    def of(self, model: Any) -> ModelOrigin | None:
+    def of(self, model: object) -> ModelOrigin | None:
         """Where a model is from, if a cell that ended made it as it is now."""
         known = self._of.get(id(model))
         if known is None or known[0]() is not model or not known[1].is_of(model):
             return None
         return known[2]
 
-    def at_hand(self, model: Any) -> ModelOrigin:
+    def at_hand(self, model: object) -> ModelOrigin:
         """What the running cell tells of a model that it has: what its `fit` was given."""
         space = self._cells.namespace
         names = [name for name, value in list(space.items()) if value is model]
@@ -113,12 +113,12 @@ class ModelOrigins:
             links |= self._links.of(frame)
         return ModelOrigin(links=links or None, fit=fit)
 
-    def find(self, model: Any) -> ModelOrigin:
+    def find(self, model: object) -> ModelOrigin:
         """What is known of a model: from the cell that made it, else from the one that runs."""
         return self.of(model) or self.at_hand(model)
 
 
-def _fitted_inside(model: Any) -> Iterator[Any]:
+def _fitted_inside(model: object) -> Iterator[object]:
     """A model, and what a search or a pipeline fitted within it."""
     yield model
     for name in ("best_estimator_", "estimator_", "regressor_"):

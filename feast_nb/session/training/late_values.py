@@ -106,7 +106,7 @@ class AskedAlone:
         offline store cannot.
         """
         says = {c: v for c, v in self.columns.items()
-                if self.views[v].batch_source.created_timestamp_column}  # fmt: skip
+                if (of := self.views[v].batch_source) and of.created_timestamp_column}  # fmt: skip
         if not says:
             return ()
         known = self._ask(filter_by_created_timestamp=True)

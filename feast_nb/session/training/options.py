@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from .. import models
+
+if TYPE_CHECKING:
+    from ...integrations.feast.calls import Entities
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class TrainingOptions:
     name: str | None = None
     service: str | None = None
     features: tuple[str, ...] = ()
-    entity_df: Any = None
+    entity_df: Entities | None = None
     entity_name: str = "entity_df"
     start: str | None = None
     end: str | None = None
@@ -32,7 +35,7 @@ class TrainingOptions:
     description: str | None = None
     archive: bool = True
     archive_rows: bool = False
-    sources: tuple[Any, ...] = ()
+    sources: tuple[object, ...] = ()
 
     @property
     def retrieves(self) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...display import words
 from ...records.contract import ModelVersion
 from ...records.retrieval import Retrieval
 from ...records.run import FeatureUse
 from ..recorded_training_set import outlook
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 def features_used(
@@ -45,7 +48,9 @@ def features_used(
     return tuple(used.values())
 
 
-def rebuilt(store: Any, retrievals: Sequence[Retrieval], made: Iterable[ModelVersion]) -> str:
+def rebuilt(
+    store: FeatureStore, retrievals: Sequence[Retrieval], made: Iterable[ModelVersion]
+) -> str:
     """Whether what the models were trained on can be asked for again; the worst is said."""
     known = {id for m in made if m.contract for id in m.contract.retrievals}
     ran = [r for r in retrievals if r.kind == "historical" and r.state == "ran"]

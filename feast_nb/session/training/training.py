@@ -28,6 +28,11 @@ from . import earlier_version, late_values, summary
 from .options import TrainingOptions
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+
+    from ...integrations.feast.calls import Features
     from ...integrations.feast.views import View
     from ...integrations.model_libraries.variables import ModelVariables
     from ...recorder.origins.logged_models import LoggedModel
@@ -44,10 +49,10 @@ class Training:
     def __init__(self, session: Session, options: TrainingOptions) -> None:
         options.check()
         self.options = options
-        self.frame: Any = None
-        self.model: Any = None
+        self.frame: pd.DataFrame | None = None
+        self.model: object = None
         self.variable: str | None = None
-        self.at_hand: list[Any] = []
+        self.at_hand: list[object] = []
         self.summary: TrainingSummary | None = None
         self.made: list[ModelVersion] = []
         self._session = session
@@ -60,7 +65,7 @@ class Training:
         self._started = 0.0
         self.deferred: FeastNbError | None = None
         self._linked: set[str] = set()
-        self._date_range: dict[str, Any] = {}
+        self._date_range: dict[str, datetime] = {}
         self._views: tuple[View, ...] = ()
         self._id = f"t-{uuid4().hex[:12]}"
         self._run_options = ExitStack()
@@ -88,7 +93,7 @@ class Training:
         for frame in options.sources:
             for id in self._session.recorder.links.of(frame):
                 self._link(id, "declared")
-        if options.retrieves:
+        if features is not None:
             try:
                 self._retrieve(features)
             except BaseException as problem:
@@ -128,7 +133,7 @@ class Training:
         mine = [r for r in found if r.id in new and r.linked_by is None]
         return [*mine, *(r for r in found if r.id in self._linked)]
 
-    def use(self, namespace: Mapping[str, Any], source: str) -> None:
+    def use(self, namespace: Mapping[str, object], source: str) -> None:
         """Look at the frames that a cell reads, before it runs: what they came from is linked."""
         loaded = dataflow.names_loaded(source)
         self.at_hand += [namespace[n] for n in sorted(loaded) if n in namespace]
@@ -143,7 +148,7 @@ class Training:
             self._linked.add(id)
 
     def choose(
-        self, space: Mapping[str, Any], before: ModelVariables, source: str, name: str | None
+        self, space: Mapping[str, object], before: ModelVariables, source: str, name: str | None
     ) -> None:
         """Find the model that a cell made, and the frames it had to hand, among its variables.
 
@@ -174,12 +179,12 @@ class Training:
         """What the user's own code, or autolog, logged in here."""
         return self._session.recorder.run_listener.logged[self._logged_before :]
 
-    def _checked_features(self) -> Any:
+    def _checked_features(self) -> Features | None:
         """What to retrieve, or None; everything that can be wrong is said before a run starts."""
         options, store = self.options, self._session.store
         if not options.retrieves:
             return None
-        features: Any = list(options.features)
+        features: Features = list(options.features)
         if options.service:
             features = repository.service_named(store, options.service)
         else:
@@ -208,9 +213,12 @@ class Training:
             )
         return features
 
-    def _retrieve(self, features: Any) -> None:
+    def _retrieve(self, features: Features) -> None:
         options = self.options
         store = self._session.store
+        further: dict[str, Any] = dict(self._date_range)
+        if options.filter_by_created_timestamp:
+            further["filter_by_created_timestamp"] = True
         with (
             warnings.catch_warnings(),
             store_door.asking(store, "offline store"),
@@ -222,10 +230,8 @@ class Training:
                 entity_df=options.entity_df,
                 features=features,
                 full_feature_names=options.full_feature_names,
-                **self._date_range,
-                **({"filter_by_created_timestamp": True} if options.filter_by_created_timestamp
-                   else {}),
-            )  # fmt: skip
+                **further,
+            )
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
         late_values.look(

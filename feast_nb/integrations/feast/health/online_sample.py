@@ -14,7 +14,10 @@ from ..views import View
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+    from feast import FeatureStore
+    from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 
 _SEED = 20_240_101  # the same entities at each look
 _CLOSE = 1e-6  # Float32 online, Float64 in a file
@@ -44,11 +47,11 @@ class OnlineSample:
     different: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, pd.Series] = field(default_factory=dict)
 
 
 def fetched(
-    store: Any,
+    store: FeatureStore,
     view: View,
     keys: Sequence[str],
     latest: pd.DataFrame,
@@ -83,14 +86,14 @@ def fetched(
     return seen
 
 
-def _entity_rows(rows: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
+def _entity_rows(rows: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, object]]:
     if not keys:  # as Feast asks for the one row of a view without entities
         return [{f"{NO_ENTITY}_id": ""} for _ in range(len(rows))]
     plain = {key: rows[key].tolist() for key in keys}
     return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
 
-def _moments(result: Any, rows: int) -> np.ndarray[Any, Any]:
+def _moments(result: GetOnlineFeaturesResponse.FeatureVector, rows: int) -> npt.NDArray[np.float64]:
     """Seconds since 1970 of each row's event; 0 where the store has none.
 
     Raises `FeatureError` for a store that keeps no events: what is missing is not known of it.
@@ -107,7 +110,7 @@ def _count(
     seen: OnlineSample,
     view: View,
     offline: pd.Series,
-    online: np.ndarray[Any, Any],
+    online: npt.NDArray[np.float64],
 ) -> None:
     import numpy as np
 
@@ -141,8 +144,8 @@ def _compare(
     seen: OnlineSample,
     rows: pd.DataFrame,
     features: Sequence[str],
-    came: dict[str, list[Any]],
-    moments: np.ndarray[Any, Any],
+    came: dict[str, list[object]],
+    moments: npt.NDArray[np.float64],
 ) -> None:
     """Value by value, where both have the same event."""
     import numpy as np
@@ -167,7 +170,7 @@ def _compare(
     seen.passed_over = tuple(passed)
 
 
-def _is_gap(value: Any) -> bool:
+def _is_gap(value: object) -> bool:
     import numpy as np
     import pandas as pd
 
@@ -176,7 +179,7 @@ def _is_gap(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     import numpy as np
 
     return _is_gap(value) or isinstance(value, str | bool | int | float | np.number | np.bool_)
@@ -192,5 +195,5 @@ def _equal(offline: Any, online: Any) -> bool:
     return bool(np.isclose(float(offline), float(online), rtol=_CLOSE, atol=1e-9))
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "null" if _is_gap(value) else f"{value:g}" if isinstance(value, float) else str(value)

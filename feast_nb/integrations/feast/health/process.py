@@ -17,7 +17,32 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+
+    class ProbeQuestion(TypedDict):
+        """What is to be looked at."""
+
+        part: str
+        name: str
+        arguments: dict[str, Any]
+
+    class HealthQuestion(TypedDict):
+        """All that is to be looked at, and the seconds that each may take."""
+
+        yaml: str
+        repo: str
+        seconds: float
+        probes: list[ProbeQuestion]
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from ....records.operation import HealthLine
 
 AT_ONCE = 4  # forks: a machine has other things to do
 
@@ -40,7 +65,7 @@ def main() -> None:
     asked = json.loads(sys.stdin.readline())
     _load(Path(asked["yaml"]), Path(asked["repo"]))
 
-    def say(what: dict[str, Any]) -> None:
+    def say(what: dict[str, object]) -> None:
         print(json.dumps(what), file=out, flush=True)
 
     say({"ready": True})
@@ -69,7 +94,7 @@ def _load(yaml: Path, repo: Path) -> None:
             getattr(provider.PassthroughProvider(config), made)  # their classes, no connection
 
 
-def _begun(number: int, probe: dict[str, Any], asked: dict[str, Any]) -> _Fork:
+def _begun(number: int, probe: ProbeQuestion, asked: HealthQuestion) -> _Fork:
     reads, writes = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reads)
@@ -83,7 +108,7 @@ def _begun(number: int, probe: dict[str, Any], asked: dict[str, Any]) -> _Fork:
     return _Fork(number, child, reads, time.monotonic() + float(asked["seconds"]))
 
 
-def _looked(probe: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
+def _looked(probe: ProbeQuestion, asked: HealthQuestion) -> list[HealthLine]:
     from ....errors import FeastNbError, brief
     from ....masking import masked_text
     from ....records.operation import HealthLine
@@ -114,7 +139,7 @@ def _looked(probe: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
     return [HealthLine(part, name, light, said)]  # type: ignore[arg-type]
 
 
-def _unlogged(store: Any) -> Any:
+def _unlogged(store: FeatureStore) -> FeatureStore:
     """The store, whose reads Feast does not take to MLflow: a look is no prediction."""
     settings = getattr(store.config, "mlflow", None)
     if settings is not None:
@@ -122,7 +147,7 @@ def _unlogged(store: Any) -> Any:
     return store
 
 
-def _heard(looking: list[_Fork], say: Callable[[dict[str, Any]], None]) -> list[_Fork]:
+def _heard(looking: list[_Fork], say: Callable[[dict[str, object]], None]) -> list[_Fork]:
     """Those that are still looking, after one has said something or its time is over."""
     soonest = min(fork.deadline for fork in looking)
     ready, _, _ = select.select(

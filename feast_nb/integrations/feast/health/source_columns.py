@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ....records.answers import Grade
 from .. import registry
 from ..views import View
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.data_source import DataSource
+    from google.protobuf.message import Message
+
 _KINDS = {"Int32": "number", "Int64": "number", "Float32": "number", "Float64": "number",
           "String": "text", "Bool": "bool", "UnixTimestamp": "moment"}  # fmt: skip
 
 
-def fault_of(store: Any, view: View) -> tuple[Grade, str] | None:
+def fault_of(store: FeatureStore, view: View) -> tuple[Grade, str] | None:
     """What a view declares that its source has not; raises what the source's driver raises."""
     source = view.batch_source
+    assert source is not None
     return _fault(view, source, dict(source.get_table_column_names_and_types(store.config)))
 
 
-def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str] | None:
+def _fault(view: View, source: DataSource, columns: dict[str, str]) -> tuple[Grade, str] | None:
     own = {new: old for old, new in (source.field_mapping or {}).items()}
     moment = source.timestamp_field
     if moment and own.get(moment, moment) not in columns and moment not in columns:
@@ -50,7 +56,7 @@ def _fault(view: View, source: Any, columns: dict[str, str]) -> tuple[Grade, str
 
 def is_computed(view: View) -> bool:
     """Whether a transformation, an aggregation or other views give its features."""
-    spec = view.spec
+    spec: Message = view.spec
     fields = spec.DESCRIPTOR.fields_by_name
     single = ("feature_transformation", "user_defined_function")
     return any(name in fields and spec.HasField(name) for name in single) or any(

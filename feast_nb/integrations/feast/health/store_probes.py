@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ....masking import public_uri
 from ....patching.patches import Patches
@@ -18,6 +18,10 @@ from ..servers import (
 )
 from ..views import View
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+
 _LOOKUPS = 50
 _FULL = 0.9  # of Redis's memory
 
@@ -30,7 +34,7 @@ def limit(seconds: float) -> None:
     store_door.SECONDS = seconds
 
 
-def registry_line(store: Any) -> list[HealthLine]:
+def registry_line(store: FeatureStore) -> list[HealthLine]:
     """Its kind, how soon it answers, when it was last changed, how old a copy of it may be."""
     kind = str(getattr(store.config.registry, "registry_type", "file"))
     began = time.monotonic()
@@ -38,7 +42,7 @@ def registry_line(store: Any) -> list[HealthLine]:
     took = time.monotonic() - began
     changed = [_changed(view) for view in known.views.values()]
     newest = max((at for at in changed if at is not None), default=None)
-    facts: dict[str, Any] = {"views": len(known.views), "services": len(known.services)}
+    facts: dict[str, object] = {"views": len(known.views), "services": len(known.services)}
     said = f"{kind}, {len(known.views)} views, {len(known.services)} services"
     if newest is not None:
         said += f", last applied {newest:%Y-%m-%d %H:%M}"
@@ -59,17 +63,17 @@ def _changed(view: View) -> datetime | None:
     return found
 
 
-def _place(config: Any, kind: str) -> str:
+def _place(config: RepoConfig, kind: str) -> str:
     if kind == "redis":
         return store_door.redis_address(config)
     return public_uri(str(getattr(config, "path", "") or "")) or kind
 
 
-def online_line(store: Any) -> list[HealthLine]:
+def online_line(store: FeatureStore) -> list[HealthLine]:
     """How soon it answers real look-ups, and what Redis says of itself."""
     kind = str(getattr(store.config.online_store, "type", ""))
     views = [v for v in registry.definitions_of(store).views.values() if v.is_loaded]
-    facts: dict[str, Any] = {}
+    facts: dict[str, object] = {}
     said, light, remedy = kind, "green", ""
     with store_door.asking(store, "online store"):
         loaded = [view for view in views if view.loaded_to is not None]
@@ -92,7 +96,7 @@ def online_line(store: Any) -> list[HealthLine]:
 
 
 def _of_redis(
-    store: Any, redis: online_contents.RedisFacts, loaded: list[View]
+    store: FeatureStore, redis: online_contents.RedisFacts, loaded: list[View]
 ) -> tuple[str, str, str]:
     """The light, what to do, and what is said; whether entities are missing, views' lines say."""
     emptied = [v.view for v in loaded if online_contents.is_empty(store, v.view)]
@@ -111,7 +115,7 @@ def _of_redis(
     return "green", "", ""
 
 
-def _times(store: Any, view: View) -> list[float]:
+def _times(store: FeatureStore, view: View) -> list[float]:
     """Seconds of single look-ups, the first one (which opens a connection) left out."""
     refs = [f"{view.view}:{view.features[0].name}"]
     row = _row(store, view)
@@ -126,7 +130,7 @@ def _times(store: Any, view: View) -> list[float]:
     return found[1:] or found
 
 
-def _row(store: Any, view: View) -> dict[str, Any]:
+def _row(store: FeatureStore, view: View) -> dict[str, object]:
     """A row of keys that can be asked for; empty where their types are others than these."""
     from feast.value_type import ValueType
 

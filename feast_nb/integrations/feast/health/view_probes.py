@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ....errors import brief
 from ....masking import masked_text
@@ -18,14 +18,24 @@ from . import source_columns
 from .online_sample import OnlineSample, fetched
 
 if TYPE_CHECKING:
+
+    class TrainedInput(TypedDict):
+        """An input of a model, and what was seen of it in training."""
+
+        ref: str
+        nulls: float | None
+        min: float | None
+        max: float | None
+
     import pandas as pd
+    from feast import FeatureStore
 
 _LATE = 0.8  # of a TTL: what is older than that expires soon
 _RHYTHM = 3  # loads, from which on there is one
 _EVERYTHING = datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def source_line(store: Any, name: str, views: list[str]) -> list[HealthLine]:
+def source_line(store: FeatureStore, name: str, views: list[str]) -> list[HealthLine]:
     """Whether a source can be read, and has the columns that views declare of it."""
     known = registry.definitions_of(store).views
     began = time.monotonic()
@@ -46,11 +56,11 @@ def source_line(store: Any, name: str, views: list[str]) -> list[HealthLine]:
     return [HealthLine("source", name, "green", "it has what is declared of it", seconds=took)]
 
 
-def _is_elsewhere(store: Any) -> bool:
+def _is_elsewhere(store: FeatureStore) -> bool:
     return str(getattr(store.config.offline_store, "type", "")) == "remote"
 
 
-def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
+def view_lines(store: FeatureStore, name: str, sample: int) -> list[HealthLine]:
     """How fresh a view is, how much of it is there, and whether it is what the source has."""
     known = registry.definitions_now(store)
     view = known.views[name]
@@ -79,19 +89,21 @@ def view_lines(store: Any, name: str, sample: int) -> list[HealthLine]:
     return [*lines, _skew(view, seen)] if seen.there else lines
 
 
-def latest_rows(store: Any, view: View, end: datetime | None = None) -> pd.DataFrame:
+def latest_rows(store: FeatureStore, view: View, end: datetime | None = None) -> pd.DataFrame:
     """The newest row of each entity in the view's source, as a whole materialization reads it."""
     import pandas as pd
     from feast import utils
 
-    whole = store.registry.get_any_feature_view(view.view, store.project)
+    whole: Any = store.registry.get_any_feature_view(view.view, store.project)
     entities = [store.registry.get_entity(e, store.project) for e in whole.entities
                 if not e.startswith(NO_ENTITY)]  # fmt: skip
     joins, columns, moment, created = utils._get_column_names(whole, entities)
+    source = view.batch_source
+    assert source is not None
     provider = store._get_provider()
     job = provider.offline_store.pull_latest_from_table_or_query(
         config=store.config,
-        data_source=view.batch_source,
+        data_source=source,
         join_key_columns=joins,
         # Of a computed view only the moments are in its source.
         feature_name_columns=[] if source_columns.is_computed(view) else columns,
@@ -101,7 +113,7 @@ def latest_rows(store: Any, view: View, end: datetime | None = None) -> pd.DataF
         end_date=end or datetime.now(UTC) + timedelta(days=1),
     )
     found = job.to_df()
-    mapping = dict(view.batch_source.field_mapping or {})
+    mapping = dict(source.field_mapping or {})
     frame: pd.DataFrame = found.rename(columns={**mapping, moment: "event_timestamp"})
     frame["event_timestamp"] = pd.to_datetime(frame["event_timestamp"], utc=True)
     if not entities:  # Feast's dask store gives every row of a view without entities
@@ -114,7 +126,7 @@ def _freshness(
 ) -> HealthLine:
     now = datetime.now(UTC)
     offline = latest["event_timestamp"].max() if len(latest) else None
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "materialized_to": end.timestamp(), "entities": len(latest), "sampled": seen.asked,
         "online": seen.found, "expected": seen.expected,
     }  # fmt: skip
@@ -198,7 +210,10 @@ def _days(seconds: float) -> str:
 
 def _skew(view: View, seen: OnlineSample) -> HealthLine:
     """Whether what is served is what the source has, value by value."""
-    facts: dict[str, Any] = {"compared": seen.compared, "different": sum(seen.different.values())}
+    facts: dict[str, object] = {
+        "compared": seen.compared,
+        "different": sum(seen.different.values()),
+    }
     if not seen.compared or len(seen.passed_over) == len(view.features):
         said = "no value could be compared"
         if source_columns.is_computed(view):

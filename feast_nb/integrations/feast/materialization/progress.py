@@ -8,14 +8,25 @@ such place, it loads as before, and less is known of it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from ....patching.patches import INHERITED, Patches
 from ..servers import store_door
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureStore, FeatureView
+    from feast.base_feature_view import BaseFeatureView
+    from feast.infra.compute_engines.dag.context import ExecutionContext
+    from feast.infra.compute_engines.dag.value import DAGValue
+    from feast.infra.compute_engines.local.nodes import LocalOutputNode, LocalSourceReadNode
+    from feast.infra.online_stores.online_store import OnlineStore
+    from feast.repo_config import RepoConfig
 
 BATCH = 5_000  # rows in one write: without a number Feast writes all of them at once
 _NODES = "feast.infra.compute_engines.local.nodes"
@@ -38,7 +49,7 @@ class Counts:
 
 
 @contextmanager
-def watched(store: Any, tell: Callable[[Counts], None]) -> Iterator[Counts]:
+def watched(store: FeatureStore, tell: Callable[[Counts], None]) -> Iterator[Counts]:
     """The counts of what is materialized within; `tell` is called whenever they change."""
     counts = Counts()
 
@@ -61,7 +72,7 @@ def watched(store: Any, tell: Callable[[Counts], None]) -> Iterator[Counts]:
 
 
 @contextmanager
-def state_kept(store: Any, view: str) -> Iterator[None]:
+def state_kept(store: FeatureStore, view: str) -> Iterator[None]:
     """An interrupt puts back the state that Feast has given a view for the time of its loading.
 
     Feast itself does so for errors only, and serves no view that is left so (0.67).
@@ -78,22 +89,22 @@ def state_kept(store: Any, view: str) -> Iterator[None]:
         raise
 
 
-def _now(store: Any, view: str) -> Any:
+def _now(store: FeatureStore, view: str) -> Any:
     with store_door.asking(store, "registry"):
         return store.registry.get_any_feature_view(view, store.project, allow_cache=False)
 
 
-def _silence(patches: Patches, module: Any) -> None:
+def _silence(patches: Patches, module: ModuleType) -> None:
     """Feast prints a line for each view, in colours for a terminal: `tell` says more."""
     patches.put(module, "print", lambda *texts, **options: None, INHERITED)
 
 
 def _follow_nodes(
-    patches: Patches, nodes: Any, counts: Counts, changed: Callable[[], None]
+    patches: Patches, nodes: ModuleType, counts: Counts, changed: Callable[[], None]
 ) -> None:
-    def reads(original: Callable[..., Any]) -> Callable[..., Any]:
+    def reads(original: Callable[..., DAGValue]) -> Callable[..., DAGValue]:
         @functools.wraps(original)
-        def execute(node: Any, context: Any) -> Any:
+        def execute(node: LocalSourceReadNode, context: ExecutionContext) -> DAGValue:
             found = original(node, context)
             counts.read = (counts.read or 0) + int(found.data.num_rows)
             changed()
@@ -101,9 +112,9 @@ def _follow_nodes(
 
         return execute
 
-    def writes(original: Callable[..., Any]) -> Callable[..., Any]:
+    def writes(original: Callable[..., DAGValue]) -> Callable[..., DAGValue]:
         @functools.wraps(original)
-        def execute(node: Any, context: Any) -> Any:
+        def execute(node: LocalOutputNode, context: ExecutionContext) -> DAGValue:
             table = node.get_single_table(context).data
             counts.rows = (counts.rows or 0) + int(table.num_rows)
             counts.newest = _newest(table, node.feature_view, counts.newest)
@@ -117,7 +128,7 @@ def _follow_nodes(
             patches.replace(getattr(nodes, name), "execute", wrap)
 
 
-def _newest(table: Any, view: Any, before: datetime | None) -> datetime | None:
+def _newest(table: pa.Table, view: FeatureView, before: datetime | None) -> datetime | None:
     import pyarrow.compute as pc
 
     column = getattr(view.batch_source, "timestamp_field", "")
@@ -133,9 +144,15 @@ def _newest(table: Any, view: Any, before: datetime | None) -> datetime | None:
 def _follow_writes(
     patches: Patches, kind: type, counts: Counts, changed: Callable[[], None]
 ) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def write(online: Any, config: Any, table: Any, data: Any, progress: Any) -> Any:
+        def write(
+            online: OnlineStore,
+            config: RepoConfig,
+            table: BaseFeatureView,
+            data: Sequence[object],
+            progress: Callable[[int], object] | None,
+        ) -> object:
             found = original(online, config, table, data, progress)
             counts.written += len(data)
             changed()

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ....errors import StoreError, brief
 from ....masking import masked_text, public_uri
 from ..servers import client_limits, store_door
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
 State = Literal["loaded", "failed", "running"]
 _GOES_ON = "the feature server goes on with it; %feast_health shows when it is done"
 
 
-def is_remote(store: Any) -> bool:
+def is_remote(store: FeatureStore) -> bool:
     """Whether a feature server does what is asked of the online store."""
     return str(getattr(store.config.online_store, "type", "")) == "remote"
 
 
 def load(
-    store: Any,
+    store: FeatureStore,
     view: str,
     start: datetime | None,
     end: datetime,

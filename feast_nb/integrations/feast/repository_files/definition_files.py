@@ -17,11 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ....errors import RepositoryError, UsageError, brief
 from ....masking import masked_text
 from ..store import folder_of
+
+if TYPE_CHECKING:
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+
+    from .definition_parser import FilesQuestion, Said
 
 SECONDS = 120.0  # that reading the files may take
 _DECORATORS = ("on_demand_feature_view", "batch_feature_view", "stream_feature_view")
@@ -36,7 +41,7 @@ class DefinitionFiles:
     types) is not known (`inferred`), it cannot be compared. `digest` changes with any file.
     """
 
-    proto: Any
+    proto: RegistryProto
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     trouble: str | None = None
     digest: str = ""
@@ -76,7 +81,7 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def _answer(yaml: Path, place: Path, apply: bool) -> tuple[dict[str, Any], bytes]:
+def _answer(yaml: Path, place: Path, apply: bool) -> tuple[Said, bytes]:
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         answer, printed = Path(scratch) / "answer", Path(scratch) / "printed"
         _parser.ask({
@@ -88,7 +93,7 @@ def _answer(yaml: Path, place: Path, apply: bool) -> tuple[dict[str, Any], bytes
         if not answer.exists():
             raise RepositoryError(f"the definitions in {place} cannot be read: {last}.")
         head, _, body = answer.read_bytes().partition(b"\n")
-    said: dict[str, Any] = json.loads(head)
+    said: Said = json.loads(head)
     if "error" in said:
         where = f" ({_shown(said['file'], place)}, line {said['line']})" if said["file"] else ""
         why = last if "see what it printed" in said["error"] and last else said["error"]
@@ -116,7 +121,7 @@ class _Parser:
             self._owner = os.getpid()
         return process
 
-    def ask(self, question: dict[str, Any]) -> None:
+    def ask(self, question: FilesQuestion) -> None:
         """Wait until it has answered; raises `RepositoryError` where it takes too long."""
         process = self.begin()
         assert process.stdin is not None

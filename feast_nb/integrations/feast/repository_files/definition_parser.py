@@ -16,14 +16,40 @@ import tempfile
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from feast_nb.errors import brief
+
+if TYPE_CHECKING:
+
+    class FilesQuestion(TypedDict):
+        """What is to be read or applied, and where what it says and prints goes."""
+
+        yaml: str
+        repo: str
+        folder: str
+        apply: bool
+        answer: str
+        printed: str
+        environment: dict[str, str]
+
+    class Said(TypedDict, total=False):
+        """Of what was read: what Feast objects to; or the error, and the line that it came from."""
+
+        trouble: str | None
+        inferred: bool
+        error: str
+        file: str | None
+        line: int | None
+
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+    from feast.repo_contents import RepoContents
 
 IDLE = 600.0  # seconds
 
 
-def parsed(yaml: Path, repo: Path, folder: Path, scratch: Path) -> tuple[bytes, dict[str, Any]]:
+def parsed(yaml: Path, repo: Path, folder: Path, scratch: Path) -> tuple[bytes, Said]:
     """The registry that a folder's files describe, and why its types could not be inferred."""
     store, contents = _opened(yaml, repo, folder, scratch)
     trouble, inferred = None, False
@@ -46,7 +72,7 @@ def parsed(yaml: Path, repo: Path, folder: Path, scratch: Path) -> tuple[bytes, 
     }
 
 
-def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, dict[str, Any]]:
+def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, Said]:
     """Apply a folder's files, as `feast apply` does; what Feast says where it cannot."""
     # As above: no public function applies a folder of definitions.
     from feast.repo_operations import apply_total_with_repo_instance
@@ -63,7 +89,9 @@ def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, dict[str, Any]
     return b"", {"trouble": None}
 
 
-def _opened(yaml: Path, repo: Path, folder: Path, scratch: Path | None) -> tuple[Any, Any]:
+def _opened(
+    yaml: Path, repo: Path, folder: Path, scratch: Path | None
+) -> tuple[FeatureStore, RepoContents]:
     """The store, and what the files of a folder define."""
     from feast import FeatureStore
     from feast.repo_config import load_repo_config
@@ -80,7 +108,7 @@ def _opened(yaml: Path, repo: Path, folder: Path, scratch: Path | None) -> tuple
     return store, _get_repo_contents(folder, config.project, config)
 
 
-def _keep_registry(config: Any, repo: Path, scratch: Path) -> None:
+def _keep_registry(config: RepoConfig, repo: Path, scratch: Path) -> None:
     """A registry that is a file is read from a copy: opening it would write one."""
     registry = config.registry
     path = str(getattr(registry, "path", "") or "")
@@ -92,7 +120,7 @@ def _keep_registry(config: Any, repo: Path, scratch: Path) -> None:
     registry.path = str(copy)
 
 
-def _fault(problem: BaseException, folder: Path) -> dict[str, Any]:
+def _fault(problem: BaseException, folder: Path) -> Said:
     """What is wrong with the definitions, and the line of theirs that it came from."""
     file, line = None, None
     if isinstance(problem, SyntaxError):
@@ -106,7 +134,7 @@ def _fault(problem: BaseException, folder: Path) -> dict[str, Any]:
     return {"error": f"{type(problem).__name__}: {said}", "file": file, "line": line}
 
 
-def answer(asked: dict[str, Any]) -> None:
+def answer(asked: FilesQuestion) -> None:
     """Read one folder, in a process of its own: what its files print goes to `printed`."""
     folder, place = Path(asked["folder"]).resolve(), Path(asked["answer"])
     os.environ.clear()
@@ -116,7 +144,7 @@ def answer(asked: dict[str, Any]) -> None:
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     proto: bytes = b""
-    said: dict[str, Any] = {}
+    said: Said = {}
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         try:
             yaml, repo = Path(asked["yaml"]), Path(asked["repo"])

@@ -11,9 +11,12 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ....patching.patches import Patches
+
+if TYPE_CHECKING:
+    from requests.adapters import HTTPAdapter
 
 SECONDS: ContextVar[float | None] = ContextVar("feast_nb_store_limit", default=None)
 NO_ANSWER = "did not answer within"
@@ -36,9 +39,9 @@ def follow(patches: Patches) -> None:
 
 
 def _follow_requests(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def send(adapter: Any, *args: Any, **kwargs: Any) -> Any:
+        def send(adapter: HTTPAdapter, *args: object, **kwargs: object) -> object:
             seconds = SECONDS.get()
             if seconds is None or kwargs.get("timeout") is not None:
                 return original(adapter, *args, **kwargs)
@@ -53,9 +56,9 @@ def _follow_requests(patches: Patches, module: ModuleType) -> None:
 
 
 def _follow_redis(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def read_response(connection: Any, *args: Any, **kwargs: Any) -> Any:
+        def read_response(connection: Any, *args: object, **kwargs: object) -> object:
             seconds, socket = SECONDS.get(), getattr(connection, "_sock", None)
             if seconds is None or socket is None or connection.socket_timeout is not None:
                 return original(connection, *args, **kwargs)
@@ -72,9 +75,9 @@ def _follow_redis(patches: Patches, module: ModuleType) -> None:
 
 
 def _follow_redis_retries(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def call_with_retry(retry: Any, *args: Any, **kwargs: Any) -> Any:
+        def call_with_retry(retry: Any, *args: object, **kwargs: object) -> object:
             if SECONDS.get() is None:
                 return original(retry, *args, **kwargs)
             # Its own three retries with longer and longer pauses take half a minute.
@@ -89,9 +92,9 @@ def _follow_redis_retries(patches: Patches, module: ModuleType) -> None:
 
 
 def _follow_postgres(patches: Patches, module: ModuleType) -> None:
-    def connects(original: Callable[..., Any]) -> Callable[..., Any]:
+    def connects(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def connect(*args: Any, **kwargs: Any) -> Any:
+        def connect(*args: object, **kwargs: object) -> object:
             seconds = SECONDS.get()
             if seconds is not None:  # a whole number, two at least: libpq's own rule
                 kwargs.setdefault("connect_timeout", max(2, int(seconds)))
@@ -99,9 +102,9 @@ def _follow_postgres(patches: Patches, module: ModuleType) -> None:
 
         return connect
 
-    def waits(original: Callable[..., Any]) -> Callable[..., Any]:
+    def waits(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def wait(connection: Any, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        def wait(connection: Any, gen: Any, *args: object, **kwargs: object) -> object:
             seconds = SECONDS.get()
             if seconds is None or args or kwargs.get("timeout") is not None:
                 return original(connection, gen, *args, **kwargs)
@@ -120,9 +123,11 @@ def _follow_postgres(patches: Patches, module: ModuleType) -> None:
 
 
 def _follow_grpc(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def call(method: Any, request: Any, timeout: Any = None, *args: Any, **kwargs: Any) -> Any:
+        def call(
+            method: Any, request: Any, timeout: float | None = None, *args: object, **kwargs: object
+        ) -> object:
             limit = SECONDS.get()
             if limit is not None and timeout is None:
                 # A server that was started again is waited for: gRPC pauses between its tries.

@@ -8,7 +8,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.base_feature_view import BaseFeatureView
+    from feast.infra.online_stores.redis import RedisOnlineStore
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
 
 _MOMENT = 1.0  # seconds to look through the keys of Redis
 
@@ -25,13 +31,13 @@ class RedisFacts:
     uptime: float
 
 
-def is_empty(store: Any, view: str) -> bool | None:
+def is_empty(store: FeatureStore, view: str) -> bool | None:
     """Whether the online store has no row of a view; None where nothing says it from here.
 
     Raises what the store's own client raises.
     """
     kind = str(getattr(store.config.online_store, "type", ""))
-    online = store._get_provider().online_store
+    online: Any = store._get_provider().online_store
     if kind == "sqlite":
         return _sqlite_is_empty(store, online, view)
     if kind == "redis":
@@ -39,14 +45,15 @@ def is_empty(store: Any, view: str) -> bool | None:
     return None
 
 
-def redis_facts(store: Any) -> RedisFacts | None:
+def redis_facts(store: FeatureStore) -> RedisFacts | None:
     """What its Redis says; None for an online store of another kind.
 
     Raises what Redis's client raises.
     """
     if str(getattr(store.config.online_store, "type", "")) != "redis":
         return None
-    client = store._get_provider().online_store._get_client(store.config.online_store)
+    online: Any = store._get_provider().online_store
+    client = online._get_client(store.config.online_store)
     said = client.info()
     return RedisFacts(
         used=int(said.get("used_memory", 0)),
@@ -58,7 +65,7 @@ def redis_facts(store: Any) -> RedisFacts | None:
     )
 
 
-def _sqlite_is_empty(store: Any, online: Any, view: str) -> bool | None:
+def _sqlite_is_empty(store: FeatureStore, online: SqliteOnlineStore, view: str) -> bool | None:
     from feast.infra.online_stores.helpers import compute_table_id
 
     connection = online._get_conn(store.config)
@@ -71,13 +78,13 @@ def _sqlite_is_empty(store: Any, online: Any, view: str) -> bool | None:
         raise
 
 
-def _versioned(store: Any, view: str) -> tuple[Any, bool]:
+def _versioned(store: FeatureStore, view: str) -> tuple[BaseFeatureView, bool]:
     """Feast's view, and whether its version is a part of its name in the store."""
     versions = bool(getattr(store.config.registry, "enable_online_feature_view_versioning", False))
     return store.registry.get_any_feature_view(view, store.project), versions
 
 
-def _redis_is_empty(store: Any, online: Any, view: str) -> bool | None:
+def _redis_is_empty(store: FeatureStore, online: RedisOnlineStore, view: str) -> bool | None:
     """A hash for each entity, with a field `_ts:<view>` of each view's own.
 
     None where that many keys are looked through that it would take longer than a moment.

@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ....patching import threads
 from ....patching.patches import Patches
+
+if TYPE_CHECKING:
+    from feast.infra.registry.base_registry import BaseRegistry
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
 FRESH = 10.0  # seconds after which a copy is read anew, beside whoever asked
 LATEST = 60.0  # seconds after which it is not used before it was: no record is of older definitions
@@ -28,17 +32,17 @@ class RegistryCopy:
     `ask` reads it anew.
     """
 
-    proto: Any
+    proto: RegistryProto
     at: float
     digest: str
-    ask: Callable[[], Any]
+    ask: Callable[[], RegistryProto]
     renewing: bool = False
 
 
-_copies: WeakKeyDictionary[Any, RegistryCopy] = WeakKeyDictionary()
+_copies: WeakKeyDictionary[BaseRegistry, RegistryCopy] = WeakKeyDictionary()
 
 
-def kept(registry: Any, ask: Callable[[], Any]) -> RegistryCopy:
+def kept(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryCopy:
     """The copy of a registry server, which `ask` reads: waits for it only where none is at hand.
 
     Raises what `ask` raises where it has to wait.
@@ -47,13 +51,13 @@ def kept(registry: Any, ask: Callable[[], Any]) -> RegistryCopy:
     return copy if copy is not None else _keep(registry, ask(), ask)
 
 
-def digest_of(registry: Any) -> str | None:
+def digest_of(registry: BaseRegistry) -> str | None:
     """What changes with the copy; None where there is none that may be used still."""
     copy = _usable(registry)
     return copy.digest if copy is not None else None
 
 
-def _usable(registry: Any) -> RegistryCopy | None:
+def _usable(registry: BaseRegistry) -> RegistryCopy | None:
     """The copy, unless it is too old; whoever looks at it has it renewed in time."""
     copy = _copies.get(registry)
     age = time.monotonic() - copy.at if copy is not None else LATEST
@@ -65,14 +69,16 @@ def _usable(registry: Any) -> RegistryCopy | None:
     return copy
 
 
-def _keep(registry: Any, proto: Any, ask: Callable[[], Any]) -> RegistryCopy:
+def _keep(
+    registry: BaseRegistry, proto: RegistryProto, ask: Callable[[], RegistryProto]
+) -> RegistryCopy:
     text = proto.SerializeToString(deterministic=True)
     digest = hashlib.blake2b(text, digest_size=8).hexdigest()
     found = _copies[registry] = RegistryCopy(proto, time.monotonic(), digest, ask)
     return found
 
 
-def _renew(registry: Any, copy: RegistryCopy) -> None:
+def _renew(registry: BaseRegistry, copy: RegistryCopy) -> None:
     """Read it anew; a server that is away leaves the copy as it is, until that is too old."""
     try:
         proto = copy.ask()
@@ -89,9 +95,9 @@ def follow(patches: Patches) -> None:
 
 
 def _follow_registry(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(original)
-        def forgetting(registry: Any, *args: Any, **kwargs: Any) -> Any:
+        def forgetting(registry: BaseRegistry, *args: object, **kwargs: object) -> object:
             try:
                 return original(registry, *args, **kwargs)
             finally:

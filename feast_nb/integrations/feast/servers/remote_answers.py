@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ....patching.patches import Patches
+
+if TYPE_CHECKING:
+    from feast.infra.online_stores.online_store import OnlineStore
+    from feast.online_response import OnlineResponse
 
 _wanted: ContextVar[bool] = ContextVar("feast_nb_timestamps_wanted", default=False)
 
@@ -31,9 +35,9 @@ def follow(patches: Patches) -> None:
 
 
 def _follow_store(patches: Patches, module: ModuleType) -> None:
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(original: Callable[..., OnlineResponse]) -> Callable[..., OnlineResponse]:
         @functools.wraps(original)
-        def built(self: Any, answer: dict[str, Any]) -> Any:
+        def built(self: OnlineStore, answer: dict[str, Any]) -> OnlineResponse:
             response = original(self, answer)
             if _wanted.get():
                 for sent, result in zip(answer["results"], response.proto.results, strict=True):

@@ -9,19 +9,23 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ....errors import FeastNbError, StoreError, brief
 from ....masking import public_uri
 from . import client_limits
 
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+T = TypeVar("T")
 Part = Literal["online store", "offline store", "registry"]
 
 SECONDS = 5.0  # for each answer of a server
 
 
 @contextmanager
-def asking(store: Any, part: Part) -> Iterator[None]:
+def asking(store: FeatureStore, part: Part) -> Iterator[None]:
     """What is asked of a part of Feast's: its client's errors are one line, and its waits end.
 
     An offline store's do not end: what it computes takes its time. Raises `StoreError` for what a
@@ -42,7 +46,7 @@ def asking(store: Any, part: Part) -> Iterator[None]:
         client_limits.SECONDS.reset(token)
 
 
-def answered(store: Any, part: Part, ask: Callable[[], Any]) -> Any:
+def answered(store: FeatureStore, part: Part, ask: Callable[[], T]) -> T:
     """What `ask` gives, within `asking`.
 
     A pooled connection may be one of before the database was restarted: it is asked once more.
@@ -68,7 +72,7 @@ def _is_stale(problem: BaseException) -> bool:
     )
 
 
-def _look_before(store: Any, part: Part) -> None:
+def _look_before(store: FeatureStore, part: Part) -> None:
     """Whether a server of Feast's answers at all: its client would try for twenty seconds.
 
     Raises `StoreError` for one that is down, or hangs.
@@ -84,7 +88,7 @@ def _look_before(store: Any, part: Part) -> None:
         _look_at_flight(store)
 
 
-def _is_remote(config: Any, word: str) -> bool:
+def _is_remote(config: object, word: str) -> bool:
     return str(getattr(config, word, "")) == "remote"
 
 
@@ -101,7 +105,7 @@ def listens(address: str) -> bool:
         return False
 
 
-def _look_at_flight(store: Any) -> None:
+def _look_at_flight(store: FeatureStore) -> None:
     """One call with a deadline: reading itself has none, since it may take long."""
     from feast.infra.offline_stores.remote import build_arrow_flight_client
     from pyarrow import flight
@@ -124,7 +128,7 @@ def _look_at_flight(store: Any) -> None:
         client.close()
 
 
-def fault(store: Any, part: Part, problem: BaseException) -> str | None:
+def fault(store: FeatureStore, part: Part, problem: BaseException) -> str | None:
     """Who is at fault and what to do; None for an error of nobody's that is known here."""
     for each in _chain(problem):
         room = type(each).__module__
@@ -147,13 +151,13 @@ def _chain(problem: BaseException | None) -> Iterator[BaseException]:
         problem = problem.__cause__ or problem.__context__
 
 
-def redis_address(config: Any) -> str:
+def redis_address(config: object) -> str:
     """Where a Redis is: its connection string without its options, a password among them."""
     parts = str(getattr(config, "connection_string", "") or "").split(",")
     return next((part for part in parts if part and "=" not in part), "its address")
 
 
-def _redis(store: Any, part: Part, problem: BaseException) -> str | None:
+def _redis(store: FeatureStore, part: Part, problem: BaseException) -> str | None:
     if part != "online store":
         return None
     address = redis_address(store.config.online_store)
@@ -167,7 +171,7 @@ def _redis(store: Any, part: Part, problem: BaseException) -> str | None:
     return f"Redis at {address} refuses: {brief(problem, 200)}."
 
 
-def _http(store: Any, part: Part, problem: BaseException) -> str | None:
+def _http(store: FeatureStore, part: Part, problem: BaseException) -> str | None:
     if part != "online store" or getattr(store.config.online_store, "type", "") != "remote":
         return None
     address = public_uri(str(getattr(store.config.online_store, "path", "") or "")) or "its address"
@@ -188,7 +192,7 @@ def _http(store: Any, part: Part, problem: BaseException) -> str | None:
     )
 
 
-def _answered(store: Any, said: str) -> str:
+def _answered(store: FeatureStore, said: str) -> str:
     address = public_uri(str(getattr(store.config.online_store, "path", "") or ""))
     return (
         f"the feature server at {address} answered {brief(said, 200)}. Look into its log: the "
@@ -196,7 +200,7 @@ def _answered(store: Any, said: str) -> str:
     )
 
 
-def _database(store: Any, part: Part, problem: BaseException) -> str | None:
+def _database(store: FeatureStore, part: Part, problem: BaseException) -> str | None:
     """Of a database that cannot be used; a statement that is wrong is no fault of the server's."""
     kinds = {kind.__name__ for kind in type(problem).__mro__}
     if not kinds & {"OperationalError", "InterfaceError", "TimeoutError", "PoolTimeout"}:
@@ -219,7 +223,7 @@ def _database(store: Any, part: Part, problem: BaseException) -> str | None:
     return f"{whose} cannot be used ({first}); start it, or see its address and password."
 
 
-def _grpc(store: Any, part: Part, problem: BaseException) -> str:
+def _grpc(store: FeatureStore, part: Part, problem: BaseException) -> str:
     if part != "registry" or not _is_remote(store.config.registry, "registry_type"):
         return f"the {part} refuses or cannot be reached ({brief(problem, 200)})."
     server = f"the registry server at {public_uri(str(store.config.registry.path))}"
@@ -234,7 +238,7 @@ def _grpc(store: Any, part: Part, problem: BaseException) -> str:
     return f"{server} answers with an error ({details}): its database may be away; see its log."
 
 
-def _objects(store: Any, part: Part, problem: BaseException) -> str:
+def _objects(store: FeatureStore, part: Part, problem: BaseException) -> str:
     if part != "offline store":  # DynamoDB, say
         return (
             f"the {part} refuses or cannot be reached ({brief(problem, 200)}); see its address and "
@@ -246,7 +250,7 @@ def _objects(store: Any, part: Part, problem: BaseException) -> str:
     )
 
 
-def _flight(store: Any, part: Part, problem: BaseException) -> str:
+def _flight(store: FeatureStore, part: Part, problem: BaseException) -> str:
     config = store.config.offline_store
     address = f"{getattr(config, 'host', '')}:{getattr(config, 'port', '')}"
     return (
@@ -255,7 +259,7 @@ def _flight(store: Any, part: Part, problem: BaseException) -> str:
     )
 
 
-_LIBRARIES: dict[str, Callable[[Any, Part, BaseException], str | None]] = {
+_LIBRARIES: dict[str, Callable[[FeatureStore, Part, BaseException], str | None]] = {
     "redis": _redis,
     "requests": _http,
     "urllib3": _http,

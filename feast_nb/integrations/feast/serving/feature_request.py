@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ....errors import FeatureError, nearest
 from ....records.contract import Contract
 from ....records.references import column_names, split_version
 from ..views import ReadView, View
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.feature_view_projection import FeatureViewProjection
+
+    from ..calls import Features
+    from ..registry import Definitions
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,14 @@ class FeatureRequest:
     """
 
     contract: Contract
-    features: Any
+    features: Features
     keys: tuple[str, ...]
     entities: tuple[str, ...]
     others: tuple[str, ...]
     told_by: dict[str, tuple[str, ...]]
     watched: dict[str, tuple[str, float]]
     views: tuple[View, ...] = ()
-    recorded: Any = None
+    recorded: Features | None = None
     clash: str | None = None
 
     @property
@@ -44,7 +51,7 @@ class FeatureRequest:
         return any(view.is_singleton for view in self.views)
 
 
-def ask(store: Any, contract: Contract, features: Any) -> FeatureRequest:
+def ask(store: FeatureStore, contract: Contract, features: Features) -> FeatureRequest:
     """What to ask for a model's inputs; `features` as a `Resolution` has them.
 
     What features of on-demand views are computed from is asked for beside them: Feast says of
@@ -62,10 +69,11 @@ def ask(store: Any, contract: Contract, features: Any) -> FeatureRequest:
     for name, view in views.items():
         watch.add(name, view)
     recorded = features
-    if watch.further and isinstance(features, list):
-        features = [*features, *watch.further]
-    elif watch.further and not any(_renamed(p) for p in features.feature_view_projections):
-        features = [*refs, *watch.further]
+    if watch.further:
+        if isinstance(features, list):
+            features = [*features, *watch.further]
+        elif not any(_renamed(p) for p in features.feature_view_projections):
+            features = [*refs, *watch.further]
     others = tuple(i.name for i in contract.inputs if not i.ref and i.name not in entities)
     keys = tuple(dict.fromkeys((*entities, *requested)))
     clash = definitions.key_clash(known, views.values())
@@ -75,7 +83,7 @@ def ask(store: Any, contract: Contract, features: Any) -> FeatureRequest:
     )  # fmt: skip
 
 
-def _renamed(projection: Any) -> bool:
+def _renamed(projection: FeatureViewProjection) -> bool:
     """Whether no reference says what a service asks for: another name, or other join keys."""
     return bool(projection.name_alias or projection.join_key_map)
 
@@ -83,7 +91,7 @@ def _renamed(projection: Any) -> bool:
 class _Watch:
     """Which columns of an answer tell of each input, and which to ask for beside the inputs."""
 
-    def __init__(self, contract: Contract, known: Any, refs: Sequence[str]) -> None:
+    def __init__(self, contract: Contract, known: Definitions, refs: Sequence[str]) -> None:
         self._contract = contract
         self._known = known
         self._names = {ref: column_names(ref, contract.full_feature_names)[0] for ref in refs}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 
     Codes = npt.NDArray[np.int8]
 
@@ -24,8 +25,8 @@ _NOT_FOUND, _OUTSIDE_MAX_AGE = 3, 4
 def of_answer(
     inputs: Mapping[str, Sequence[str]],
     views: Mapping[str, tuple[str, float]],
-    came: Mapping[str, Sequence[Any]],
-    results: Mapping[str, Any],
+    came: Mapping[str, Sequence[object]],
+    results: Mapping[str, GetOnlineFeaturesResponse.FeatureVector],
 ) -> Codes:
     """Rows × inputs of a model: the code of each value.
 
@@ -59,7 +60,7 @@ def of_answer(
 
 
 def _column(
-    values: Sequence[Any], statuses: Sequence[int], moments: Sequence[int], oldest: float
+    values: Sequence[object], statuses: Sequence[int], moments: Sequence[int], oldest: float
 ) -> list[int]:
     """Of a view's feature; what is from before `oldest` is expired (0: nothing is)."""
     if moments:
@@ -79,12 +80,12 @@ def _column(
     return found
 
 
-def _gaps(values: Sequence[Any]) -> list[int]:
+def _gaps(values: Sequence[object]) -> list[int]:
     """Of what has no moment of its own (computed, or given by the caller)."""
     return [NULL if _is_gap(value) else PRESENT for value in values]
 
 
-def _is_gap(value: Any) -> bool:
+def _is_gap(value: object) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
@@ -95,7 +96,7 @@ def none(inputs: int) -> Codes:
     return np.empty((0, inputs), dtype=np.int8)
 
 
-def names(codes: Codes) -> Any:
+def names(codes: Codes) -> npt.NDArray[np.object_]:
     """The codes as words, in an array of the same shape."""
     import numpy as np
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ....errors import FeatureError, nearest
 from ....records.contract import Contract
@@ -15,6 +15,15 @@ from ..calls import REPEATABLE, about
 from ..servers import remote_answers, store_door
 from . import feature_status
 from .feature_request import FeatureRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureStore
+    from feast.online_response import OnlineResponse
+    from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+
+    from ..calls import Features
+    from .feature_status import Codes
 
 
 @dataclass
@@ -26,10 +35,10 @@ class FetchedFeatures:
     × inputs, of what came from an online store.
     """
 
-    columns: dict[str, list[Any]]
+    columns: dict[str, list[object]]
     absent: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
-    codes: Any = None
+    codes: Codes | None = None
 
     def add(self, other: FetchedFeatures, after: int) -> None:
         """Append what was fetched for further rows, `after` so many."""
@@ -44,7 +53,9 @@ class FetchedFeatures:
             self.codes = np.concatenate([*before, other.codes])
 
 
-def online(store: Any, asked: FeatureRequest, rows: Mapping[str, list[Any]]) -> FetchedFeatures:
+def online(
+    store: FeatureStore, asked: FeatureRequest, rows: Mapping[str, list[object]]
+) -> FetchedFeatures:
     """The inputs of some rows from the online store; `rows` holds the columns that are needed."""
     contract = asked.contract
     with store_door.asking(store, "online store"), _call_about(asked):
@@ -80,7 +91,9 @@ def _call_about(asked: FeatureRequest) -> Iterator[None]:
         about.reset(token)
 
 
-def _looked_at(asked: FeatureRequest, columns: dict[str, list[Any]], codes: Any) -> FetchedFeatures:
+def _looked_at(
+    asked: FeatureRequest, columns: dict[str, list[object]], codes: Any
+) -> FetchedFeatures:
     """What came, and the rows without anything, and with anything that is too old."""
     timed = [place for place, names in enumerate(asked.told_by.values())
              if any(name in asked.watched for name in names)]  # fmt: skip
@@ -92,7 +105,7 @@ def _looked_at(asked: FeatureRequest, columns: dict[str, list[Any]], codes: Any)
     )
 
 
-def in_its_words(contract: Contract, response: Any) -> dict[str, list[Any]]:
+def in_its_words(contract: Contract, response: OnlineResponse) -> dict[str, list[object]]:
     """An online answer by the names, and with the texts, that the training frame had.
 
     Stores differ in the names of pinned versions. Offline, Json, Uuid and Decimal features are
@@ -112,7 +125,7 @@ def in_its_words(contract: Contract, response: Any) -> dict[str, list[Any]]:
 _TEXTS = re.compile(r"(large_)?(string|list<\w+: (large_)?string>)")
 
 
-def _as_stored(value: Any, proto: Any) -> Any:
+def _as_stored(value: object, proto: ValueProto) -> object:
     """A value as the store keeps it, where that is text or a list of texts."""
     if value is None or isinstance(value, str):
         return value
@@ -134,11 +147,12 @@ def _own_names(contract: Contract) -> dict[str, str]:
     return own
 
 
-def _as_trained(wanted: FeatureRequest) -> Any:
+def _as_trained(wanted: FeatureRequest) -> Features:
     """The features in the order in which the training asked for them.
 
     The dask store gives other rows for another order, where a view has no entity.
     """
+    assert wanted.recorded is not None
     if not isinstance(wanted.recorded, list):
         return wanted.recorded
     place = {ref: n for n, ref in enumerate(wanted.contract.refs)}
@@ -148,7 +162,7 @@ def _as_trained(wanted: FeatureRequest) -> Any:
 _ROW, _AT = "feast_nb_row", "event_timestamp"
 
 
-def moments_of(given: Any, column: str) -> Any:
+def moments_of(given: pd.DataFrame, column: str) -> pd.Series:
     """A column's moments in UTC; raises `FeatureError` where it is not there, or holds others."""
     import pandas as pd
 
@@ -165,7 +179,9 @@ def moments_of(given: Any, column: str) -> Any:
         raise FeatureError(f"{column} holds no moments to score as of: {first}.") from None
 
 
-def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> FetchedFeatures:
+def historical(
+    store: FeatureStore, wanted: FeatureRequest, given: pd.DataFrame, moments: str
+) -> FetchedFeatures:
     """The inputs of a frame's rows as they were at the moments in one of its columns."""
     from .. import definitions
 
@@ -175,13 +191,14 @@ def historical(store: Any, wanted: FeatureRequest, given: Any, moments: str) -> 
     asked[_ROW] = range(len(asked))
     arguments = {n: v for n, v in contract.arguments.items() if n in REPEATABLE}
 
-    def ask() -> Any:
-        return store.get_historical_features(
+    def ask() -> pd.DataFrame:
+        found: pd.DataFrame = store.get_historical_features(
             entity_df=asked,
             features=_as_trained(wanted),
             full_feature_names=contract.full_feature_names,
             **arguments,
         ).to_df()
+        return found
 
     with definitions.retrieving(store, wanted.views):
         frame = store_door.answered(store, "offline store", ask)
