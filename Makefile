@@ -69,8 +69,9 @@ test-conformance: $(VENV)/.test  ## what Feast's own integration does, and what 
 # These have environments of their own, and no lab extension in them.
 test-torch test-spark test-stack test-matrix: NO_NPM := SKIP_JUPYTER_BUILDER=1
 
-test-torch: $(VENV)/.test  ## PyTorch and Keras models, with the CPU build of PyTorch
+test-torch: $(VENV)/.test  ## PyTorch, Keras, texts and series, with the CPU build of PyTorch
 	$(PIP) "torch==2.13.0" keras
+	$(PIP) "torch==2.13.0" "prophet==1.5.0" "spacy==3.8.18" "pmdarima==2.1.1" "statsmodels==0.15.0" "transformers==5.24.0" "sentence-transformers==6.2.0"
 	$(PYTEST) tests/torch
 
 test-spark: $(VENV)/.test  ## SQL and Spark entity frames on Spark in local mode; needs Java 17

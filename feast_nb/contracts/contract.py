@@ -26,6 +26,7 @@ def build(
     fit: tuple[tuple[str, ...], bool] | None = None,
     categories: Mapping[str, tuple[object, ...]] | None = None,
     cell: Cell | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> Contract:
     """The contract of a logged model that was trained on `retrievals`.
 
@@ -33,7 +34,8 @@ def build(
     type, in order), else that of the columns its `fit` was given (and whether as a frame). Where
     none of these is known, a model of as many inputs as columns came (its `width`) is taken to
     have these, in their order, which the contract calls assumed; of another, or one that does not
-    say how many, nothing is known of its inputs.
+    say how many, nothing is known of its inputs. `types` are the signature's, also of one whose
+    names were guessed and say no order.
     """
     columns: dict[str, str] = {}
     beside: dict[str, str] = {}
@@ -62,7 +64,7 @@ def build(
         flavor=flavor,
         inputs=tuple(
             replace(
-                _input(n, sources.get(n), seen.get(n), (signature or {}).get(n)),
+                _input(n, sources.get(n), seen.get(n), (types or signature or {}).get(n)),
                 categories=(categories or {}).get(n),
             )
             for n in names
@@ -116,12 +118,28 @@ def _input(
     return Input(
         name,
         ref,
-        column.dtype,
+        _trained(column.dtype, signed),
         basis="feature" if ref else "given",
         nulls=column.nulls / rows if column.nulls is not None and rows else None,
         min=column.min,
         max=column.max,
     )
+
+
+_NARROWER = {("int64", "integer"): "int32", ("double", "float"): "float"}
+
+
+def _trained(came: str, signed: str | None) -> str:
+    """The type that a column was trained on: as it came, unless the cell gave it another.
+
+    Its signature tells: it takes moments without the zone that Feast gives each, floats that were
+    whole numbers. What MLflow itself would widen is as it came.
+    """
+    if signed == "datetime" and "tz=" in came:
+        return came.partition(",")[0] + "]"
+    if signed in ("double", "float") and came.startswith(("int", "uint", "bool")):
+        return signed
+    return _NARROWER.get((came, signed or ""), came)
 
 
 def declared(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "notebook"  # a notebook whose path nobody knows
 _SESSION = "JPY_SESSION_NAME"
+_MADE_UP = "-jvsc-"  # VS Code's sessions on a server: a name like the notebook's, and no file's
 _MOST = 50  # notebooks of a folder that are looked into
 _CONSOLES = ("jupyter-console", "jupyter_console", "jupyter-qtconsole", "qtconsole", "console",
              "jupyter-run")  # fmt: skip
@@ -98,6 +99,8 @@ def identify(shell: InteractiveShell, texts: Sequence[str], by: Launcher | None 
     session = os.environ.get(_SESSION, "")
     own = bool(session) and (by.environment or {}).get(_SESSION) != session
     if own and (by.environment is not None or _is_server(by)):
+        if _MADE_UP in session:
+            return Identity("notebook", UNKNOWN)
         # A console of JupyterLab's has a session, whose name is no file's.
         is_notebook = session.endswith(".ipynb")
         return (

@@ -148,7 +148,8 @@ class RunListener:
             return
         run = RunRef(str(info.run_id), tracking_uri)
         found = inputs_of(model) if model is not None else Inputs()
-        signature = None if _guessed.get() else models.signature_of(info)
+        types = models.signature_of(info)
+        signature = None if _guessed.get() else types
         self._recording.settle(_PATIENCE)  # a contract says how each input was in training
         name, flavor = str(getattr(info, "name", None) or "model"), models.flavor_in(info)
         origin = self._models.find(model) if model is not None else ModelOrigin()
@@ -160,6 +161,7 @@ class RunListener:
             signature=signature,
             width=found.width,
             fit=origin.fit,
+            types=types,
             categories={  # the frame's win: XGBoost cuts some of its own
                 **(categories_of(model, found.names) if model is not None else {}),
                 **(origin.fit.categories if origin.fit else {}),
@@ -266,6 +268,7 @@ class RunListener:
             width=seen.width,
             fit=(seen.fit.columns, seen.fit.named) if seen.fit else None,
             categories=seen.categories,
+            types=seen.types,
             retrievals=retrievals,
             linked_by=by if retrievals else None,
             cell=self._origins.cell,

@@ -281,3 +281,19 @@ def test_a_model_that_takes_its_target_is_told(book) -> None:
     )
 
     assert "model takes y, the target, as an input" in " ".join(summary.warnings)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "int32"])
+def test_what_the_cell_made_another_number_is_given_as_that(book, kind: str) -> None:
+    """MLflow refuses the whole numbers of a feature whose floats the model was trained on."""
+    book.run(
+        TRAIN + " --register cast" + FITS
+        + f"X = X.astype({{'trips': '{kind}'}})\nmodel = LinearRegression().fit(X, y)"
+    )  # fmt: skip
+
+    scored = book.run(
+        "%feast_score cast --entities drivers --as-of event_timestamp --with-features"
+    )
+    fed = scored[["trips", "acc_rate"]]
+    assert fed["trips"].dtype == kind
+    assert scored["prediction"].tolist() == pytest.approx(list(book.space["model"].predict(fed)))

@@ -171,3 +171,23 @@ def test_an_assumed_order_is_that_of_the_frame() -> None:
     found = build(retrievals=[asked], width=3)
 
     assert (found.order, found.features) == ("assumed", ("v:a", "v:c", "w:b"))
+
+
+@pytest.mark.parametrize(
+    ("came", "signed", "expected"),
+    [("timestamp[us, tz=UTC]", "datetime", "timestamp[us]"),
+     ("timestamp[us, tz=UTC]", None, "timestamp[us, tz=UTC]"),
+     ("int64", "double", "double"), ("int64", "integer", "int32"), ("bool", "double", "double"),
+     ("double", "float", "float"), ("float", "double", "float"), ("int32", "long", "int32"),
+     ("int64", "string", "int64"), ("string", "string", "string")],
+)  # fmt: skip
+def test_a_type_is_that_of_training_where_the_signature_tells(came, signed, expected) -> None:
+    """Feast gives each moment a zone, and a cell may have made floats of whole numbers."""
+    columns = (Column("x", came, 0), Column("a", "float", 0))
+    found = build(
+        input_names=["x", "a"],
+        types={"x": signed, "a": "float"} if signed else None,
+        retrievals=[retrieval("r", "v:a", result=Result(3, columns=columns))],
+    )
+
+    assert [i.dtype for i in found.inputs] == [expected, "float"]

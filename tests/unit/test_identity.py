@@ -165,6 +165,14 @@ def test_vs_code_says_its_path() -> None:
     assert found((PYTHON, "run.py"), shell=code) == Identity("notebook", "/a/b.ipynb")
 
 
+def test_vs_code_on_a_server_of_another_machine_tells_a_made_up_name(monkeypatch) -> None:
+    """Its sessions have names like the notebook's, whose path that server does not know."""
+    made_up = "/home/me/alpha-jvsc-6ba7b810-9dad-11d1-80b4-00c04fd430c8.ipynb"
+    monkeypatch.setenv("JPY_SESSION_NAME", made_up)
+
+    assert found(LAB) == Identity("notebook", UNKNOWN)
+
+
 def test_colab_is_named_as_what_it_is(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     colab = found((PYTHON, "/usr/local/bin/jupyter-notebook"), "a = 1")

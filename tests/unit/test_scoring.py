@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,3 +53,43 @@ def test_rows_that_are_all_taken_keep_their_type(monkeypatch: pytest.MonkeyPatch
     found, notes = scoring._by_gaps(None, CONTRACT, frame, named=True)
 
     assert (found["prediction"].dtype, notes) == (np.dtype("int64"), ())
+
+
+# ---------------------------------------------------------------------- what a model says
+
+
+def model(answer: Callable[[Any], Any]) -> Any:
+    """A logged model without a signature, as MLflow loads it."""
+    return SimpleNamespace(metadata=SimpleNamespace(signature=None, flavors={}), predict=answer)
+
+
+FED = pd.DataFrame({"x": [1.0, 2.0]})
+
+
+def test_lists_of_several_lengths_are_answers_too() -> None:
+    found = prediction.predict(model(lambda fed: [[1, 2], [3]]), FED, named=True)
+
+    assert found["prediction"].tolist() == [[1, 2], [3]]
+
+
+@pytest.mark.parametrize("answer", [3.0, [1, 2, 3], {"a": [1]}, pd.DataFrame({"a": [1]})])
+def test_another_number_of_answers_than_rows_is_refused(answer: Any) -> None:
+    with pytest.raises(ModelError, match=r"does not answer row by row \(2 asked, [13] answered\)"):
+        prediction.predict(model(lambda fed: answer), FED, named=True)
+
+
+def test_whatever_a_model_raises_is_told_in_a_line() -> None:
+    with pytest.raises(ModelError, match=r"failed on its input \(KeyError: 'y'\)"):
+        prediction.predict(model(lambda fed: fed["y"]), FED, named=True)
+
+
+def test_a_schemas_refusal_says_why_and_shows_no_frame() -> None:
+    from mlflow.exceptions import MlflowException
+
+    def predict(fed: Any) -> Any:
+        raise MlflowException(
+            f"Failed to enforce schema of data '{fed}' with schema 'x'. Error: No."
+        )
+
+    with pytest.raises(ModelError, match=r"^the model rejected its input: No\.$"):
+        prediction.predict(model(predict), FED, named=True)

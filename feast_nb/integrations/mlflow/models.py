@@ -19,6 +19,8 @@ from .runs import using_server
 from .silence import silent
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
@@ -44,20 +46,20 @@ def log(
     model is then logged without a signature.
     """
     check_reachable(uri)
-    import numpy as np
-
     module = importlib.import_module(f"mlflow.{flavor}")
     arguments: dict[str, object] = {"python_model": model} if flavor == "pyfunc" else {}
     trouble = None
     with translate_errors(), _active(uri, run_id), silent():
+        if example is not None and flavor in OF_TENSORS:  # their signatures have no names to lose
+            example = _numbers(example)
         if example is not None:
-            if flavor in OF_TENSORS:  # their signatures have no names to lose
-                example = np.asarray(example, dtype="float32")
             signature, trouble = _signature(model, example)
             if signature is not None:
                 arguments["signature"] = signature
                 if flavor != "keras":  # MLflow 3.17's own Keras flavour fails on an example
                     arguments["input_example"] = _of_numpy(example)[:5]
+        if flavor == "pytorch" and (example is None or trouble is not None):
+            arguments, trouble = _untraced(module, model)
         positional = () if flavor == "pyfunc" else (model,)
         info = module.log_model(*positional, name=name, **arguments)
     if trouble is not None:
@@ -65,6 +67,25 @@ def log(
     return ModelVersion(
         model_id=str(info.model_id), run_id=run_id, uri=info.model_uri, flavor=flavor
     )
+
+
+def _untraced(module: ModuleType, model: object) -> tuple[dict[str, object], str]:
+    """How a PyTorch module is logged that answers no example: MLflow would trace it by one."""
+    known = "serialization_format" in inspect.signature(module.log_model).parameters
+    return {"serialization_format": "pickle"} if known else {}, (
+        f"{type(model).__name__} does not answer the training frame's columns as floats, by which "
+        "PyTorch would trace it; it is kept by pickle, without a signature."
+    )
+
+
+def _numbers(example: Fed) -> npt.NDArray[np.generic] | None:
+    """An example as numbers; None where it holds others: a model of texts makes its own tensors."""
+    import numpy as np
+
+    try:
+        return np.asarray(example, dtype="float32")
+    except (TypeError, ValueError):
+        return None
 
 
 def _signature(model: object, example: Fed) -> tuple[ModelSignature | None, str | None]:
@@ -145,7 +166,8 @@ def _answer(model: Any, example: Fed) -> object:
         import torch
 
         with torch.no_grad():
-            return model(torch.from_numpy(example)).numpy()
+            answer = model(torch.from_numpy(example))
+        return answer.numpy() if isinstance(answer, torch.Tensor) else None
     if flavor == "pyfunc" and "context" in inspect.signature(model.predict).parameters:
         return predict(None, example) if callable(predict) else None
     return predict(example) if callable(predict) else None
@@ -222,6 +244,11 @@ def load(uri: str, named: str, flavor: str | None = None) -> Any:
             raise ModelError(f"no model {named}: {text}") from problem
         mine = [f for f in FLAVORS if f in kinds]
         chosen = flavor_named(flavor) if flavor else (mine[0] if mine else "pyfunc")
+        if flavor == "pyfunc" and "python_function" not in kinds:
+            raise ModelError(
+                f"{named} was logged as {', '.join(kinds)} alone, which MLflow cannot ask with a "
+                f"frame; take it as it is: session.load_model({named!r})."
+            )
         if flavor and flavor != "pyfunc" and flavor not in kinds:
             raise ModelError(f"{named} is not of flavour {flavor}, but {', '.join(mine)}.")
         return importlib.import_module(f"mlflow.{chosen}").load_model(address)

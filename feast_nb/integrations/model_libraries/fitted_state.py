@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PARTS = 20  # items of a list or dictionary that are looked at
 _BYTES = 1 << 16  # of an array; one that is trained further in place changes from its first values
+_VALUES = 1000  # of a weight
 
 
 def is_fitted(model: Any) -> bool:
@@ -29,7 +30,8 @@ def is_fitted(model: Any) -> bool:
         return bool(model.is_fitted())
     if flavor == "prophet":
         return getattr(model, "history", None) is not None
-    if flavor not in ("sklearn", "xgboost", "lightgbm") or not hasattr(model, "get_params"):
+    estimators = ("sklearn", "xgboost", "lightgbm", "pmdarima")
+    if flavor not in estimators or not hasattr(model, "get_params"):
         return True  # a booster, a graph, a result: the product of training
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
@@ -79,10 +81,15 @@ def _tokens(model: object) -> dict[str, object]:
 def _held(model: Any) -> Iterator[tuple[str, object]]:
     """Name → a token for each thing that training changes."""
     flavor = flavor_of(model)
-    if flavor == "pytorch":
+    if flavor == "transformers":  # a pipeline; its model is trained in place
+        yield from _held(model.model)
+        return
+    if flavor in ("pytorch", "sentence_transformers"):
         for name, tensor in model.state_dict(keep_vars=True).items():
             yield name, (id(tensor), getattr(tensor, "_version", 0))  # PyTorch counts writes
         return
+    if flavor == "spacy":
+        yield from _spacy_weights(model)
     if flavor in ("keras", "tensorflow"):
         for n, weight in enumerate(getattr(model, "weights", ())[:_PARTS]):
             yield f"weight {n}", _token(weight.numpy())
@@ -97,6 +104,17 @@ def _held(model: Any) -> Iterator[tuple[str, object]]:
     for name, value in list(getattr(model, "__dict__", {}).items()):
         if not name.startswith("_mlflow"):  # what autolog writes on it has nothing to do with it
             yield name, _token(value)
+
+
+def _spacy_weights(model: Any) -> Iterator[tuple[str, object]]:
+    """The first values of each weight of a spaCy pipeline, which is trained in place."""
+    for name, part in model.components:
+        nodes = part.model.walk() if hasattr(part, "model") else ()
+        for place, node in enumerate(nodes):
+            for weight in node.param_names:
+                if node.has_param(weight):
+                    first = node.get_param(weight).ravel()[:_VALUES]
+                    yield f"{name} {place} {weight}", hash(first.tobytes())
 
 
 def _token(value: Any, depth: int = 2) -> object:

@@ -18,7 +18,7 @@ FLAVORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "lightgbm": ("lightgbm", ("LGBMModel", "Booster")),
     "statsmodels": ("statsmodels.base.wrapper", ("ResultsWrapper",)),
     "prophet": ("prophet.forecaster", ("Prophet",)),
-    "pmdarima": ("pmdarima.base", ("BaseARIMA",)),
+    "pmdarima": ("pmdarima", ("base.BaseARIMA", "pipeline.Pipeline")),
     "onnx": ("onnx", ("ModelProto",)),
     "spacy": ("spacy.language", ("Language",)),
     "sentence_transformers": ("sentence_transformers", ("SentenceTransformer",)),

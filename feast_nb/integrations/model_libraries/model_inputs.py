@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,12 +39,27 @@ class Inputs:
 
 def inputs_of(model: object) -> Inputs:
     """The names of a model's inputs, in its own order, or their number."""
+    if not takes_rows(model):
+        return Inputs()
     flavor = flavor_of(model)
     found = _NAMES.get(flavor or "", _sklearn_names)
     names = found(model) if flavor is not None else None
     if names is not None and len(names):
         return Inputs(tuple(str(n) for n in names), len(names))
     return Inputs(None, _width(model) if flavor is not None else None)
+
+
+def takes_rows(model: object) -> bool:
+    """Whether a model is asked by rows of inputs.
+
+    A forecaster goes on with the series that it was fitted on: MLflow asks it for so many periods,
+    or from a start to an end, and what its `fit` was given are no inputs.
+    """
+    flavor = flavor_of(model)
+    if flavor == "statsmodels":
+        series = getattr(sys.modules.get("statsmodels.tsa.base.tsa_model"), "TimeSeriesModel", None)
+        return series is None or not isinstance(getattr(model, "model", None), series)
+    return flavor != "pmdarima"
 
 
 def _sklearn_names(model: object, depth: int = 3) -> Sequence[str] | None:

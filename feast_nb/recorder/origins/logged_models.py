@@ -28,6 +28,7 @@ class ModelBeforeContract:
     width: int | None = None
     fit: FitInput | None = None
     categories: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    types: dict[str, str] | None = None
 
 
 class LoggedModel:

@@ -104,6 +104,7 @@ class ModelOrigins:
         space = self._cells.namespace
         names = [name for name, value in list(space.items()) if value is model]
         from ...integrations.model_libraries.categories import categories_in
+        from ...integrations.model_libraries.model_inputs import takes_rows
 
         fit = FitCalls(self._cells.code).input_of(names, space) if names else None
         if fit is not None:
@@ -111,7 +112,7 @@ class ModelOrigins:
         links: dict[str, LinkedBy] = {}
         for frame in fit.frames if fit else ():
             links |= self._links.of(frame)
-        return ModelOrigin(links=links or None, fit=fit)
+        return ModelOrigin(links=links or None, fit=fit if takes_rows(model) else None)
 
     def find(self, model: object) -> ModelOrigin:
         """What is known of a model: from the cell that made it, else from the one that runs."""
