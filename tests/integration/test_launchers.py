@@ -1,4 +1,4 @@
-"""The same notebook in JupyterLab's server, under nbclient and papermill, and as a script."""
+"""The same notebook in JupyterLab's server, under nbclient, papermill and nbmake, and as a script."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def in_papermill(path: Path) -> None:
     subprocess.run([*command, "-k", "python3"], check=True, capture_output=True, cwd=path.parent)
 
 
+def in_nbmake(path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbmake", path.name]
+    subprocess.run(command, check=True, capture_output=True, cwd=path.parent)
+
+
 def in_jupyter(path: Path) -> None:
     """A session of a real Jupyter server; cells are sent with their ids, as JupyterLab does."""
     port = free_port()
@@ -104,7 +109,7 @@ def execute(address: str, path: Path) -> None:
     channel.close()
 
 
-@pytest.mark.parametrize("launch", [in_jupyter, in_nbclient, in_papermill])
+@pytest.mark.parametrize("launch", [in_jupyter, in_nbclient, in_papermill, in_nbmake])
 def test_a_notebook_is_recorded_the_same_in_every_launcher(
     repo, tmp_path, client, launch: Callable[[Path], None], monkeypatch
 ) -> None:
@@ -326,3 +331,26 @@ def test_a_home_that_cannot_be_written_is_told_in_a_line_and_recording_goes_on(
     origin = read_json(client, run.info.run_id, "feast/notebook.json")
     assert origin["notebook"] is None
     assert "feast" in origin["packages"]
+
+
+def test_a_consoles_runs_are_of_no_notebook(repo, tmp_path, client, monkeypatch) -> None:
+    """Though a notebook in its folder holds the very cells that were typed."""
+    folder = tmp_path / "book"
+    folder.mkdir()
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    typed = [*(text.format(repo=repo) for text in (CELLS[0], CELLS[1])),
+             "import pandas as pd", "at = [pd.Timestamp('2024-01-05', tz='UTC')] * 2",
+             "drivers = pd.DataFrame({'driver_id': [1, 2], 'event_timestamp': at, 'y': [0, 1]})",
+             f"with store.mlflow.start_run(): {RETRIEVES.format(service='rates')}"]  # fmt: skip
+    cells = [nbformat.v4.new_code_cell(text) for text in typed]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "alike.ipynb")
+    command = [sys.executable, "-m", "jupyter_console", "--simple-prompt"]
+    subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder,
+                   input="\n".join([*typed, "", "exit", ""]))  # fmt: skip
+
+    (run,) = (r for e in client.search_experiments() for r in client.search_runs([e.experiment_id]))
+    assert run.data.tags["mlflow.source.name"] == "Jupyter console"
+    assert run.data.tags["mlflow.source.type"] == "LOCAL"
+    assert "feast_nb.notebook" not in run.data.tags
+    assert run.data.tags["feast_nb.cell"] == str(len(typed))
+    assert read_json(client, run.info.run_id, "feast/notebook.json")["notebook"] is None
