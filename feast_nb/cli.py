@@ -10,11 +10,12 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import FeastNbError, visible
+from .errors import FeastNbError, RepositoryError, visible
 from .records.document import Document
 from .records.operation import Plan, PlannedChange
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .session.session import Session
 
 FOUND, UNCHECKED = 1, 2
+_SNAPSHOT = "feast-nb-snapshot.zip"
 _AS_BAD = {"amber": ("amber", "red"), "red": ("red",)}
 _FAIL_ON = {
     "breaks": ("breaks serving",),
@@ -62,7 +64,20 @@ def _parser() -> argparse.ArgumentParser:
         "--fail-on", choices=tuple(_FAIL_ON), default="breaks",
         help="the gravest change that passes is one below it (breaks)",
     )  # fmt: skip
+    check.add_argument(
+        "--offline", metavar="FILE", nargs="?", const=_SNAPSHOT, help="ask neither registry nor "
+        f"MLflow, but a file that `feast-nb snapshot` wrote ({_SNAPSHOT})",
+    )  # fmt: skip
     check.set_defaults(run=_check)
+    keep = commands.add_parser(
+        "snapshot", help="keep registry and models in a file, for check --offline", description=
+        "What a job in CI needs that may reach neither the registry nor MLflow. The file holds who "
+        "trained which model on what: keep it where only those may read who may read MLflow.",
+    )  # fmt: skip
+    keep.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
+    keep.add_argument("--into", metavar="FILE", default=_SNAPSHOT, help=f"({_SNAPSHOT})")
+    keep.add_argument("--format", choices=("text", "json"), default="text")
+    keep.set_defaults(run=_snapshot)
     _add_materialize(commands)
     _add_health(commands)
     return parser
@@ -105,7 +120,7 @@ def _add_health(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _check(options: argparse.Namespace) -> int:
-    plan, yaml = _planned(options.repo, options.against)
+    plan, yaml = _planned(options.repo, options.against, options.offline)
     shows: dict[str, Callable[[Plan], str]] = {
         "text": str,
         "json": _json,
@@ -118,7 +133,35 @@ def _check(options: argparse.Namespace) -> int:
     return UNCHECKED if plan.unchecked else 0
 
 
-def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
+def _snapshot(options: argparse.Namespace) -> int:
+    _without_warnings()
+    from .integrations.feast import store
+    from .operations import snapshot
+    from .operations.affected_models import tracked_at
+    from .questions.source import HistorySource
+
+    opened = store.open_store(store.yaml_of(options.repo) if options.repo else store.find())
+    uri, unknown = tracked_at(opened)
+    if unknown:
+        raise RepositoryError(f"no snapshot was written: {unknown}")
+    made = snapshot.write(opened, HistorySource(opened, uri), Path(options.into))
+    print(_json(made) if options.format == "json" else str(made))
+    return 0
+
+
+def _planned_offline(yaml: Path, against: str, file: str) -> Plan:
+    from .integrations.feast import store
+    from .operations import snapshot
+    from .operations.plan import plan
+
+    with snapshot.opened(Path(file), store.project_of(yaml)) as past:
+        at = past.head.at
+        found = plan(yaml, None, past, registered=past.definitions, against=against, full=True)
+    said = f"registry and models are those of the snapshot of {at}; sources were not looked at."
+    return replace(found, notes=(*found.notes, said))
+
+
+def _planned(repo: str | None, against: str, offline: str | None = None) -> tuple[Plan, Path]:
     _without_warnings()
     from .integrations.feast.repository_files import definition_files
 
@@ -130,6 +173,8 @@ def _planned(repo: str | None, against: str) -> tuple[Plan, Path]:
     from .questions.source import HistorySource
 
     yaml = store.yaml_of(repo) if repo else store.find()
+    if offline is not None:
+        return _planned_offline(yaml, against, offline), yaml
     if not store.is_applied(yaml):  # opening it would write a registry
         unknown = "no registry is at hand, and so no model was asked."
         unknown = "" if against == "registry" else unknown

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,6 +53,15 @@ class History:
                 return 0
             self._numbers = {}  # another process may have given others
             return Refresh(self, reader).run(anew, progress)
+
+    def copy_to(self, path: Path) -> None:
+        """All of it as another file, whole whatever is written meanwhile (SQLite's backup)."""
+        with self._lock:
+            other = sqlite3.connect(path)
+            try:
+                self._db.backup(other)
+            finally:
+                other.close()
 
     @property
     def as_of(self) -> float | None:

@@ -82,7 +82,7 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, str | None]:
     private_folder(path.parent)
     why = None
     with alone(Path(f"{path}.opening"), wait=True):
-        if path.exists() and (why := _unusable(path)) is not None:
+        if path.exists() and (why := fault_of(path)) is not None:
             remove(path)
         path.touch(0o600)  # SQLite's files beside it are made as it is
         db = _made(path)
@@ -106,7 +106,7 @@ def remove(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def _unusable(path: Path) -> str | None:
+def fault_of(path: Path) -> str | None:
     """Why a file cannot be used; raises `sqlite3.OperationalError` for one that is in use."""
     try:
         with contextlib.closing(connected(path)) as db:

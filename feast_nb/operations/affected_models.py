@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from ..questions.source import HistorySource
+    from .snapshot import SnapshotSource
 
 RECENT = 30 * queries.DAY
 MODELS = "which models it breaks: "
@@ -33,7 +34,7 @@ def tracked_at(store: FeatureStore) -> tuple[str | None, str]:
     A tracking database that no run has made yet has no models: that is known.
     """
     from ..integrations.feast.store import settings_of
-    from ..integrations.mlflow import database, runs
+    from ..integrations.mlflow import clients, database, runs
     from ..questions import source
 
     settings = settings_of(store)
@@ -44,7 +45,7 @@ def tracked_at(store: FeatureStore) -> tuple[str | None, str]:
     except TrackingError as problem:
         return None, str(problem)
     if not database.has_current_schema(uri):
-        kept = source.place_of(uri, runs.registry_uri(uri), store.project).exists()
+        kept = source.place_of(uri, clients.registry_uri(uri), store.project).exists()
         return None, f"the tracking database {public_uri(uri)} is not there now." if kept else ""
     return uri, ""
 
@@ -52,7 +53,7 @@ def tracked_at(store: FeatureStore) -> tuple[str | None, str]:
 class AffectedModels:
     """Who depends on an object; `unchecked` says what could not be known, `notes` what to know."""
 
-    def __init__(self, past: HistorySource | None, unknown: str = "") -> None:
+    def __init__(self, past: HistorySource | SnapshotSource | None, unknown: str = "") -> None:
         self._past = past
         self.unchecked: list[str] = [MODELS + unknown] if unknown else []
         self.notes: list[str] = []
@@ -93,6 +94,13 @@ class AffectedModels:
             if g.kind in _OF_PREDICTION and g.service == service
         )  # fmt: skip
         return sorted(by_name, key=alias_first), runs
+
+    def read_all_contracts(self) -> int:
+        """Have the contract of every version beside the history; how many versions there are."""
+        if self._state is None:
+            return 0
+        self._read_contracts(self._state.models)
+        return len(self._state.models)
 
     def contract(self, address: str | None) -> Contract | None:
         return self._contracts.get(address or "")

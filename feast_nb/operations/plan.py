@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from ..questions.source import HistorySource
+    from .snapshot import SnapshotSource
 
 REGISTRY = "registry"
 
@@ -33,17 +34,18 @@ REGISTRY = "registry"
 def plan(
     yaml: Path,
     store: FeatureStore | None,
-    past: HistorySource | None,
+    past: HistorySource | SnapshotSource | None,
     unknown: str = "",
     *,
+    registered: Definitions | None = None,
     folder: Path | None = None,
     against: str = REGISTRY,
     full: bool = False,
 ) -> Plan:
     """What applying a repository's files would do; nothing is written.
 
-    `store` is None where nothing was ever applied; `past` is the history, or `unknown` why there
-    is none (`tracked_at`). Raises
+    `store` is None where nothing was ever applied, or nobody is to be asked: then `registered` is
+    what was. `past` is the history, or `unknown` why there is none (`tracked_at`). Raises
     `RepositoryError` for files that do not parse, `UsageError` for a revision that is none.
     """
     project = store.project if store is not None else stores.project_of(yaml)
@@ -51,6 +53,8 @@ def plan(
         have = registry.nothing(project)
         if against == REGISTRY and store is not None:  # first: what hangs is known within seconds
             have = registry.definitions_now(store)
+        elif against == REGISTRY and registered is not None:
+            have = registered
         files = definition_files.read(yaml, folder)
         want = Definitions(files.proto, project, None)
         unchecked: list[str] = []

@@ -44,7 +44,7 @@ class HistorySource:
         self.uri = uri
         self.project: str = store.project
         self._settle = settle
-        self._registry = runs.registry_uri(uri) if uri else None
+        self._registry = clients.registry_uri(uri) if uri else None
         self.history = self._opened(uri) if uri else History.empty()
         self.notes = notes
         self.show: Callable[[int, float], None] | None = None

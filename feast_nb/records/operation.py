@@ -130,6 +130,24 @@ Light = Literal["green", "amber", "red", "unknown"]
 
 
 @dataclass(frozen=True)
+class Snapshot(Document):
+    """A file with a registry and the history of its models, for who can reach neither.
+
+    `at` is when it was made (ISO 8601), `server` the tracking server that it is of, without
+    credentials; `path` where it was written.
+    """
+
+    kind: ClassVar[str] = "snapshot"
+    project: str
+    at: str
+    server: str | None = None
+    views: int = 0
+    models: int = 0
+    runs: int = 0
+    path: str | None = None
+
+
+@dataclass(frozen=True)
 class HealthLine(Record):
     """One thing that was looked at: how it is, why, and what to do where it is not well.
 

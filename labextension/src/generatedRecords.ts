@@ -32,6 +32,7 @@ export type FeastNb =
   | RunStateDocument
   | RecentRunsDocument
   | ScoreDocument
+  | SnapshotDocument
   | TrainingSummaryDocument
   | UsageDocument;
 export type ProjectOverviewDocument = ProjectOverview & {
@@ -125,6 +126,10 @@ export type RecentRunsDocument = RecentRuns & {
 export type ScoreDocument = Score & {
   schema_version: string;
   kind: 'score';
+};
+export type SnapshotDocument = Snapshot & {
+  schema_version: string;
+  kind: 'snapshot';
 };
 export type TrainingSummaryDocument = TrainingSummary & {
   schema_version: string;
@@ -1023,6 +1028,21 @@ export interface Score {
   };
   fingerprint: string | null;
   notes: string[];
+}
+/**
+ * A file with a registry and the history of its models, for who can reach neither.
+ *
+ * `at` is when it was made (ISO 8601), `server` the tracking server that it is of, without
+ * credentials; `path` where it was written.
+ */
+export interface Snapshot {
+  project: string;
+  at: string;
+  server: string | null;
+  views: number;
+  models: number;
+  runs: number;
+  path: string | null;
 }
 /**
  * What a tracked training made and was shaped by.

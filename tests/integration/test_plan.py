@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,97 @@ def test_what_fails_is_chosen(repo: Path, check: Any) -> None:
 
     assert check().returncode == 0
     assert check("--fail-on", "retrain").returncode == 1
+
+
+def snapshot(repo: Path, file: Path) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "feast_nb",
+        "snapshot",
+        "--repo",
+        str(repo),
+        "--into",
+        str(file),
+    ]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def unreached(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The repository on a machine that reaches neither its registry nor MLflow; and a snapshot."""
+    file = tmp_path / "kept" / "features.zip"
+    file.parent.mkdir()
+    done = snapshot(repo, file)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{file}: drivers as of ")
+    assert "3 model versions, 3 runs" in done.stdout
+    monkeypatch.setenv("FEAST_NB_CACHE", str(tmp_path / "nothing here"))
+    for name in ("mlflow.db", "registry.db"):
+        (repo / name).unlink()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(("days=3", "days=3"), 0),
+     (("dtype=Int64", "dtype=Float32"), 1)],
+    ids=["nothing", "a type"],
+)  # fmt: skip
+def test_a_snapshot_is_checked_against_as_the_registry_is(
+    repo: Path, unreached: Path, check: Any, change: tuple[str, str], code: int
+) -> None:
+    edit(repo, change)
+    done = check("--offline", str(unreached), "--format", "json")
+
+    assert done.returncode == code, done.stdout + done.stderr
+    plan = json.loads(done.stdout)
+    assert any("those of the snapshot of" in note for note in plan["notes"])
+    assert not (repo / "registry.db").exists()
+    assert not (repo / "mlflow.db").exists()
+    assert unreached.stat().st_mode & 0o777 == 0o600
+    models = {m["name"] for c in plan["changes"] for m in c["models"]}
+    assert bool(models) == bool(code)
+
+
+def test_what_is_no_snapshot_of_the_project_is_one_line(
+    repo: Path, unreached: Path, check: Any, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(unreached.read_bytes()[:-200])
+    missing = tmp_path / "missing.zip"
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(unreached) as kept, zipfile.ZipFile(other, "w") as made:
+        for name in kept.namelist():
+            made.writestr(name, kept.read(name).replace(b'"project": "', b'"project": "un'))
+    broken = tmp_path / "broken.zip"
+    with zipfile.ZipFile(unreached) as kept, zipfile.ZipFile(broken, "w") as made:
+        for name in kept.namelist():
+            made.writestr(name, b"x" * 5000 if name.endswith("sqlite") else kept.read(name))
+    for file, said in (
+        (cut, "is no snapshot of feast_nb's"),
+        (missing, f"no snapshot at {missing}; write one: feast-nb snapshot --into {missing}"),
+        (other, "is a snapshot of un"),
+        (broken, "cannot be read: its history was broken"),
+    ):
+        done = check("--offline", str(file))
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_snapshot_of_a_server_that_is_away_is_not_written(repo: Path, tmp_path: Path) -> None:
+    file = tmp_path / "none.zip"
+    assert snapshot(repo, file).returncode == 0
+    file.unlink()
+    (repo / "mlflow.db").rename(repo / "away.db")
+
+    done = snapshot(repo, file)
+
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.glob("*none.zip*")) == []
+    assert not (repo / "mlflow.db").exists()
 
 
 def test_what_cannot_be_checked_is_neither_passed_nor_refused(repo: Path, check: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...records.operation import Health, Materialization
+from ...records.operation import Health, Materialization, Snapshot
 from .. import operation_words, words
 from .table import table
 
@@ -40,7 +40,14 @@ def _health(it: Health) -> list[str]:
     return lines
 
 
+def _snapshot(it: Snapshot) -> list[str]:
+    models, runs = words.count(it.models, "model version"), words.count(it.runs, "run")
+    return [f"{it.path or 'snapshot'}: {it.project} as of {words.moment(it.at)} UTC, "
+            f"{words.count(it.views, 'view')}, {models}, {runs}"]  # fmt: skip
+
+
 RENDERERS: dict[str, Callable[[Any], list[str]]] = {
     "materialization": _materialization,
     "health": _health,
+    "snapshot": _snapshot,
 }

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from ...errors import FeatureError, nearest
+from ...errors import FeatureError, RepositoryError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
@@ -220,6 +220,25 @@ def nothing(project: str) -> Definitions:
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
     return Definitions(RegistryProto(), project, None)
+
+
+def written(store: FeatureStore) -> bytes:
+    """The registry as it is now, to be kept in a file: `read_written` reads it."""
+    kept: bytes = _asked(store, now=True).SerializeToString(deterministic=True)
+    return kept
+
+
+def read_written(data: bytes, project: str) -> Definitions:
+    """What `written` kept; raises `RepositoryError` for anything else."""
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+    from google.protobuf.message import DecodeError
+
+    found = RegistryProto()
+    try:
+        found.ParseFromString(data)
+    except DecodeError:
+        raise RepositoryError("it holds no registry of Feast's.") from None
+    return Definitions(found, project, None)
 
 
 def _asked(store: FeatureStore, now: bool = False) -> RegistryProto:

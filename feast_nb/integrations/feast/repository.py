@@ -176,7 +176,11 @@ def saved_rows(store: FeatureStore, name: str) -> pd.DataFrame:
 
 def catalog(store: FeatureStore) -> Registry:
     """What the registry of a store holds of its project today."""
-    known = definitions_now(store)
+    return catalog_of(definitions_now(store))
+
+
+def catalog_of(known: Definitions) -> Registry:
+    """The same of definitions that were read before."""
     entities = {name: key for name, key in known.join_keys.items() if name != NO_ENTITY}
     views = {name: _view_fact(view, known) for name, view in known.views.items()}
     services = {name: _service_fact(spec) for name, spec in known.services.items()}

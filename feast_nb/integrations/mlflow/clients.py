@@ -83,6 +83,19 @@ def in_workspace(name: str | None) -> Iterator[None]:
         known.reset(token)
 
 
+def registry_uri(uri: str) -> str | None:
+    """The model registry's address, where it is another than the tracking server's.
+
+    As MLflow's client finds it, which would make a database that is not there.
+    """
+    found = _registries.get(uri)
+    if found is None:
+        from mlflow.tracking._model_registry import utils
+
+        found = str(utils._resolve_registry_uri(None, uri))
+    return found if found != uri else None
+
+
 def connect(uri: str) -> None:
     """Load what threads of ours need to talk to a server, in a thread of the user's.
 

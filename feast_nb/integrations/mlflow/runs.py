@@ -339,9 +339,3 @@ def version_url(uri: str | None, name: str, version: str | int) -> str | None:
 
     base = web_address(uri)
     return base and f"{base}/#/models/{quote(name, safe='')}/versions/{version}"
-
-
-def registry_uri(uri: str) -> str | None:
-    """The model registry's address, where it is another than the tracking server's."""
-    found = getattr(client(uri), "_registry_uri", None)
-    return str(found) if found and found != uri else None
