@@ -29,8 +29,18 @@ def of(notebook: str | None, installed: Mapping[str, str] | None = None) -> Orig
         dirty=dirty,
         python=platform.python_version(),
         platform=platform.platform(),
-        packages=dict(packages() if installed is None else installed),
+        packages=_shared(packages() if installed is None else installed),
     )
+
+
+_newest: dict[str, str] = {}  # packages: those of thousands of runs are the same
+
+
+def _shared(found: Mapping[str, str]) -> dict[str, str]:
+    global _newest
+    if found != _newest:
+        _newest = dict(found)
+    return _newest
 
 
 def _script_folder() -> Path:
