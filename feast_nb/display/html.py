@@ -47,6 +47,7 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {
         "bar": bar,
         "image": pictures.image,
+        "pairs": pictures.pairs,
         "operation_words": operation_words,
         "sources": sources,
         "steps": next_steps.of,

@@ -56,6 +56,24 @@ def trend(counts: Sequence[int], width: float = 90, height: float = 18) -> str:
     )
 
 
+SERVED = "#3a7ebf"
+
+
+def pairs(heights: Sequence[tuple[float, float]], height: float = 20) -> str:
+    """Bars two by two, then and now, each between 0 and 1; small enough for a table."""
+    bars = "".join(
+        f'<rect x="{9 * n + 4 * which}" y="{height * (1 - share):.1f}" width="4" '
+        f'height="{height * share:.1f}" fill="{colour}"/>'
+        for n, both in enumerate(heights)
+        for which, (share, colour) in enumerate(zip(both, (_INK, SERVED), strict=True))
+    )
+    width = 9 * len(heights)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" '
+        f'width="{width}" height="{height:g}">{bars}</svg>'
+    )
+
+
 def use_over_time(usage: Usage) -> str:
     """All runs over time, with the most and the ends of the axis written at it."""
     width, height, left = 640.0, 90.0, 34.0

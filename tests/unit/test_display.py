@@ -259,6 +259,11 @@ ANSWERS: dict[str, Document] = {
                        {"evicted": 12}),
             HealthLine("view", "weather", "amber", "late: the newest is 6 days old", "%feast_mat x"),
             HealthLine("source", "stats", "unknown", "it cannot be looked at from here (no access)"),
+            HealthLine("model", "delay/3", "red", "hourly:trips has moved far (PSI 1.31)", facts={
+                "hourly:trips.psi": 1.31, "hourly:trips.p": 2.3e-9,
+                "hourly:trips.training": [0.25, 0.25, 0.25, 0.25],
+                "hourly:trips.served": [0.0, 0.1, 0.2, 0.7], "hourly:kind.psi": 0.02,
+                "hourly:kind.training": [0.5, 0.5], "hourly:kind.served": [0.4, 0.6]}),
         ),
         model="eta@champion",
         seconds=3.25,
