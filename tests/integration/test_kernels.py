@@ -153,3 +153,31 @@ def test_a_summary_lasts_as_html_text_and_our_own_mime_type(repo, tmp_path) -> N
     assert output.data["application/vnd.feast-nb.v1+json"]["kind"] == "training"
     assert "hourly:trips" in output.data["text/html"]
     assert "<script" not in output.data["text/html"]
+
+
+def test_a_look_shows_its_lines_as_they_come_and_then_the_whole_once(repo) -> None:
+    """The place in which they came is empty afterwards: a saved notebook has one table."""
+    manager, kernel = start_new_kernel(kernel_name="python3")
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def keep(message: dict[str, Any]) -> None:
+        if message["msg_type"] in ("display_data", "update_display_data", "execute_result"):
+            seen.append((message["msg_type"], message["content"]["data"]))
+
+    try:
+        for text in HEAD[:2]:
+            kernel.execute_interactive(text.format(repo=repo), timeout=600)
+        reply = kernel.execute_interactive(
+            "%feast_health --seconds 60", timeout=600, output_hook=keep
+        )
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert reply["content"]["status"] == "ok"
+    first, *updates, result = seen
+    assert first == ("display_data", {"text/plain": "looking …"})
+    assert result[0] == "execute_result"
+    lines = [data["text/plain"].count("\n  ") for _, data in updates]
+    assert len(updates) >= 4
+    assert lines[0] < lines[-2]
+    assert updates[-1] == ("update_display_data", {"text/plain": ""})
