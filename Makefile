@@ -37,6 +37,7 @@ test: prepare  ## every test that most people need: the quick jobs of .ci/jobs.j
 
 test-code: prepare lint types  ## linters, types, the published schema, and the tests in TypeScript
 	$(BIN)/python -m feast_nb.records | diff docs/reference/schema.json -
+	$(BIN)/python -m feast_nb.records routes | diff docs/reference/routes.json -
 	npm run --silent lint:check
 	npm test --silent
 	$(BIN)/jupyter labextension list 2>&1 | grep -E "feast-nb .*enabled.*OK"

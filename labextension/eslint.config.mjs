@@ -3,7 +3,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/generatedRecords.ts', 'lib/**', 'labextension/lib/**'] },
+  { ignores: ['**/generated*.ts', 'lib/**', 'labextension/lib/**'] },
   js.configs.recommended,
   {
     files: ['**/*.ts', '**/*.tsx', '**/*.mts'],

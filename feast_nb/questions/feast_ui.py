@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from ..errors import UsageError
 from ..history import queries
 from ..lineage.usage import registered
 from ..masking import public_uri
 from ..records.facts import RegisteredModel, RunFact
+from ..records.messages import (
+    FeatureModelsPage,
+    FeatureUsagePage,
+    ModelOfRun,
+    RunOfPage,
+    RunsPage,
+    ViewUse,
+)
 from .source import HistorySource, find
-
-
-class ViewUse(TypedDict):
-    """How often runs used a view, when last, and by which models."""
-
-    run_count: int
-    prediction_count: int
-    last_used: int | None
-    models: list[str]
-
 
 _MOST = 1000
 _KINDS = ("training", "prediction", "lookup", "inherited")
@@ -34,7 +32,7 @@ _KINDS = ("training", "prediction", "lookup", "inherited")
 
 def runs(
     past: HistorySource, most: int = 50, token: str | None = None, named: str | None = None
-) -> dict[str, object]:
+) -> RunsPage:
     """`mlflow-runs`: the newest first; of a `service=…`, a `model=…` or a `notebook=…`."""
     most = max(1, min(most, _MOST))
     known = past.known()
@@ -50,7 +48,7 @@ def runs(
     found = queries.runs(
         past.history, kinds=_KINDS, after=_after(token), most=most + 1, **only
     )  # fmt: skip
-    models: dict[str, list[dict[str, object]]] = {}
+    models: dict[str, list[ModelOfRun]] = {}
     for m in known.models:
         if m.run:
             models.setdefault(m.run, []).append(_model(past, m))
@@ -67,7 +65,7 @@ def runs(
 
 def feature_usage(
     past: HistorySource, most: int | None = None, token: str | None = None
-) -> dict[str, object]:
+) -> FeatureUsagePage:
     """`mlflow-feature-usage`, by view: `run_count` counts trainings, `prediction_count` others."""
     known = past.known()
     catalog = known.catalog
@@ -103,11 +101,11 @@ def feature_usage(
 
 def feature_models(
     past: HistorySource, most: int | None = None, token: str | None = None
-) -> dict[str, object]:
+) -> FeatureModelsPage:
     """`mlflow-feature-models`: for each feature, every version of every model that uses it."""
     known = past.known()
     catalog = known.catalog
-    found: dict[str, list[dict[str, object]]] = {}
+    found: dict[str, list[ModelOfRun]] = {}
     for model in known.models:
         shown = _model(past, model)
         refs = registered(model.refs, catalog.names, catalog)
@@ -122,14 +120,20 @@ def feature_models(
     }
 
 
-def nothing(which: str, said: str) -> dict[str, object]:
+def no_runs(said: str) -> RunsPage:
     """The same where there is no MLflow, with the reason: Feast's own are empty too."""
-    empty: dict[str, dict[str, object]] = {
-        "runs": {"runs": [], "mlflow_uri": None},
-        "feature_usage": {"feature_usage": {}, "mlflow_enabled": False},
-        "feature_models": {"feature_models": {}},
-    }
-    return {**empty[which], "next_page_token": None, "as_of": None, "reason": said}
+    return {"runs": [], "mlflow_uri": None, "next_page_token": None, "as_of": None, "reason": said}
+
+
+def no_usage(said: str) -> FeatureUsagePage:
+    """As `no_runs`."""
+    return {"feature_usage": {}, "mlflow_enabled": False, "next_page_token": None, "as_of": None,
+            "reason": said}  # fmt: skip
+
+
+def no_models(said: str) -> FeatureModelsPage:
+    """As `no_runs`."""
+    return {"feature_models": {}, "next_page_token": None, "as_of": None, "reason": said}
 
 
 def _unused() -> ViewUse:
@@ -137,8 +141,8 @@ def _unused() -> ViewUse:
 
 
 def _run(
-    past: HistorySource, run: RunFact, models: list[dict[str, object]], names: dict[str, str]
-) -> dict[str, object]:
+    past: HistorySource, run: RunFact, models: list[ModelOfRun], names: dict[str, str]
+) -> RunOfPage:
     return {
         "run_id": run.id,
         "run_name": run.name,
@@ -163,7 +167,7 @@ def _run(
     }
 
 
-def _model(past: HistorySource, model: RegisteredModel) -> dict[str, object]:
+def _model(past: HistorySource, model: RegisteredModel) -> ModelOfRun:
     return {
         "model_name": model.name,
         "version": str(model.version),

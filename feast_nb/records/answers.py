@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired
+
+from typing_extensions import TypedDict
 
 from .contract import Contract
 from .document import Document
+from .messages import FeatureModelsPage, FeatureUsagePage, RepositoriesAnswer, RunsPage
 from .record import Record
 
 if TYPE_CHECKING:
@@ -282,6 +285,25 @@ class Operations(Document):
         from . import exports
 
         return exports.operations_frame(self)
+
+
+class OperationsAnswer(TypedDict):
+    """`operations`: of an `Operations` what the panel reads, or why there are none."""
+
+    operations: tuple[Operation, ...]
+    as_of: str | None
+    notes: NotRequired[list[str]]
+    reason: NotRequired[str]
+
+
+# Route → what it answers, where that is no document.
+ANSWERS: dict[str, type] = {
+    "mlflow-runs": RunsPage,
+    "mlflow-feature-usage": FeatureUsagePage,
+    "mlflow-feature-models": FeatureModelsPage,
+    "operations": OperationsAnswer,
+    "repositories": RepositoriesAnswer,
+}
 
 
 def _first_difference(old: str, new: str) -> tuple[str, str]:

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..paths import runtime_folder
-from ..records.messages import KernelState
+from ..records.messages import KernelAnswer, KernelState, OpenedRun, RunOfKernel
 from .settings import Settings
 
 YAML = "feature_store.yaml"
@@ -58,12 +57,12 @@ def confined(settings: Settings, yaml: Path) -> Path | None:
     return real if inside and real.is_file() else None
 
 
-def kernels(settings: Settings) -> list[dict[str, Any]]:
+def kernels(settings: Settings) -> list[KernelAnswer]:
     """What living kernels say of themselves: notebook and repository as the panel names them.
 
     `repo` is None where a kernel's repository lies outside of what may be read.
     """
-    said: list[dict[str, object]] = []
+    said: list[KernelAnswer] = []
     for path in sorted(runtime_folder().glob("feast-nb-*.json")):
         try:
             told = KernelState.from_dict(json.loads(path.read_text(encoding="utf-8")))
@@ -78,12 +77,16 @@ def kernels(settings: Settings) -> list[dict[str, Any]]:
                     "notebook": _named(settings, Path(notebook)) if notebook else None,
                     "repo": _named(settings, yaml.parent) if yaml else None,
                     "tracking_uri": told.tracking_uri,
-                    "run": told.run.to_dict() if told.run else None,
+                    "run": _run(told.run),
                 }
             )
         except (OSError, ValueError, TypeError, AttributeError):  # half written, another version
             continue
     return said
+
+
+def _run(told: OpenedRun | None) -> RunOfKernel | None:
+    return {"id": told.id, "name": told.name, "url": told.url} if told else None
 
 
 def tracking_uri(settings: Settings, yaml: Path) -> str | None:

@@ -22,7 +22,7 @@ from .worker_process import WorkerDied, WorkerHung, WorkerProcess
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerWebApplication
 
-    from ..records.messages import Question
+    from ..records.messages import Question, RepositoriesAnswer
 
 _NOT_YET = {
     "starting": "Feast and MLflow are being imported; ask again.",
@@ -92,7 +92,7 @@ class Repositories(_Route):
         etag = await loop.run_in_executor(None, _digest, body)
         self.answer(body, etag)
 
-    def _look(self) -> dict[str, object]:
+    def _look(self) -> RepositoriesAnswer:
         return {
             "repositories": [
                 {"repo": f.repo, "project": f.project} for f in repositories.found(self._settings)

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +30,9 @@ from ..records.messages import AnswerHead
 from . import route_names
 
 if TYPE_CHECKING:
-    from ..questions.source import HistorySource
+    from ..records.answers import OperationsAnswer
     from ..records.document import Document
-    from ..records.messages import Question
+    from ..records.messages import FeatureModelsPage, FeatureUsagePage, Question, RunsPage
 
 LARGEST = 64_000_000  # bytes of an answer
 _AT_ONCE = 8
@@ -56,7 +56,7 @@ class Worker:
         An error is one line and a remedy, without a traceback.
         """
         try:
-            found: dict[str, Any] = self._found(question)
+            found: Mapping[str, Any] = self._found(question)
         except FeastNbError as problem:
             return _refusal(_status(problem), str(problem), type(problem).__name__)
         except Exception as problem:  # a driver's, a library's: the panel shows its first line
@@ -73,7 +73,7 @@ class Worker:
         state = (found.get("tracking") or {}).get("state", "ready")
         return AnswerHead(200, etag, found.get("as_of"), state), body
 
-    def _found(self, question: Question) -> dict[str, object]:
+    def _found(self, question: Question) -> Mapping[str, object]:
         ask = _ASKED.get(question["ask"])
         if ask is None:
             raise UsageError(f"there is no {question['ask']} to ask for.")
@@ -87,43 +87,37 @@ class Worker:
             return self._watched[key]
 
 
-def _runs(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
+def _runs(watched: RepositoryMonitor, question: Question) -> RunsPage:
     from ..questions import feast_ui
 
+    if off := watched.off:
+        return feast_ui.no_runs(off)
     most, token = question.get("max_results") or 50, question.get("page_token")
-    return _of_mlflow(
-        watched, "runs", lambda p: feast_ui.runs(p, most, token, question.get("object"))
-    )
+    return watched.asked(lambda past: feast_ui.runs(past, most, token, question.get("object")))
 
 
-def _usage(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
+def _usage(watched: RepositoryMonitor, question: Question) -> FeatureUsagePage:
     from ..questions import feast_ui
 
+    if off := watched.off:
+        return feast_ui.no_usage(off)
     page = question.get("max_results"), question.get("page_token")
-    return _of_mlflow(watched, "feature_usage", lambda p: feast_ui.feature_usage(p, *page))
+    return watched.asked(lambda past: feast_ui.feature_usage(past, *page))
 
 
-def _models(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
+def _models(watched: RepositoryMonitor, question: Question) -> FeatureModelsPage:
     from ..questions import feast_ui
 
+    if off := watched.off:
+        return feast_ui.no_models(off)
     page = question.get("max_results"), question.get("page_token")
-    return _of_mlflow(watched, "feature_models", lambda p: feast_ui.feature_models(p, *page))
+    return watched.asked(lambda past: feast_ui.feature_models(past, *page))
 
 
-def _of_mlflow(
-    watched: RepositoryMonitor, which: str, ask: Callable[[HistorySource], dict[str, object]]
-) -> dict[str, object]:
-    """One of Feast's endpoints; where MLflow is off it is empty, with the reason."""
-    from ..questions import feast_ui
-
-    if watched.off:
-        return feast_ui.nothing(which, watched.off)
-    return watched.asked(ask)
-
-
-def _operations(watched: RepositoryMonitor, question: Question) -> dict[str, object]:
-    if watched.off:
-        return {"operations": [], "as_of": None, "reason": watched.off}
+def _operations(watched: RepositoryMonitor, question: Question) -> Mapping[str, object]:
+    if off := watched.off:
+        nothing: OperationsAnswer = {"operations": (), "as_of": None, "reason": off}
+        return nothing
     return _shown(watched.operations(question.get("max_results") or 100))
 
 
@@ -142,7 +136,7 @@ def _shown(record: Document) -> dict[str, object]:
     return record.to_dict()
 
 
-_ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, object]]] = {
+_ASKED: dict[str, Callable[[RepositoryMonitor, Question], Mapping[str, object]]] = {
     route_names.CATALOG: lambda watched, _: _shown(watched.overview()),
     route_names.LINEAGE: _lineage,
     route_names.IMPACT: _impact,
@@ -153,7 +147,7 @@ _ASKED: dict[str, Callable[[RepositoryMonitor, Question], dict[str, object]]] = 
 }
 
 
-def _json(value: dict[str, object]) -> bytes:
+def _json(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -1,6 +1,7 @@
-// The records that Python writes (feast_nb/records), generated from their JSON Schema by
-// `npm run records`; and what the panel's routes answer beside them (feast_nb/questions/feast_ui.py).
+// The records that Python writes and what the panel's routes answer (feast_nb/records), generated
+// from their JSON Schema by `npm run records`.
 import type * as generated from './generatedRecords';
+import type * as routes from './generatedRoutes';
 
 export type INode = generated.Node;
 export type ILineage = generated.LineageDocument;
@@ -18,54 +19,8 @@ export type IOperation = generated.Operation;
 export type IDependent = generated.Dependent;
 export type IImpact = generated.Impact;
 
-export interface IRun {
-  run_id: string;
-  run_name: string;
-  status: string;
-  start_time: number;
-  end_time: number | null;
-  feature_service: string | null;
-  feature_refs: string[];
-  entity_count: string | null;
-  mlflow_url: string | null;
-  registered_models: {
-    model_name: string;
-    version: string;
-    aliases: string[];
-  }[];
-  counts_as: string;
-  experiment: string | null;
-  experiment_id: string;
-  user: string | null;
-  notebook: string | null;
-  predicts: string | null;
-  metrics: Record<string, number>;
-}
-
-export interface IRuns {
-  runs: IRun[];
-  mlflow_uri: string | null;
-  next_page_token: string | null;
-  as_of: string | null;
-  reason?: string;
-}
-
-export interface IOperations {
-  operations: IOperation[];
-  notes?: string[];
-  reason?: string;
-  as_of: string | null;
-}
-
-export interface IKernel {
-  kernel: string;
-  notebook: string | null;
-  repo: string | null;
-  tracking_uri: string | null;
-  run: { id: string; name: string; url: string | null } | null;
-}
-
-export interface IRepositories {
-  repositories: { repo: string; project: string | null }[];
-  kernels: IKernel[];
-}
+export type IRun = routes.RunOfPage;
+export type IRuns = routes.RunsPage;
+export type IOperations = routes.OperationsAnswer;
+export type IKernel = routes.KernelAnswer;
+export type IRepositories = routes.RepositoriesAnswer;

@@ -189,7 +189,7 @@ function runs(
       ...plain(
         'run',
         `run=${open.id}`,
-        open.name,
+        open.name ?? open.id.slice(0, 8),
         trans.__('open in this notebook')
       ),
       marks: [['running', trans.__('running')]]

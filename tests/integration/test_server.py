@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from tornado.httpclient import HTTPClientError
 
 from feast_nb.errors import visible
+from feast_nb.records.__main__ import routes, schema
 from feast_nb.server import route_names
 
 from ..conftest import answers, free_port, wait_for
@@ -116,6 +118,22 @@ async def test_the_catalog_of_the_only_repository(get: Any, here: Path) -> None:
     )
     assert found["tracking"]["state"] == "ready"
     assert headers["Feast-Nb-As-Of"] == found["as_of"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_an_answer_is_as_the_published_schema_says(get: Any, here: Path, route: str) -> None:
+    """From which the panel's types are made: a field of another type fails here or in the build."""
+    status, _, found = await get(route)
+    published = routes()
+    if route in published["properties"]:
+        found = {**dict.fromkeys(published["properties"]), route: found}
+        published["required"] = [route]
+        published["properties"] = {route: published["properties"][route]}
+    else:
+        published = schema()
+
+    assert status == 200
+    jsonschema.validate(found, published, jsonschema.Draft201909Validator)
 
 
 async def test_a_server_that_has_not_imported_feast_or_mlflow(here: Path, tmp_path: Path) -> None:
