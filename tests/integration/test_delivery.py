@@ -266,7 +266,7 @@ def test_a_server_that_dies_in_a_run_loses_nothing_and_costs_seconds(
     client = MlflowClient(server.url)
     (kept,) = read_json(client, run.id, "feast/retrievals.json")["retrievals"]
     assert kept["state"] == "ran"
-    assert client.get_run(run.ref.id).info.status == "FINISHED"
+    assert client.get_run(run.id).info.status == "FINISHED"
 
 
 def test_records_of_a_run_that_is_gone_are_given_up_with_a_word(repo, client, capsys) -> None:
