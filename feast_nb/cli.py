@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import FeastNbError, RepositoryError, visible
+from .operations.options import HEALTH, MATERIALIZE, PLAN, Option
 from .records.document import Document
 from .records.operation import Plan, PlannedChange
 
@@ -53,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "Exit code 1: a change is as grave as --fail-on; 2: it could not be checked.",
     )  # fmt: skip
     check.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
-    check.add_argument(
-        "--against", metavar="REF", default="registry", help="registry, or a git revision"
-    )
+    _take(check, *PLAN)
     check.add_argument(
         "--format", choices=("text", "json", "github", "markdown"), default="text",
         help="github: annotations of the lines; markdown: a comment for a pull request",
@@ -83,19 +82,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _take(parser: argparse.ArgumentParser, *options: Option) -> None:
+    for option in options:
+        parser.add_argument(option.name, **option.keywords)
+
+
 def _add_materialize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     load = commands.add_parser(
         "materialize", help="load views into the online store", description=
         "As Feast does, told view by view and logged as an operation. Exit code 1: a view was not "
         "loaded; 2: none could be.",
     )  # fmt: skip
-    load.add_argument("views", nargs="*", metavar="VIEW", help="else all that are served online")
+    _take(load, *MATERIALIZE)
     load.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
-    load.add_argument("--start", metavar="T", help="events from here on; else where each was left")
-    load.add_argument("--end", metavar="T", help="and up to here (now)")
-    load.add_argument("--dry-run", action="store_true", help="say what would be loaded")
-    waits = "seconds to wait for a feature server that loads them (600)"
-    load.add_argument("--wait", type=float, default=600.0, metavar="S", help=waits)
     load.add_argument("--format", choices=("text", "json"), default="text")
     load.set_defaults(run=_materialize)
 
@@ -106,12 +105,8 @@ def _add_health(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Real reads with a deadline each; nothing is written. Exit code 1: a line is as bad as "
         "--fail-on; 2: it could not be looked at.",
     )  # fmt: skip
-    look.add_argument("views", nargs="*", metavar="VIEW", help="else all that are served online")
+    _take(look, *HEALTH)
     look.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
-    look.add_argument("--model", metavar="M", help="whether its inputs are as in training")
-    look.add_argument("--sample", type=int, default=200, metavar="N", help="entities of each view")
-    look.add_argument("--server", metavar="URL", help="a feature server beside the repository's")
-    look.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for each line (5)")
     look.add_argument("--format", choices=("text", "json", "prometheus"), default="text",
                       help="prometheus: for the node exporter's textfile collector")  # fmt: skip
     look.add_argument("--fail-on", choices=tuple(_AS_BAD), default="red",

@@ -12,7 +12,8 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import StoreError, UsageError
-from .options import reads_options
+from ..operations.options import HEALTH, MATERIALIZE, PLAN
+from .options import reads_options, takes
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,7 +34,7 @@ class StoreMagics(Magics):
 
     @magic_arguments()
     @argument("path", nargs="?", help="a folder with definition files; else the repository's own")
-    @argument("--against", metavar="REF", default="registry", help="registry, or a git revision")
+    @takes(*PLAN)
     @argument("--full", action="store_true", help="show deletions of what is in no file")
     @line_magic
     @reads_options
@@ -90,13 +91,8 @@ class StoreMagics(Magics):
         return answer.strip().lower() in ("y", "yes")
 
     @magic_arguments()
-    @argument("views", nargs="*", metavar="VIEW", help="views; else all that are served online")
-    @argument("--start", metavar="T", help="load events from here on: 2026-01-31")
-    @argument("--end", metavar="T", help="and up to here (now)")
+    @takes(*MATERIALIZE)
     @argument("--incremental", action="store_true", help="from where each was left off (default)")
-    @argument("--dry-run", action="store_true", help="say what would be loaded")
-    @argument("--wait", type=float, default=600.0, metavar="S",
-              help="seconds to wait for a feature server that loads them (600)")  # fmt: skip
     @line_magic
     @reads_options
     def feast_materialize(self, options: Namespace) -> Materialization:
@@ -128,11 +124,7 @@ class StoreMagics(Magics):
         return done
 
     @magic_arguments()
-    @argument("views", nargs="*", metavar="VIEW", help="views; else all that are served online")
-    @argument("--model", metavar="M", help="whether its inputs are as in training: name/3, name@a")
-    @argument("--sample", type=int, default=200, metavar="N", help="entities of each view (200)")
-    @argument("--server", metavar="URL", help="a feature server beside the repository's own")
-    @argument("--seconds", type=float, default=5.0, metavar="S", help="for each line (5)")
+    @takes(*HEALTH)
     @argument(
         "--watch", action="store_true", help="look again every half minute, until interrupted"
     )

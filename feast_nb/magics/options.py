@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from IPython.core.magic import Magics
     from IPython.core.magic_arguments import MagicArgumentParser
 
+    from ..operations.options import Option
+
+F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -66,6 +69,17 @@ def read(magic: Callable[..., object], line: str) -> Namespace | Help:
         text = " ".join(str(problem).split())
         raise UsageError(f"%{name}: {text}; %{name} --help shows how.") from None
     return found
+
+
+def takes(*options: Option) -> Callable[[F], F]:
+    """A magic takes options that a command takes, too."""
+
+    def decorated(method: F) -> F:
+        for option in reversed(options):
+            method = argument(option.name, **option.keywords)(method)
+        return method
+
+    return decorated
 
 
 def reads_options(method: Callable[..., R]) -> Callable[..., R | Help]:

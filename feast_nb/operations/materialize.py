@@ -27,6 +27,7 @@ from ..integrations.feast.views import View
 from ..integrations.mlflow import runs, writer
 from ..masking import masked_text
 from ..records.operation import Materialization, ViewLoad
+from .options import WAIT
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -50,7 +51,7 @@ class LoadRequest:
     start: datetime | None = None
     end: datetime | None = None
     dry_run: bool = False
-    wait: float = 600.0
+    wait: float = WAIT
 
 
 def materialize(store: FeatureStore, asked: LoadRequest, told: Told) -> Materialization:

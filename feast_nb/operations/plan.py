@@ -19,6 +19,7 @@ from . import source_check
 from .affected_models import AffectedModels
 from .change_grades import ORDER, ChangeGrades
 from .differences import Sides
+from .options import REGISTRY
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from ..questions.source import HistorySource
     from .snapshot import SnapshotSource
-
-REGISTRY = "registry"
 
 
 def plan(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..errors import UsageError
+from ..operations.options import SAMPLE, SECONDS, WAIT
 from .project_answers import ProjectAnswers
 from .recorded_training_set import training_columns
 
@@ -76,7 +77,7 @@ class StoreOperations(ProjectAnswers):
         start: datetime | str | None = None,
         end: datetime | str | None = None,
         dry_run: bool = False,
-        wait: float = 600.0,
+        wait: float = WAIT,
         progress: bool = False,
     ) -> Materialization:
         """Load views into the online store as Feast does; what was read and written of each.
@@ -101,9 +102,9 @@ class StoreOperations(ProjectAnswers):
         views: str | Sequence[str] = (),
         *,
         model: str | None = None,
-        sample: int = 200,
+        sample: int = SAMPLE,
         server: str | None = None,
-        seconds: float = 5.0,
+        seconds: float = SECONDS,
         told: Callable[[HealthLine], None] = lambda line: None,
     ) -> Health:
         """How registry, stores, sources and views are: each line green, amber, red or unknown.
