@@ -145,6 +145,8 @@ class Background:
                 ready = min(self._last + _PAUSE, self._first + _LONGEST)
                 if self._waiting_for:
                     ready = self._first + _PATIENCE
+                elif len(self._queue) > _MANY:  # the cell waits for it
+                    ready = now
                 if self._queue and (self._hurried or now >= ready):
                     self._busy = True
                     return self._queue.popleft()

@@ -86,6 +86,8 @@ class Outbox:
             trouble = self._written(queue, entry)
             queue.add(entry)
             self._file.compact(self._queues.values())
+            if trouble:  # only MLflow can keep it
+                queue.rests_until = 0.0
             if soon or trouble:
                 self._hurry(queue)
         if trouble:
