@@ -12,7 +12,9 @@ from .run_queue import Batch, RunQueue
 Deliver = Callable[[Batch], bool]
 
 _RETRY = (1.0, 5.0, 15.0, 60.0)
-_REST = 9.0  # times as long as sending took: what was a tenth of the time stays one as a run grows
+# Times as long as sending kept the processor, which the cell needs too: a tenth of the time stays a
+# tenth as a run grows. What a slow server takes is no reason to wait.
+_REST = 9.0
 _LONGEST_REST = 5.0
 
 
@@ -87,7 +89,7 @@ class Sender:
     def _work(self, uri: str) -> None:
         while (batch := self._next(uri)) is not None:
             queue = self._queues[batch.run_id]
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 whole = threads.do(
                     lambda batch=batch: self._deliver(batch),  # type: ignore[misc]
@@ -102,8 +104,8 @@ class Sender:
             else:
                 with self._changed:
                     queue.busy = False
-                    now = time.monotonic()
-                    queue.rests_until = now + min(_REST * (now - began), _LONGEST_REST)
+                    rest = min(_REST * (time.thread_time() - began), _LONGEST_REST)
+                    queue.rests_until = time.monotonic() + rest
                     self._sent(queue, batch, whole)
                     self._changed.notify_all()
 
