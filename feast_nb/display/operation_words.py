@@ -67,6 +67,7 @@ class Distribution(NamedTuple):
         return [(before / tallest, now / tallest) for before, now in pairs]
 
 
+_HUGE = 1e300  # no measure: nor are infinity and what is no number
 _DRAWN = 12  # distributions of a model
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -77,14 +78,30 @@ def blocks(heights: Iterable[float]) -> str:
 
 
 def distributions(it: HealthLine) -> list[Distribution]:
-    """What a look measured of each input of a model, those that moved most first."""
+    """What a look measured of each input of a model, those that moved most first.
+
+    Facts are numbers and lists by name, whatever a damaged document holds: what is no distribution
+    is passed over.
+    """
     found = []
     for name, psi in it.facts.items():
         ref, _, what = name.rpartition(".")
-        if what == "psi":
-            shares = (tuple(it.facts.get(f"{ref}.{when}", ())) for when in ("training", "served"))
-            found.append(Distribution(ref, psi, it.facts.get(f"{ref}.p"), *shares))
+        then, now = (_shares(it.facts.get(f"{ref}.{when}")) for when in ("training", "served"))
+        if what == "psi" and _is_number(psi) and then and len(then) == len(now):
+            p = it.facts.get(f"{ref}.p")
+            found.append(Distribution(ref, psi, p if _is_number(p) else None, then, now))
     return sorted(found, key=lambda one: -one.psi)[:_DRAWN]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < _HUGE
+
+
+def _shares(value: object) -> tuple[float, ...]:
+    """Shares of bins; none where one of them is no share."""
+    listed = value if isinstance(value, list | tuple) else ()
+    fine = all(isinstance(one, int | float) and 0 <= one <= 1 for one in listed)
+    return tuple(listed) if fine else ()
 
 
 def healthy(it: Health) -> str:
