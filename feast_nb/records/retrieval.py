@@ -57,7 +57,7 @@ def entity_place(id: str) -> str:
     return f"feast/entities/{id}.parquet"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Span(Record):
     """A timestamp column and the first and last moment in it, in ISO 8601, UTC."""
 
@@ -113,7 +113,7 @@ class Column(Record):
     max: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DroppedRows(Record):
     """Rows asked for that did not come back as asked, and which kind of rows they were."""
 
@@ -121,7 +121,7 @@ class DroppedRows(Record):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LateValues(Record):
     """Values of a view that were not there yet at the moment of their row.
 
@@ -199,7 +199,7 @@ class Source(Record):
     unseen: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cell(Record):
     """The cell that did it: its number in this kernel, its notebook, its id, a hash of its text."""
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 from ..errors import UsageError
 from ..operations.options import SAMPLE, SECONDS, WAIT
 from .project_answers import ProjectAnswers
-from .recorded_training_set import training_columns
 
 if TYPE_CHECKING:
     from ..records.operation import Health, HealthLine, Materialization, Plan
@@ -117,6 +116,7 @@ class StoreOperations(ProjectAnswers):
         number or an address that is none.
         """
         from ..operations.health import HealthRequest, look
+        from .recorded_training_set import training_columns
 
         if sample < 1:
             raise UsageError(f"--sample {sample}: give 1 or more.")
