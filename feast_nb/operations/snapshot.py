@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArtifactError, RepositoryError
-from ..history import History, database, queries
+from ..history import History, database
 from ..integrations.feast import registry, repository
-from ..lineage.state import ProjectState
 from ..masking import public_uri
 from ..records.operation import Snapshot
 from .affected_models import AffectedModels
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from ..integrations.feast.registry import Definitions
+    from ..lineage.state import ProjectState
     from ..questions.source import HistorySource
 
 _HEAD, _REGISTRY, _HISTORY = "snapshot.json", "registry.pb", "history.sqlite"
@@ -86,10 +86,10 @@ class SnapshotSource:
 
     def known(self) -> ProjectState:
         """The registry, and every run and model, as they were kept."""
-        with self.history.snapshot():
-            groups = queries.groups(self.history, None, None, queries.DAY)
-            models = queries.models(self.history, groups, self.head.project)
-        return ProjectState(repository.catalog_of(self.definitions), groups, models)
+        from ..questions.source import state_of
+
+        catalog = repository.catalog_of(self.definitions)
+        return state_of(self.history, catalog, self.head.project)
 
 
 @contextmanager

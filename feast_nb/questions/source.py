@@ -124,10 +124,7 @@ class HistorySource:
         self, since: int | None = None, experiment: str | None = None, days: int = 1
     ) -> ProjectState:
         """The registry, and every run and model of the history, together."""
-        with self.history.snapshot():
-            groups = queries.groups(self.history, since, experiment, days * queries.DAY)
-            models = queries.models(self.history, groups, self.project)
-        return ProjectState(self.catalog, groups, models)
+        return state_of(self.history, self.catalog, self.project, since, experiment, days)
 
     def url(self, run: str, experiment: str) -> str | None:
         """Where MLflow's UI shows a run."""
@@ -144,6 +141,21 @@ class HistorySource:
         settings = settings_of(self.store)
         base = (settings.get_ui_url() if settings else None) or os.environ.get("MLFLOW_UI_URL")
         return str(base or self.uri or "")
+
+
+def state_of(
+    history: History,
+    catalog: Registry,
+    project: str,
+    since: int | None = None,
+    experiment: str | None = None,
+    days: int = 1,
+) -> ProjectState:
+    """A registry, and every run and model of a history, together."""
+    with history.snapshot():
+        groups = queries.groups(history, since, experiment, days * queries.DAY)
+        models = queries.models(history, groups, project)
+    return ProjectState(catalog, groups, models)
 
 
 def place_of(uri: str, registry: str | None, project: str) -> Path:

@@ -17,6 +17,7 @@ from ..integrations.feast.retrieval_hooks import RetrievalHooks
 from ..integrations.mlflow.run_hooks import RunHooks
 from ..notebook.cells import Cells
 from ..patching import threads
+from ..patching.interrupts import guarded
 from ..paths import state_folder
 from . import spool_files
 from .delivery.outbox import Outbox
@@ -173,8 +174,13 @@ class Recorder:
 
     def after_cell(self) -> None:
         """Nobody waits for a cell: what a dead kernel left is sent, be MLflow loaded or not."""
+        self._catch_up_for_the_dead()
+
+    def _catch_up_for_the_dead(self) -> None:
         if self._took_over and not self._may_load:
             self._may_load = True
+            with guarded("closing a run that a dead kernel began"):
+                self.requests.look_after(self._end_requested)
             self.catch_up()
 
     def _run_begun(self, run: RunRef) -> None:
@@ -190,9 +196,7 @@ class Recorder:
         """Send all records (of a run) now; where that fails they wait, and the user is told."""
         from ..integrations.mlflow import http
 
-        if self._took_over and not self._may_load:  # somebody asks: what a dead process left too
-            self._may_load = True
-            self.catch_up()
+        self._catch_up_for_the_dead()  # somebody asks: what a dead process left goes, too
         if not self.outbox.flush(run_id, http.allowed(seconds), final):
             left = self.outbox.pending(run_id)
             self.notices.say(
@@ -274,7 +278,7 @@ class Recorder:
                 # The process died while it ended: MLflow may never have been told.
                 again = RunEnd(ended.status, late=True)
                 self.outbox.put(left.run_id, left.tracking_uri, again)
-        self.requests.look_after(self._end_requested)
+        self._took_over = self._took_over or self.requests.any_waits
         if self.outbox.keeps_all:
             spool_files.sweep(self.spool, self.outbox.folder)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _SAVED = "get_saved_dataset"
+_COMPARED = 2_000_000  # rows that are downloaded for a look
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,8 @@ def training_columns(
         for number, retrieval in enumerate(mine):
             if retrieval.result is None or retrieval.result.artifact is None:
                 continue
+            if retrieval.result.rows > _COMPARED:
+                return {}, f"its training set has {retrieval.result.rows:,} rows"
             artifact = retrieval.result.artifact
             where = artifact if artifact.startswith("runs:/") else f"runs:/{run_id}/{artifact}"
             file = writer.download(uri, where, place / str(number))

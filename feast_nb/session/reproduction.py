@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contracts import drift
-from ..errors import FeastNbError, FeatureError
+from ..errors import FeatureError, brief
 from ..frames import comparison, fingerprint, parquet
 from ..integrations.feast import (
     definition_hashes,
@@ -208,9 +208,10 @@ def _late(
     alone = late_values.AskedAlone.of(session, retrieval, features, views, entity, keys)
     try:
         if alone is not None:
-            found = (*found, *alone.unlike(frame), *(alone.written_later() if whole else ()))
-    except FeastNbError as problem:
-        return (*(late.said for late in found), f"{late_values.UNKNOWN}: {problem}")
+            found = (*found, *alone.unlike(frame))
+            found = (*found, *(alone.written_later() if whole else ()))
+    except Exception as problem:  # of any store: the verdict stands, and this is said
+        return (*(one.said for one in found), f"{late_values.UNKNOWN}: {brief(problem, 200)}")
     return tuple(late.said for late in found)
 
 

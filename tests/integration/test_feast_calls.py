@@ -182,6 +182,37 @@ def test_a_training_is_held_against_some_of_its_rows_asked_for_alone(
     assert kept.result.late == (LateValues("rates", 50, 50, "alone"),)
 
 
+@pytest.mark.usefixtures("away")
+def test_a_store_that_cannot_be_asked_so_costs_neither_the_training_nor_the_verdict(
+    notebook, corrected, monkeypatch, capsys
+) -> None:
+    """Feast's Snowflake and remote stores know no `filter_by_created_timestamp`."""
+    from feast.infra.offline_stores.duckdb import DuckDBOfflineStore
+
+    notebook.run(f"store = %feast_store {corrected}\n" + TRIPS)
+    monkeypatch.setattr(DuckDBOfflineStore, "supports_filter_by_created_timestamp", False)
+    notebook.run("%%feast_train v1 --features rates:rate --entity-df trips --register v1" + TRAIN)
+    found = notebook.run("r = %feast_reproduce v1/1 --verify\nr")
+
+    assert found.verdict == "identical"
+    assert found.notes == (
+        "whether values were known at their rows' moments is not known: "
+        "filter_by_created_timestamp is not supported by DuckDBOfflineStore",
+    )
+
+    from feast_nb.session.training import late_values
+
+    def breaks(self: Any, **more: Any) -> Any:
+        raise KeyError("a driver's own")
+
+    monkeypatch.setattr(late_values.AskedAlone, "_ask", breaks)
+    notebook.run("%%feast_train v2 --features rates:rate --entity-df trips" + TRAIN)
+    notebook.run("1")
+
+    assert notebook.space["training_df"]["rate"].tolist() == [0.9, 0.8]
+    assert late_values.UNKNOWN in " ".join(capsys.readouterr())
+
+
 def test_where_the_files_are_here_nothing_is_asked_for_once_more(
     notebook, corrected, monkeypatch
 ) -> None:

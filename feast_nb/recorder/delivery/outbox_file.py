@@ -61,7 +61,7 @@ class OutboxFile:
         self._limit = max(_LARGE, 2 * len(text))
         fresh = self._fresh()
         try:
-            file = _open_locked(fresh, text)
+            file = open_locked(fresh, text)
         except OSError:  # the disk is full, say: the old one goes on
             self._limit = self._size * 2
             return
@@ -97,7 +97,7 @@ class OutboxFile:
     def _write(self, *lines: str) -> None:
         data = "".join(lines).encode()
         if self._file is None:
-            self._file, self._size = _open_locked(self.path, b""), 0
+            self._file, self._size = open_locked(self.path, b""), 0
         try:
             _write_all(self._file, data)
         except OSError:  # half a line would take the next one with it
@@ -123,7 +123,7 @@ class DeadProcessFile:
 def left_behind(folder: Path, but: Path) -> Iterator[DeadProcessFile]:
     """The files of dead processes; the caller removes each when it has what is in it."""
     for path in sorted(folder.glob("*.jsonl")):
-        handle = _lock(path) if path != but else None
+        handle = locked(path) if path != but else None
         if handle is None:
             continue
         if os.fstat(handle).st_nlink == 0:  # another kernel took it over as we opened it
@@ -136,7 +136,7 @@ def open_elsewhere(folder: Path, but: Path) -> set[str]:
     """The runs that living processes have open, as far as their files say."""
     found: set[str] = set()
     for path in folder.glob("*.jsonl"):
-        handle = _lock(path) if path != but else None
+        handle = locked(path) if path != but else None
         if handle is not None:
             os.close(handle)
         elif path != but:
@@ -241,7 +241,7 @@ def _mark_line(queue: RunQueue) -> str:
     return json.dumps(mark) + "\n"
 
 
-def _open_locked(path: Path, text: bytes) -> int:
+def open_locked(path: Path, text: bytes) -> int:
     """A new file that nobody finds before it is locked and holds its text."""
     private_folder(path.parent)
     draft = path.with_suffix(".draft")
@@ -273,7 +273,7 @@ def _set_aside(folder: Path, name: str, lines: list[str]) -> None:
             os.close(file)
 
 
-def _lock(path: Path) -> int | None:
+def locked(path: Path) -> int | None:
     """An open handle that holds the file's lock, or None while its process lives."""
     try:
         handle = os.open(path, os.O_RDWR)

@@ -6,7 +6,6 @@ process lives, as the outbox is, and gone as soon as the run is known.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ...errors import TrackingError
-from ...paths import private_folder
+from .outbox_file import locked, open_locked
 
 MARK = "feast_nb.start"  # the tag by which such a run is found again
 
@@ -47,10 +46,7 @@ class RunRequests:
         path = self.folder / f"{request.mark}.json"
         file: int | None = None
         with suppress(OSError):  # a disk that refuses: told of with the first record
-            private_folder(self.folder)
-            file = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(file, json.dumps(asdict(request)).encode())
+            file = open_locked(path, json.dumps(asdict(request)).encode())
         try:
             yield
             path.unlink(missing_ok=True)
@@ -58,21 +54,27 @@ class RunRequests:
             if file is not None:
                 os.close(file)
 
+    @property
+    def any_waits(self) -> bool:
+        """Whether there is one on disk, be it of a living process."""
+        return any(self.folder.glob("*.json"))
+
     def look_after(self, end: Callable[[RunRequest], None]) -> None:
         """Give each request of a dead process to `end`; one that raises stays for the next time."""
         for path in sorted(self.folder.glob("*.json")):
-            with suppress(OSError):
-                handle = os.open(path, os.O_RDWR)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    self._end(path, end)
-                finally:
-                    os.close(handle)
+            if (handle := locked(path)) is None:
+                continue
+            try:
+                self._end(path, end)
+            finally:
+                os.close(handle)
 
     def _end(self, path: Path, end: Callable[[RunRequest], None]) -> None:
         try:
             request = RunRequest(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):  # it died as it wrote: no server was asked yet
+        except OSError:  # another took it over
+            return
+        except (ValueError, TypeError):  # no request of ours
             path.unlink(missing_ok=True)
             return
         with suppress(TrackingError, ImportError):  # MLflow is away: next time

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ...errors import FeastNbError
+from ...errors import brief
 from ...frames import is_pandas
 from ...integrations.feast import definitions, point_in_time
 from ...integrations.feast.servers import store_door
@@ -27,29 +28,26 @@ _QUICK = 10.0  # seconds: a retrieval that took longer is not asked for once mor
 UNKNOWN = "whether values were known at their rows' moments is not known"
 
 
-def look(
-    session: Session, training: str, features: Any, views: Sequence[View], entity: Any, frame: Any
-) -> None:
-    """Have the record of a training's own retrieval say which values its rows would not get alone.
+def look(session: Session, features: Any, views: Sequence[View], entity: Any, frame: Any) -> None:
+    """Have the record of a training's frame say which values its rows would not get alone.
 
     Nothing is asked where every source is a file here, nor where asking took long. What goes wrong
     is said, and costs the training nothing.
     """
     recorder = session.recorder
-    table = recorder.recording.table
-    mine = [table.retrievals[id] for id in table.of_training(training)]
-    made = max((r for r in mine if r.kind == "historical"), key=lambda r: r.at or "", default=None)
-    if made is None or (made.seconds.run or 0.0) > _QUICK:
-        return
-    named = {view.name: view for view in views}
-    sample = AskedAlone.of(session, made, features, named, entity, made.entity.join_keys)
-    try:
-        found = sample.unlike(frame) if sample else ()
-    except FeastNbError as problem:
-        recorder.notices.say(f"{UNKNOWN}: {problem}")
-        return
-    if found:
-        recorder.recording.late(made.id, found)
+    for id in recorder.links.of(frame):  # the very retrieval that gave it
+        made = recorder.recording.table.retrievals[id]
+        if (made.seconds.run or 0.0) > _QUICK:
+            continue
+        named = {view.name: view for view in views}
+        try:
+            sample = AskedAlone.of(session, made, features, named, entity, made.entity.join_keys)
+            found = sample.unlike(frame) if sample else ()
+        except Exception as problem:  # of any store: a training is never lost for this
+            recorder.notices.say(f"{UNKNOWN}: {brief(problem, 200)}")
+            continue
+        if found:
+            recorder.recording.late(made.id, found)
 
 
 @dataclass(frozen=True)
@@ -97,20 +95,24 @@ class AskedAlone:
 
     def unlike(self, frame: Any) -> tuple[LateValues, ...]:
         """The values of a frame that its rows do not get by themselves, view by view."""
-        return self._differences(frame, self._ask(), "alone", self.columns)
+        return self._differences(frame, self._alone, "alone", self.columns)
 
     def written_later(self) -> tuple[LateValues, ...]:
         """The values that were written after their rows' moments, where sources say when.
 
-        Feast's `filter_by_created_timestamp` leaves such out. Raises `FeastNbError` where the
-        offline store cannot.
+        Feast's `filter_by_created_timestamp` leaves such out. Raises `NotImplementedError` where
+        the offline store cannot (Feast 0.67's own).
         """
         says = {c: v for c, v in self.columns.items()
                 if (of := self.views[v].batch_source) and of.created_timestamp_column}  # fmt: skip
         if not says:
             return ()
         known = self._ask(filter_by_created_timestamp=True)
-        return self._differences(self._ask(), known, "created", says)
+        return self._differences(self._alone, known, "created", says)
+
+    @cached_property
+    def _alone(self) -> Any:
+        return self._ask()
 
     def _ask(self, **more: Any) -> Any:
         store = self.session.store

@@ -234,9 +234,7 @@ class Training:
             )
             self.frame = job.to_df()
         self.at_hand.append(self.frame)
-        late_values.look(
-            self._session, self._id, features, self._views, options.entity_df, self.frame
-        )
+        late_values.look(self._session, features, self._views, options.entity_df, self.frame)
 
     def _keep_model(self) -> None:
         """Log and register the model; one that the user's code logged is not logged again."""
