@@ -717,14 +717,14 @@ def test_two_kernels_that_start_at_once_adopt_between_them(
 ) -> None:
     """One opens a file, the other adopts it and takes it away, then the first one has its lock."""
     left_behind(folder, "dead", line("r", 1))
-    lock = outbox_file._lock
+    lock = outbox_file.locked
 
     def late(path: Path) -> int | None:
         handle = lock(path)
         path.unlink()
         return handle
 
-    monkeypatch.setattr(outbox_file, "_lock", late)
+    monkeypatch.setattr(outbox_file, "locked", late)
 
     assert list(make().recover()) == []
 
@@ -839,7 +839,7 @@ def test_a_disk_that_is_full_while_the_file_is_written_anew_loses_nothing(
         raise OSError(28, "No space left on device")
 
     box.put("r", URI, entry(1))
-    monkeypatch.setattr(outbox_file, "_open_locked", full)
+    monkeypatch.setattr(outbox_file, "open_locked", full)
     for n in range(2, 5):
         box.put("r", URI, entry(n))
 
