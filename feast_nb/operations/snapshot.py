@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ArtifactError, RepositoryError
 from ..history import History, database
-from ..integrations.feast import registry, repository
+from ..integrations.feast import registry_file, repository
 from ..masking import public_uri
 from ..records.operation import Snapshot
 from .affected_models import AffectedModels
@@ -41,7 +41,7 @@ def write(store: FeatureStore, past: HistorySource, path: Path) -> Snapshot:
     The file is whole or not there, and the user's alone: it holds who trained what. Raises
     `RepositoryError` where the tracking server is away, or a contract cannot be read.
     """
-    kept = registry.written(store)
+    kept = registry_file.written(store)
     known = AffectedModels(past)
     models = known.read_all_contracts()
     if known.unchecked:
@@ -50,7 +50,7 @@ def write(store: FeatureStore, past: HistorySource, path: Path) -> Snapshot:
         project=store.project,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         server=public_uri(past.uri),
-        views=len(registry.read_written(kept, store.project).views),
+        views=len(registry_file.read_written(kept, store.project).views),
         models=models,
         runs=int(past.history.rows("SELECT count(*) FROM runs WHERE deleted = 0")[0][0]),
         path=str(path),
@@ -102,7 +102,7 @@ def opened(path: Path, project: str) -> Iterator[SnapshotSource]:
         try:
             with zipfile.ZipFile(path) as kept:
                 head = Snapshot.read(_part(kept, _HEAD).decode(), f"{_HEAD} of {path.name}")
-                definitions = registry.read_written(_part(kept, _REGISTRY), head.project)
+                definitions = registry_file.read_written(_part(kept, _REGISTRY), head.project)
                 copy = Path(place, _HISTORY)
                 copy.write_bytes(_part(kept, _HISTORY))
         except FileNotFoundError:

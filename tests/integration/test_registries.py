@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from feast_nb.errors import FeatureError, StoreError
-from feast_nb.integrations.feast import definitions, registry, repository
+from feast_nb.integrations.feast import definitions, registry, registry_file, repository
 from feast_nb.integrations.feast.servers import store_door
 
 from ..conftest import free_port, wait_for
@@ -185,6 +185,9 @@ def test_a_version_that_sql_keeps_is_read_without_running_its_code(tmp_path, mon
 
     assert [f.name for f in known.view("stats@v0").features] == ["old", "kept"]
     assert [f.name for f in known.view("stats@v1").features] == ["kept"]
+    kept = registry_file.read_written(registry_file.written(store), store.project)
+    assert kept.versions_of("stats") == (0, 1)
+    assert kept.view("stats@v0").message == known.view("stats@v0").message
     with pytest.raises(FeatureError, match=r"no version v7; it has v0, v1\."):
         known.view("stats@v7")
 

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from ...errors import FeatureError, RepositoryError, nearest
+from ...errors import FeatureError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
@@ -183,7 +183,7 @@ def definitions_of(store: FeatureStore) -> Definitions:
     before = _read.get(store)
     if before is not None and state is not None and before[0] == state:
         return before[1]
-    found = Definitions(proto if proto is not None else _asked(store), store.project, registry)
+    found = Definitions(proto if proto is not None else proto_of(store), store.project, registry)
     _read[store] = (state, found)
     return found
 
@@ -192,7 +192,7 @@ def _copy_of(store: FeatureStore) -> RegistryProto | None:
     """The copy of the registry that Feast keeps, or that we keep of a server; None without one."""
     registry = store.registry
     if getattr(registry, "stub", None) is not None:
-        return registry_copy.kept(registry, lambda: _asked(store)).proto
+        return registry_copy.kept(registry, lambda: proto_of(store)).proto
     if hasattr(registry, "cached_registry_proto"):  # Feast reads it anew where it is too old
         _answered(store, lambda: registry.list_projects(allow_cache=True))
     return getattr(registry, "cached_registry_proto", None)
@@ -200,7 +200,7 @@ def _copy_of(store: FeatureStore) -> RegistryProto | None:
 
 def definitions_now(store: FeatureStore) -> Definitions:
     """The same as the registry itself has it now, whatever copy of it Feast keeps."""
-    return Definitions(_asked(store, now=True), store.project, store.registry)
+    return Definitions(proto_of(store, now=True), store.project, store.registry)
 
 
 def refresh(store: FeatureStore) -> None:
@@ -222,26 +222,7 @@ def nothing(project: str) -> Definitions:
     return Definitions(RegistryProto(), project, None)
 
 
-def written(store: FeatureStore) -> bytes:
-    """The registry as it is now, to be kept in a file: `read_written` reads it."""
-    kept: bytes = _asked(store, now=True).SerializeToString(deterministic=True)
-    return kept
-
-
-def read_written(data: bytes, project: str) -> Definitions:
-    """What `written` kept; raises `RepositoryError` for anything else."""
-    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
-    from google.protobuf.message import DecodeError
-
-    found = RegistryProto()
-    try:
-        found.ParseFromString(data)
-    except DecodeError:
-        raise RepositoryError("it holds no registry of Feast's.") from None
-    return Definitions(found, project, None)
-
-
-def _asked(store: FeatureStore, now: bool = False) -> RegistryProto:
+def proto_of(store: FeatureStore, now: bool = False) -> RegistryProto:
     """The registry's proto; of a registry server what is asked for here.
 
     `now`: its data sources, too. A server's own `Proto` mixes all projects. Raises `StoreError`
