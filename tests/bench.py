@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from .bench_history import drawing, painting, past, past_100k
 from .bench_operations import operations
 from .bench_panel import panel
+from .bench_remote import remote
 from .conftest import answers, free_port, mlflow_in, wait_for
 
 ROUNDS = 9
@@ -37,7 +38,7 @@ def main() -> int:
     logging.disable(logging.WARNING)
     failures = 0
     benches = (loading, fingerprinting, retrieving, first_retrieval, a_million_rows, a_thousand,
-               serving, operations, past, drawing, painting, panel, past_100k)  # fmt: skip
+               serving, remote, operations, past, drawing, painting, panel, past_100k)  # fmt: skip
     wanted = sys.argv[1:]
     for bench in benches:
         if bench.__name__ not in wanted and (wanted or bench is past_100k):

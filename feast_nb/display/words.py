@@ -110,6 +110,11 @@ def short(digest: str | None) -> str:
     return digest[:12] if digest else "–"
 
 
+def unseen(retrieval: Retrieval) -> str:
+    """That the registry could not be looked at for a retrieval, and why."""
+    return f"its definitions are not known: {retrieval.unseen}" if retrieval.unseen else ""
+
+
 def asked_and_given(retrieval: Retrieval) -> str:
     """`37,423 asked, 37,423 given`: rows, or why there are none."""
     entity, result = retrieval.entity, retrieval.result

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..contracts import drift
-from ..integrations.feast import definition_hashes, registry
-from ..integrations.feast.registry import Definitions, refs_of_service
-from ..integrations.feast.views import View
+from ..integrations.feast import definition_hashes
+from ..integrations.feast.registry import Definitions
+from ..integrations.feast.views import View, dtype_named, refs_of_service
 from ..records.retrieval import NO_ENTITY, ViewDefinition
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _both(what: str, old: str | None, new: str | None) -> list[str]:
 
 def _type(feature: FeatureSpecV2) -> str:
     length = f" of {feature.vector_length}" if feature.vector_length else ""
-    return registry.dtype_named(feature.value_type) + length
+    return dtype_named(feature.value_type) + length
 
 
 def _renamed(was: FeatureServiceSpec, now: FeatureServiceSpec) -> list[str]:
@@ -227,7 +227,7 @@ def _others(was: Message, now: Message) -> list[str]:
 
 def _entity_part(spec: EntitySpecV2, called: str) -> str:
     value = getattr(spec, called)
-    return registry.dtype_named(value) if called == "value_type" else str(value)
+    return dtype_named(value) if called == "value_type" else str(value)
 
 
 def _aside(was: Message, now: Message) -> Iterator[str]:

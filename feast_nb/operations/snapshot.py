@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import ArtifactError, RepositoryError
 from ..history import History, database
-from ..integrations.feast import registry_file, repository
+from ..integrations.feast import repository
+from ..integrations.feast.repository_files import registry_file
 from ..masking import public_uri
 from ..records.operation import Snapshot
 from .affected_models import AffectedModels

@@ -16,6 +16,7 @@ from ..errors import FeastNbError, TrackingError, brief
 from ..history import queries
 from ..integrations.feast import definition_hashes, registry, repository, store
 from ..integrations.feast.store import settings_of
+from ..integrations.feast.views import refs_of_service
 from ..integrations.mlflow import contract_store, database, http, runs
 from ..lineage import overview, usage
 from ..patching.patches import Patches
@@ -251,7 +252,7 @@ class DriftChecker:
         pinned = {v for c in kept.values() if c is not None for v in drift.versions_named(c)}
         self._views = known.records(pinned)
         self._parts = definition_hashes.parts_of(self._views.values())
-        self._services = {n: registry.refs_of_service(s) for n, s in known.services.items()}
+        self._services = {n: refs_of_service(s) for n, s in known.services.items()}
 
     def of(self, model: RegisteredModel) -> tuple[str, tuple[str, ...]]:
         """The gravest change, and all in words."""

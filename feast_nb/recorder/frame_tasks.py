@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+from ..errors import FeastNbError, StoreError, brief
 from ..frames import fingerprint, parquet
 from ..records.outbox import WriteEntry
 from ..records.retrieval import (
@@ -30,21 +31,25 @@ if TYPE_CHECKING:
     from .retrieval_store import RetrievalStore
 
 
+# Completes a record with what takes longer to find out.
+Look: TypeAlias = Callable[[Retrieval], Retrieval]
+
+
 @dataclass
 class PendingRetrieval:
     """A retrieval on its way: what is needed until its job has run.
 
-    `look` completes the record with what takes longer to find out; `explain` says why rows asked
-    for did not come back, `late` which values were not there yet at their row's moment;
+    `types` are those that Feast declares, once its registry was looked at; `explain` says why rows
+    asked for did not come back, `late` which values were not there yet at their row's moment;
     `keep_rows` keeps the entity rows that a query or date range gave, and `keep` the result itself
     where it has at most `max_rows` rows.
     """
 
     id: str
     entity: pd.DataFrame | None = None
-    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    types: Callable[[], Mapping[str, pa.DataType]] = dict
     explain: Callable[[pd.DataFrame, Tabular], tuple[DroppedRows, ...]] | None = None
-    late: Callable[[Tabular], tuple[LateValues, ...]] | None = None
+    late: Callable[[pd.DataFrame, Tabular], tuple[LateValues, ...]] | None = None
     keep_rows: bool = False
     keep: bool = False
     max_rows: int = 0
@@ -81,15 +86,42 @@ class FrameTasks:
         self._store = store
         self._archive = archive
         self._warn = warn
+        self._unseen: dict[str, Look] = {}
 
-    def look(self, id: str, look: Callable[[Retrieval], Retrieval]) -> None:
+    def look(self, id: str, look: Look) -> None:
+        """Complete a record; and those whose definitions could not be had, once another's could."""
+        if self._looked(id, look):
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Try once more what a registry was away for."""
+        again, self._unseen = self._unseen, {}
+        for id, look in again.items():
+            if self._looked(id, look):
+                self._store.send(id)
+
+    def _looked(self, id: str, look: Look) -> bool:
+        """Whether the registry answered."""
         before = self._store.table.retrievals[id]
-        found = look(before)
+        try:
+            found = look(before)
+        except StoreError as problem:
+            why = brief(problem, 200).rstrip(".")
+            if not self._unseen:
+                self._warn(
+                    f"the definitions behind a retrieval are not known yet ({why}). They are "
+                    "looked up again with the next one, and when the run ends."
+                )
+            self._unseen[id] = look
+            found = replace(before, unseen=why)
+        if found.entity.join_keys != before.entity.join_keys:
+            self._store.change_entity(id, join_keys=found.entity.join_keys)
         changed = {
             f: getattr(found, f) for f in _LOOKED_UP if getattr(found, f) != getattr(before, f)
         }
         if changed:
             self._store.change(id, **changed)
+        return id not in self._unseen
 
     def entity(self, id: str, frame: Tabular, keep: bool, max_rows: int) -> None:
         stamp = self._store.table.retrievals[id].entity.timestamp
@@ -187,14 +219,14 @@ class FrameTasks:
             if isinstance(table, Result):
                 self._store.change(pending.id, result=table)
                 return
-            result = parquet.result_of(table, pending.types, before.entity.rows)
+            result = parquet.result_of(table, pending.types(), before.entity.rows)
             if result.dropped and pending.explain and pending.entity is not None:
                 result = replace(result, losses=self._explained(pending, table))
             if pending.late and pending.entity is not None:
                 result = replace(result, late=self._late(pending, table))
             self._store.change(pending.id, result=result)
             self._keep_result(pending, result, table)
-            if before.entity.kind in ("sql", "range"):
+            if before.entity.kind in ("sql", "range") and before.unseen is None:
                 self._entity_rows(pending, table)
             pending.entity = None
         finally:
@@ -224,15 +256,28 @@ class FrameTasks:
             pending.id, rows=len(rows), columns=tuple(entity), fingerprint=digest, **kept
         )
 
-    def write(self, run: RunRef, write: Write, frame: Tabular) -> None:
-        done = replace(
-            write,
-            rows=len(frame),
-            columns=parquet.columns_of(frame, {}),
-            fingerprint=fingerprint.of(frame).digest,
-        )
+    def write(
+        self,
+        run: RunRef,
+        write: Write,
+        frame: Tabular | None,
+        views: Callable[[], tuple[str, ...]] | None,
+    ) -> None:
+        done = write
+        if frame is not None:
+            columns, digest = parquet.columns_of(frame, {}), fingerprint.of(frame).digest
+            done = replace(done, rows=len(frame), columns=columns, fingerprint=digest)
+        if views is not None:
+            done = replace(done, views=self._written_to(write, views))
         self._store.table.completed(run.id, write, done)
         self._store.put(run, WriteEntry(done))
+
+    def _written_to(self, write: Write, views: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        try:
+            return views()
+        except FeastNbError as problem:
+            self._warn(f"which views the push to {write.name} wrote to is not known: {problem}")
+            return ()
 
     def late_too(self, id: str, late: tuple[LateValues, ...]) -> None:
         """What was found out in the cell, once the result is hashed."""
@@ -243,8 +288,9 @@ class FrameTasks:
 
     def _late(self, pending: PendingRetrieval, held: Tabular) -> tuple[LateValues, ...]:
         assert pending.late is not None
+        assert pending.entity is not None
         try:
-            return pending.late(held)
+            return pending.late(pending.entity, held)
         except Exception as problem:  # as above
             self._warn(
                 f"whether values were known at their rows' moments is not known ({problem})."
@@ -274,4 +320,5 @@ def _not_kept(keep: bool, rows: int, max_rows: int) -> str | None:
     return None
 
 
-_LOOKED_UP = ("service", "service_basis", "services", "sources")
+_LOOKED_UP = ("refs", "service", "service_basis", "services", "views", "behind", "sources",
+              "registry", "beside", "unseen")  # fmt: skip

@@ -145,8 +145,16 @@ class Recording:
         self._store.change(id, kept=kept)
         self._store.send(id)
 
-    def wrote(self, write: Write, frame: pd.DataFrame | None = None) -> None:
-        """Keep that features were written; `frame` (a copy) is hashed in the background."""
+    def wrote(
+        self,
+        write: Write,
+        frame: pd.DataFrame | None = None,
+        views: Callable[[], tuple[str, ...]] | None = None,
+    ) -> None:
+        """Keep that features were written.
+
+        In the background `frame` (a copy) is hashed, and `views` says which were written to.
+        """
         run = self._runs.of_call()
         if run is None:
             return
@@ -155,9 +163,10 @@ class Recording:
             write, id=f"w-{uuid4().hex[:12]}", cell=self._cell(), run_id=run.id, at=_now()
         )
         self.table.wrote(run.id, made)
-        self.put(run, WriteEntry(made), soon=frame is None)
-        if frame is not None:
-            self._later(self._hashes.write, run, made, frame)
+        more = frame is not None or views is not None
+        self.put(run, WriteEntry(made), soon=not more)
+        if more:
+            self._later(self._hashes.write, run, made, frame, views)
 
     def modelled(self, run: RunRef, contract: Contract) -> None:
         """Keep the contract of a model that was logged."""
@@ -204,6 +213,10 @@ class Recording:
     def held(self) -> AbstractContextManager[None]:
         """A time in which Feast works for the cell: nothing is begun in the background."""
         return self._background.held()
+
+    def look_again(self) -> None:
+        """Look up once more what a registry was away for: the run is about to end."""
+        self._later(self._hashes.look_again)
 
     def settle(self, seconds: float = 60.0) -> bool:
         """Wait for hashes and archives under way, at most `seconds`; whether all are done."""

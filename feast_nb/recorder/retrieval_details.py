@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
-from ..frames import matching
+from ..errors import FeatureError, StoreError, brief
+from ..frames import entity_frames, matching
 from ..integrations.feast import sources
 from ..integrations.feast.calls import Call
 from ..integrations.feast.jobs import JobResult
-from ..masking import public_uri
-from ..records.retrieval import Retrieval
+from ..masking import public_uri, without_secrets
+from ..records.references import column_names
+from ..records.retrieval import DroppedRows, EntityFrame, LateValues, Retrieval, Seconds
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    from feast import FeatureStore
     from feast.mlflow_integration.config import MlflowConfig
     from feast.online_response import OnlineResponse
 
-    from ..integrations.feast.definitions import ResolvedRequest
+    from ..frames import Tabular
+    from ..integrations.feast.resolved_request import ResolvedRequest
+
+NOT_YET = "not looked up yet"
+_REST = 10.0  # seconds for which a registry that is away is not asked for one more retrieval
+_away: WeakKeyDictionary[FeatureStore, tuple[float, StoreError]] = WeakKeyDictionary()
 
 
 def is_written(settings: MlflowConfig) -> bool:
@@ -27,27 +38,142 @@ def is_written(settings: MlflowConfig) -> bool:
     return "auto_log_entity_df" in settings.model_fields_set
 
 
-def look_up(call: Call, asked: ResolvedRequest) -> Callable[[Retrieval], Retrieval]:
-    """What takes longer to find out: a service that was just applied, what the sources hold."""
+class RequestedDefinitions:
+    """What the registry defines of a call's features: at hand, or looked up in the background.
 
-    def look(retrieval: Retrieval) -> Retrieval:
-        from ..integrations.feast import definitions
+    A call is noticed on the cell's time, on which no registry is asked.
+    """
 
+    def __init__(self, call: Call) -> None:
+        from ..integrations.feast import resolved_request
+
+        self._call = call
+        self._found = resolved_request.at_hand(call.store, call.features)
+        self.named = self._found or resolved_request.by_name(call.features)
+
+    def draft(self, kind: Literal["historical", "online"], entity: EntityFrame) -> Retrieval:
+        """The call's record, with what is known of it now."""
+        call = self._call
+        draft = Retrieval(
+            id="",
+            kind=kind,
+            project=call.store.project,
+            refs=self.named.refs,
+            service=self.named.service,
+            service_basis=self.named.basis,
+            services=self.named.fitting,
+            entity=entity,
+            seconds=Seconds(round(call.seconds, 6)),
+            full_feature_names=call.full_feature_names,
+            call=call.name,
+            arguments=without_secrets(call.arguments),
+        )
+        if self._found is None:
+            return replace(draft, unseen=NOT_YET)
+        return self._completed(draft, self._found)
+
+    def _completed(self, retrieval: Retrieval, asked: ResolvedRequest) -> Retrieval:
+        from ..integrations.feast import resolved_request
+
+        entity = retrieval.entity
+        read = [*asked.views.values(), *asked.behind.values()]
         if retrieval.service_basis != "given":
-            service, basis, fitting = definitions.service_now(call.store, asked.refs)
-            retrieval = replace(retrieval, service=service, service_basis=basis, services=fitting)
+            retrieval = replace(retrieval, service=asked.service, service_basis=asked.basis,
+                                services=asked.fitting)  # fmt: skip
+        return replace(
+            retrieval,
+            refs=asked.refs,
+            views=asked.records,
+            behind=asked.behind_records,
+            entity=replace(entity, join_keys=entity.join_keys or asked.join_keys),
+            sources=sources.identify(read, self._call.store.repo_path),
+            registry=asked.registry,
+            beside=resolved_request.unasked(asked, retrieval.full_feature_names),
+            unseen=None,
+        )
+
+    def look(self, retrieval: Retrieval) -> Retrieval:
+        """The record with what takes longer to find out, in the background.
+
+        Definitions that were not at hand, a service that was just applied, what the sources hold.
+        Raises `StoreError` where the registry is away: then it may be looked up later.
+        """
+        from ..integrations.feast import resolved_request
+
+        store = self._call.store
+        if self._found is None:
+            try:
+                asked = self._asked()
+            except FeatureError as problem:
+                return replace(retrieval, unseen=brief(problem, 200))
+            moment = str(retrieval.last or retrieval.at)
+            if changed := ", ".join(resolved_request.changed_since(asked, moment)):
+                return replace(retrieval, unseen=f"{changed} was applied again before it was read")
+            self._found = asked
+            retrieval = self._completed(retrieval, asked)
+        if retrieval.service_basis != "given":
+            with suppress(StoreError):  # else as the copy has it
+                service, basis, fitting = resolved_request.service_now(store, retrieval.refs)
+                retrieval = replace(
+                    retrieval, service=service, service_basis=basis, services=fitting
+                )
         if retrieval.kind == "online":
             return retrieval
         by_source = {
             v.batch_source.name: v
-            for v in (*asked.views.values(), *asked.behind.values())
+            for v in (*self._found.views.values(), *self._found.behind.values())
             if v.batch_source is not None
         }
-        repo = call.store.repo_path
+        repo = store.repo_path
         found = (sources.looked_into(s, by_source[s.name], repo) for s in retrieval.sources)
         return replace(retrieval, sources=tuple(found))
 
-    return look
+    def _asked(self) -> ResolvedRequest:
+        """What the registry says; one that was away a moment ago is not waited for once more."""
+        from ..integrations.feast import resolved_request
+
+        store = self._call.store
+        since, problem = _away.get(store, (0.0, None))
+        if problem is not None and time.monotonic() - since < _REST:
+            raise problem
+        try:
+            return resolved_request.look_up(store, self._call.features)
+        except StoreError as problem:
+            _away[store] = time.monotonic(), problem
+            raise
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Result column → the type that Feast declares for it; nothing where that is not known."""
+        from ..integrations.feast import definitions
+
+        if self._found is None:
+            return {}
+        asked = self._found
+        return definitions.types_of(asked.views, asked.refs, self._call.full_feature_names)
+
+    def dropped(self, wanted: pd.DataFrame, given: Tabular) -> tuple[DroppedRows, ...]:
+        """Why rows that were asked for did not come back."""
+        from ..integrations.feast import point_in_time
+
+        if self._found is None:
+            return (DroppedRows(len(wanted) - len(given), "why is not known"),)
+        column = entity_frames.timestamp_column(wanted)
+        views, keys = list(self._found.views.values()), self._found.join_keys
+        repo = self._call.store.repo_path
+        return point_in_time.dropped(wanted, given, keys, str(column), views, repo)
+
+    def late(self, wanted: pd.DataFrame, given: Tabular) -> tuple[LateValues, ...]:
+        """Which values were not there yet at their row's moment, by the sources."""
+        from ..integrations.feast import point_in_time
+
+        if self._found is None:
+            return ()
+        asked, call = self._found, self._call
+        columns = {n: r for r in asked.refs for n in column_names(r, call.full_feature_names)}
+        column = entity_frames.timestamp_column(wanted)
+        return point_in_time.late_values(
+            given, columns, asked.join_keys, str(column), asked.views, call.store.repo_path
+        )
 
 
 def place_of(ran: JobResult) -> str | None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from .. import frames
 from ..frames import entity_frames, matching, parquet
@@ -14,26 +14,31 @@ from ..integrations.feast import sources, spark
 from ..integrations.feast.calls import Call, WriteCall
 from ..integrations.feast.jobs import JobResult
 from ..integrations.feast.store import settings_of
-from ..masking import masked_text, public_uri, without_secrets
+from ..masking import masked_text, public_uri
 from ..patching.interrupts import guarded
-from ..records.references import column_names
-from ..records.retrieval import DroppedRows, EntityFrame, LateValues, Retrieval, Seconds, Write
+from ..records.retrieval import EntityFrame, Result, Write
 from ..records.run import RunRef
 from .frame_tasks import PendingRetrieval
 from .loaded_models import LoadedModels
-from .retrieval_details import file_of, is_written, look_up, mark_online, online_frame, place_of
+from .retrieval_details import (
+    RequestedDefinitions,
+    file_of,
+    is_written,
+    mark_online,
+    online_frame,
+    place_of,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pathlib import Path
+
     from feast import FeatureStore
     from feast.mlflow_integration.config import MlflowConfig
     from feast.online_response import OnlineResponse
     from feast.saved_dataset import SavedDataset, SavedDatasetStorage
     from mlflow.entities.model_registry import ModelVersion
 
-    from ..frames import Tabular
     from ..integrations.feast.calls import Owner
-    from ..integrations.feast.definitions import ResolvedRequest
     from ..integrations.mlflow.model_lookup import ModelRef
     from ..notebook.cells import Cells
     from .open_runs import OpenRuns, RunOptions
@@ -99,43 +104,30 @@ class RetrievalListener:
     def historical(self, call: Call) -> PendingRetrieval | None:
         if not self._wanted(call.store):
             return None
-        from ..integrations.feast import definitions, point_in_time
-
-        asked = definitions.resolve_request(call.store, call.features)
-        entity = entity_frames.describe(call.entity, asked.join_keys, call.start, call.end)
+        asked = RequestedDefinitions(call)
+        entity = entity_frames.describe(call.entity, (), call.start, call.end)
+        draft = asked.draft("historical", entity)
         options = self._options()
         settings = settings_of(call.store)
         assert settings is not None
         copy = parquet.copied(call.entity) if frames.is_pandas(call.entity) else None
         engine = spark.SparkEntities(call.entity) if spark.is_frame(call.entity) else None
         id = self._recording.submitted(
-            self._draft(call, asked, "historical", entity),
+            draft,
             copy if copy is not None else engine,
             archive=self._archives(settings, options),
             max_rows=settings.entity_df_max_rows,
-            look=look_up(call, asked),
+            look=asked.look,
         )
-        column = entity.timestamp.column if entity.timestamp else None
-        is_frame = copy is not None and column
-
-        def explain(wanted: pd.DataFrame, given: Tabular) -> tuple[DroppedRows, ...]:
-            views = list(asked.views.values())
-            repo = call.store.repo_path
-            return point_in_time.dropped(wanted, given, entity.join_keys, str(column), views, repo)
-
-        def late(given: Tabular) -> tuple[LateValues, ...]:
-            columns = {n: r for r in asked.refs for n in column_names(r, call.full_feature_names)}
-            return point_in_time.late_values(
-                given, columns, entity.join_keys, str(column), asked.views, call.store.repo_path
-            )
-
+        is_frame = copy is not None and entity.timestamp is not None
+        training = options is not None and options.training
         return PendingRetrieval(
             id,
             entity=copy if is_frame else None,
-            types=definitions.types_of(asked.views, asked.refs, call.full_feature_names),
-            explain=explain if is_frame else None,
+            types=asked.types,
+            explain=asked.dropped if is_frame else None,
             # The sources are read for it: where a training was asked for.
-            late=late if is_frame and options is not None and options.training else None,
+            late=asked.late if is_frame and training else None,
             keep_rows=options is not None and options.rows,
             keep=self._archives(settings, options),
             max_rows=settings.entity_df_max_rows,
@@ -144,19 +136,17 @@ class RetrievalListener:
     def online(self, call: Call, response: OnlineResponse) -> None:
         if not self._wanted(call.store, call.owner):
             return
-        from ..integrations.feast import definitions
-
-        asked = definitions.resolve_request(call.store, call.features)
-        self._loaded.check(asked.refs, asked.service)
-        entity = entity_frames.describe_rows(call.entity, asked.join_keys)
-        draft = self._draft(call, asked, "online", entity)
+        asked = RequestedDefinitions(call)
+        self._loaded.check(asked.named.refs, asked.named.service)
+        draft = asked.draft("online", entity_frames.describe_rows(call.entity, ()))
         recording = self._recording
         run, cell = call.owner or (None, None)
         draft = replace(draft, cell=cell)
-        id = recording.submitted(draft, look=look_up(call, asked), run=run)
-        types = definitions.types_of(asked.views, asked.refs, call.full_feature_names)
+        id = recording.submitted(draft, look=asked.look, run=run)
         recording.ran(
-            PendingRetrieval(id, types=types), call.seconds, lambda: online_frame(response, draft)
+            PendingRetrieval(id, types=asked.types),
+            call.seconds,
+            lambda: online_frame(response, draft),
         )
         mark_online(response, id)
 
@@ -167,17 +157,14 @@ class RetrievalListener:
                     name="get_saved_dataset", arguments=arguments)  # fmt: skip
         if not self._wanted(store):
             return None
-        from ..integrations.feast import definitions
-
-        asked = definitions.resolve_request(store, call.features)
+        asked = RequestedDefinitions(call)
         entity = EntityFrame("dataset", join_keys=tuple(dataset.join_keys or ()))
-        draft = self._draft(call, asked, "historical", entity)
+        draft = asked.draft("historical", entity)
         if dataset.feature_service_name:
             draft = replace(draft, service=dataset.feature_service_name, service_basis="given")
         where = sources.address_of(dataset.storage)
-        id = self._recording.submitted(replace(draft, kept=where), look=look_up(call, asked))
-        types = definitions.types_of(asked.views, asked.refs, call.full_feature_names)
-        return PendingRetrieval(id, types=types)
+        id = self._recording.submitted(replace(draft, kept=where), look=asked.look)
+        return PendingRetrieval(id, types=asked.types)
 
     def ran(self, token: PendingRetrieval, ran: JobResult) -> None:
         recording = self._recording
@@ -191,7 +178,7 @@ class RetrievalListener:
             if frames.is_pandas(held) or hasattr(held, "column_names"):
                 recording.ran(token, ran.seconds, held, where)
             elif (file := file_of(ran)) is not None:
-                read = functools.partial(parquet.result_of_file, file, token.types)
+                read = functools.partial(_result_of_file, file, token)
                 recording.ran(token, ran.seconds, read, where)
             else:
                 recording.counted(token, ran.seconds, None, where)
@@ -212,6 +199,7 @@ class RetrievalListener:
             return
         from ..integrations.feast import definitions
 
+        push = call.call == "push"
         frame = parquet.copied(call.frame) if frames.is_pandas(call.frame) else None
         if isinstance(call.frame, dict):
             frame = parquet.frame_of(call.frame)
@@ -223,7 +211,7 @@ class RetrievalListener:
                 to=call.to,  # type: ignore[arg-type]
                 project=call.store.project,
                 name=call.name,
-                views=definitions.views_written(call.store, call.call, call.name),
+                views=() if push else (call.name,),
                 state="failed" if failed else "ran",
                 seconds=round(call.seconds, 6),
                 error=masked_text(f"{type(call.error).__name__}: {call.error}")[:500]
@@ -231,6 +219,7 @@ class RetrievalListener:
                 else None,
             ),
             frame,
+            functools.partial(definitions.views_fed, call.store, call.name) if push else None,
         )
 
     def experiment_of_next_run(self, store: FeatureStore) -> str | None:
@@ -317,34 +306,6 @@ class RetrievalListener:
             return bool(settings.auto_log_entity_df) and (options is None or options.archive)
         return options.archive
 
-    def _draft(
-        self,
-        call: Call,
-        asked: ResolvedRequest,
-        kind: Literal["historical", "online"],
-        entity: EntityFrame,
-    ) -> Retrieval:
-        from ..integrations.feast import definitions
 
-        store = call.store
-        return Retrieval(
-            id="",
-            kind=kind,
-            project=store.project,
-            refs=asked.refs,
-            service=asked.service,
-            service_basis=asked.basis,
-            services=asked.fitting,
-            views=asked.records,
-            entity=entity,
-            seconds=Seconds(round(call.seconds, 6)),
-            behind=asked.behind_records,
-            sources=sources.identify(
-                [*asked.views.values(), *asked.behind.values()], store.repo_path
-            ),
-            full_feature_names=call.full_feature_names,
-            call=call.name,
-            arguments=without_secrets(call.arguments),
-            registry=asked.registry,
-            beside=definitions.unasked(asked, call.full_feature_names),
-        )
+def _result_of_file(file: Path, token: PendingRetrieval) -> Result:
+    return parquet.result_of_file(file, token.types())

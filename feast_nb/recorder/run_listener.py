@@ -102,6 +102,7 @@ class RunListener:
         self._inherit(run)
         found = self._table.of_run(run_id)
         if found or self._notices.interactive:
+            self._recording.look_again()
             self._recording.settle()
             used = [r.cell for r in found] + [c.cell for c in self._table.contracts_of(run_id)]
             self._origins.ends(run, used)

@@ -220,7 +220,8 @@ class Retrieval(Record):
     online calls this record stands for. `registry` hashes every definition of the project,
     `kept` says where the result was written to, if it was; `beside` names columns that came
     unasked, those that on-demand views compute from, with their references, and `behind` holds the
-    views that these read and nobody asked for.
+    views that these read and nobody asked for. `unseen` says why the registry could not be looked
+    at: views, sources and join keys are not known then.
 
     A run that trained on a frame retrieved elsewhere has a copy: `linked_by` says how the two
     were brought together (the frame's own mark, the variables that the cell reads, matching
@@ -256,6 +257,7 @@ class Retrieval(Record):
     at: str | None = None
     last: str | None = None
     error: str | None = None
+    unseen: str | None = None
 
     def column_of(self, ref: str) -> str:
         """The name that a reference's values have in the result, short or full."""

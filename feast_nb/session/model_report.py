@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..contracts import drift
 from ..errors import FeatureError
 from ..integrations.feast import registry
+from ..integrations.feast.views import dtype_named
 from ..integrations.mlflow import model_lookup, retrieval_files
 from ..integrations.mlflow import runs as mlflow_runs
 from ..records.answers import Difference, Feature, ModelDiff, ModelFeatures
@@ -64,8 +65,7 @@ def _feature(number: int, one: Input, known: registry.Definitions) -> Feature:
         ref=str(one.ref),
         column=one.name,
         dtype=one.dtype,
-        declared=one.declared
-        or (registry.dtype_named(declared[0].value_type) if declared else None),
+        declared=one.declared or (dtype_named(declared[0].value_type) if declared else None),
         source=source.name if source is not None else None,
         owner=(view.spec.owner if view is not None else None) or None,
         description=(declared[0].description if declared else "")

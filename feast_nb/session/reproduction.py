@@ -114,6 +114,8 @@ def _redefined(
     session: Session, retrieval: Retrieval, known: Mapping[str, object]
 ) -> tuple[str, ...]:
     """Which definition is not what it was then; `known` is what its hashes stood for."""
+    if retrieval.unseen is not None:
+        return (f"the definitions of then are not known ({retrieval.unseen})",)
     then = Contract("", None, retrieval.project, refs=retrieval.refs,
                     views=(*retrieval.behind, *retrieval.views),
                     definitions=dict(known))  # fmt: skip
@@ -237,6 +239,9 @@ def _verified(
     retrieval = recorded.retrieval
     types = definitions.types_of(views, retrieval.refs, retrieval.full_feature_names)
     now = fingerprint.of(found.frame, types)
+    if now.digest != then.fingerprint:  # it may have been hashed while the registry was away
+        undeclared = fingerprint.of(found.frame)
+        now = undeclared if undeclared.digest == then.fingerprint else now
     if now.digest == then.fingerprint:
         same = then.row_order is None or now.row_order == then.row_order
         return replace(found, verdict="identical" if same else "reordered")

@@ -784,7 +784,8 @@ export interface Retrievals {
  * online calls this record stands for. `registry` hashes every definition of the project,
  * `kept` says where the result was written to, if it was; `beside` names columns that came
  * unasked, those that on-demand views compute from, with their references, and `behind` holds the
- * views that these read and nobody asked for.
+ * views that these read and nobody asked for. `unseen` says why the registry could not be looked
+ * at: views, sources and join keys are not known then.
  *
  * A run that trained on a frame retrieved elsewhere has a copy: `linked_by` says how the two
  * were brought together (the frame's own mark, the variables that the cell reads, matching
@@ -824,6 +825,7 @@ export interface Retrieval {
   at: string | null;
   last: string | null;
   error: string | null;
+  unseen: string | null;
 }
 /**
  * The keys and timestamps that were asked for: none of them in a saved dataset, in a search.

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from feast_nb.errors import FeatureError, StoreError
-from feast_nb.integrations.feast import definitions, registry, registry_file, repository
+from feast_nb.integrations.feast import registry, repository, resolved_request
+from feast_nb.integrations.feast.repository_files import registry_file
 from feast_nb.integrations.feast.servers import store_door
+from feast_nb.integrations.feast.views import dtype_named
 
 from ..conftest import free_port, wait_for
 
@@ -111,7 +113,7 @@ def test_a_registry_server_of_two_projects_is_asked_for_ones_own(server: str, tm
             assert known.join_keys["e"] == key
             assert known.views["labels"].kind == "label"
             (feature,) = known.views["stats"].features
-            assert registry.dtype_named(feature.value_type) == dtype
+            assert dtype_named(feature.value_type) == dtype
         assert repository.catalog(store).views["stats"].dtypes == (dtype,)
         assert set(repository.catalog(store).sources) >= {"s", "l"}
 
@@ -125,7 +127,7 @@ def test_a_registry_server_is_asked_four_times_and_not_for_ever(
     monkeypatch.setattr(registry, "_listed", lambda s, what: asked.append(what) or listed(s, what))
     registry.definitions_of(store)
     for _ in range(3):
-        definitions.resolve_request(store, ["stats:x"])
+        resolved_request.look_up(store, ["stats:x"])
     assert sorted(asked) == ["AllFeatureViews", "Entities", "FeatureServices", "LabelViews"]
 
     monkeypatch.setattr(store_door, "SECONDS", 1.0)
@@ -146,16 +148,16 @@ def test_no_record_is_of_definitions_that_are_long_gone(server: str, tmp_path, m
     from feast_nb.integrations.feast.servers import registry_copy
 
     store = opened(tmp_path / "client", "pa", server)
-    before = definitions.resolve_request(store, ["stats:x"]).records[0]
+    before = resolved_request.look_up(store, ["stats:x"]).records[0]
     other = opened(tmp_path / "other", "pa", server)
     changed = other.get_feature_view("stats")
     changed.ttl = timedelta(hours=7)
     other.apply([changed])
-    same = definitions.resolve_request(store, ["stats:x"]).records[0]
+    same = resolved_request.look_up(store, ["stats:x"]).records[0]
     assert same.hashes == before.hashes  # of a moment ago
-    monkeypatch.setattr(registry_copy, "LATEST", 0.0)
+    monkeypatch.setattr(registry_copy, "FRESH", 0.0)
 
-    now = definitions.resolve_request(store, ["stats:x"]).records[0]
+    now = resolved_request.look_up(store, ["stats:x"]).records[0]
     assert now.hashes["ttl"] != before.hashes["ttl"]
 
 

@@ -406,9 +406,11 @@ def test_integers_with_missing_values_have_the_fingerprint_of_integers(scene) ->
     types = {"a": pa.int64()}
     ids = [scene.recording.submitted(draft(), entities()) for _ in range(2)]
     scene.recording.ran(
-        PendingRetrieval(ids[0], types=types), 1.0, pd.DataFrame({"a": [1, None, 3]})
+        PendingRetrieval(ids[0], types=lambda: types), 1.0, pd.DataFrame({"a": [1, None, 3]})
     )
-    scene.recording.ran(PendingRetrieval(ids[1], types=types), 1.0, pa.table({"a": [1, None, 3]}))
+    scene.recording.ran(
+        PendingRetrieval(ids[1], types=lambda: types), 1.0, pa.table({"a": [1, None, 3]})
+    )
     one, other = (scene.settled(i).result for i in ids)
 
     assert one is not None

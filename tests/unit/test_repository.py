@@ -242,18 +242,22 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_list_of_references_is_kept_in_its_order(store) -> None:
     asked = ["profile:age", "hourly:trips", "hourly:conv_rate"]
 
-    assert definitions.refs_of(store, asked) == tuple(asked)
+    assert definitions.refs_of(store, asked, registry.definitions_of(store)) == tuple(asked)
 
 
 def test_a_services_references_are_in_its_order(store) -> None:
     service = store.get_feature_service("everything")
 
-    assert definitions.refs_of(store, service) == definitions.service_refs(service)
+    assert definitions.refs_of(
+        store, service, registry.definitions_of(store)
+    ) == definitions.service_refs(service)
 
 
 def service_of(store: Any, features: Any) -> Any:
     return definitions.service_of(
-        registry.definitions_of(store), features, definitions.refs_of(store, features)
+        registry.definitions_of(store),
+        features,
+        definitions.refs_of(store, features, registry.definitions_of(store)),
     )
 
 
@@ -285,7 +289,7 @@ def test_a_list_that_two_services_hold_is_neithers_and_names_both(store) -> None
 
 def test_a_renamed_view_is_recorded_under_both_names(store) -> None:
     service = store.get_feature_service("renamed")
-    refs = definitions.refs_of(store, service)
+    refs = definitions.refs_of(store, service, registry.definitions_of(store))
     views = definitions.views_of(registry.definitions_of(store), service, refs)
     (record,) = definition_hashes.view_records(views)
 
@@ -330,7 +334,9 @@ def test_an_on_demand_view_needs_the_keys_of_what_it_reads(store) -> None:
 def test_a_projection_with_another_key_needs_that_key(store) -> None:
     service = store.get_feature_service("renamed")
     views = definitions.views_of(
-        registry.definitions_of(store), service, definitions.refs_of(store, service)
+        registry.definitions_of(store),
+        service,
+        definitions.refs_of(store, service, registry.definitions_of(store)),
     )
 
     assert definitions.join_keys_of(registry.definitions_of(store), views.values()) == (

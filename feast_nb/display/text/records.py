@@ -87,6 +87,8 @@ def _retrievals(retrievals: Sequence[Retrieval]) -> list[str]:
         )
         if r.entity.timestamp and r.entity.timestamp.min:
             lines.append(f"    {r.entity.timestamp.column} {words.reach(r)}")
+        if r.unseen:
+            lines.append(f"    ⚠ {words.unseen(r)}")
     return lines
 
 

@@ -1,143 +1,61 @@
-"""What a retrieval asked for, as the registry defined it at that moment: services, views, keys."""
+"""What features stand for, by the definitions of a registry: services, views, keys, types."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Literal
 
-from ...errors import FeatureError, brief
+from ...errors import FeatureError, brief, nearest
 from ...records.references import column_names
-from ...records.retrieval import ViewDefinition
-from . import definition_hashes, sources
-from .registry import Definitions, definitions_of, refs_of_service, registry_hash, state_of
-from .views import View, sources_of
+from . import registry, sources
+from .registry import Definitions
+from .views import View, refs_of_service, sources_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from feast import FeatureService, FeatureStore
     from feast.feature_view_projection import FeatureViewProjection
-    from feast.infra.registry.base_registry import BaseRegistry
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureServiceSpec
 
     from .calls import Features
 
 
-class ResolvedRequest(NamedTuple):
-    """Everything about a retrieval that follows from its features and the registry alone."""
+class _Service:
+    """A service of a copy of the registry, as far as Feast asks for it."""
 
-    refs: tuple[str, ...]
-    service: str | None
-    basis: Literal["given", "exact", "none"]
-    fitting: tuple[str, ...]
-    views: dict[str, View]
-    behind: dict[str, View]
-    records: tuple[ViewDefinition, ...]
-    behind_records: tuple[ViewDefinition, ...]
-    join_keys: tuple[str, ...]
-    registry: str | None
+    def __init__(self, spec: FeatureServiceSpec) -> None:
+        from feast.feature_view_projection import FeatureViewProjection
+
+        self.feature_view_projections = [FeatureViewProjection.from_proto(p) for p in spec.features]
+
+    def __ne__(self, other: object) -> bool:
+        return False  # that it differs from the one given was said in the call that this is about
 
 
-_known: WeakKeyDictionary[FeatureStore, tuple[object, dict[Hashable, ResolvedRequest]]] = (
-    WeakKeyDictionary()
-)
-_MOST = 256  # requests: who asks for another choice of features each time asks for none again
+class _Services:
+    """The registry, as Feast asks it for a service: a copy of it, beside Feast's own memory."""
+
+    def __init__(self, store: FeatureStore, known: Definitions) -> None:
+        self._feature_service_cache = getattr(store.registry, "_feature_service_cache", {})
+        self._known = known
+
+    def get_feature_service(self, name: str, project: str, allow_cache: bool) -> _Service:
+        if name not in self._known.services:
+            raise FeatureError(f"no feature service {name}; {nearest(name, self._known.services)}")
+        return _Service(self._known.services[name])
 
 
-def resolve_request(store: FeatureStore, features: Features) -> ResolvedRequest:
-    """What a call of `store` with these `features` asked for.
+def refs_of(store: FeatureStore, features: Features, known: Definitions) -> tuple[str, ...]:
+    """The references that `features` (a list, or a feature service) stands for, in its order.
 
-    Looked up once for each state of the registry: it costs milliseconds, on the cell's time.
+    Of a service those that Feast itself has for it at the moment; nobody is asked.
     """
-    state, key = state_of(store.registry), _key_of(features)
-    before, found = _known.get(store, (None, {}))
-    if state is None or before != state or len(found) >= _MOST:
-        found = {}
-        _known[store] = (state, found)
-    if key not in found:
-        found[key] = _looked_up(store, features)
-    return found[key]
-
-
-def _looked_up(store: FeatureStore, features: Features) -> ResolvedRequest:
-    known = definitions_of(store)
-    refs = refs_of(store, features)
-    views = views_of(known, features, refs)
-    behind = views_behind(known, views)
-    return ResolvedRequest(
-        refs,
-        *service_of(known, features, refs),
-        views,
-        behind,
-        definition_hashes.view_records(views, known.join_keys),
-        definition_hashes.view_records(behind, known.join_keys),
-        join_keys_of(known, views.values()),
-        registry_hash(store),
-    )
-
-
-def _key_of(features: Any) -> Hashable:
-    projections = getattr(features, "feature_view_projections", None)
-    if projections is None:
-        return tuple(features)
-    parts = tuple(
-        (p.name, p.name_to_use(), tuple(sorted(p.join_key_map.items())), len(p.features))
-        for p in projections
-    )
-    return features.name, parts
-
-
-def service_now(
-    store: FeatureStore, refs: Sequence[str]
-) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
-    """As `service_of` for a list, from the registry as it stands, not the store's copy of it.
-
-    Another process may have applied a service since; the store's own copy is left as it is.
-    """
-    registry = store.registry
-    if not hasattr(registry, "_registry_store"):
-        found = registry.list_feature_services(store.project, allow_cache=False)
-        return _exactly({s.name: service_refs(s) for s in found}, refs)
-    written = _written(registry)
-    before, services = _now.get(store, (None, {}))
-    if written is None or before != written:
-        proto = registry._registry_store.get_registry_proto()
-        specs = [s.spec for s in proto.feature_services if s.spec.project == store.project]
-        services = {spec.name: refs_of_service(spec) for spec in specs}
-        _now[store] = (written, services)
-    return _exactly(services, refs)
-
-
-_now: WeakKeyDictionary[FeatureStore, tuple[tuple[int, int] | None, dict[str, tuple[str, ...]]]] = (
-    WeakKeyDictionary()
-)
-
-
-def _written(registry: BaseRegistry) -> tuple[int, int] | None:
-    """When a registry's file was written last, where it is a local one."""
-    path = getattr(registry, "_file_path", None)
-    try:
-        found = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size) if found else None
-
-
-def _exactly(
-    services: Mapping[str, Sequence[str]], refs: Sequence[str]
-) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
-    fitting = tuple(sorted(n for n, theirs in services.items() if set(theirs) == set(refs)))
-    if len(fitting) == 1:
-        return fitting[0], "exact", fitting
-    return None, "none", fitting
-
-
-def refs_of(store: FeatureStore, features: Features) -> tuple[str, ...]:
-    """The references that `features` (a list, or a feature service) stands for, in its order."""
     from feast import utils
 
-    return tuple(utils._get_features(store.registry, store.project, features, allow_cache=True))
+    asked = _Services(store, known)
+    return tuple(utils._get_features(asked, store.project, features, allow_cache=True))
 
 
 def service_of(
@@ -152,7 +70,12 @@ def service_of(
 
     if isinstance(features, FeatureService):
         return features.name, "given", (features.name,)
-    return _exactly({n: refs_of_service(s) for n, s in known.services.items()}, refs)
+    return exactly(services_of(known), refs)
+
+
+def services_of(known: Definitions) -> dict[str, tuple[str, ...]]:
+    """The references of each service."""
+    return {name: refs_of_service(spec) for name, spec in known.services.items()}
 
 
 def service_refs(service: FeatureService) -> tuple[str, ...]:
@@ -160,6 +83,16 @@ def service_refs(service: FeatureService) -> tuple[str, ...]:
     return tuple(
         f"{p.name_to_use()}:{f.name}" for p in service.feature_view_projections for f in p.features
     )
+
+
+def exactly(
+    services: Mapping[str, Sequence[str]], refs: Sequence[str]
+) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
+    """The one service that is exactly these references; and all that are."""
+    fitting = tuple(sorted(n for n, theirs in services.items() if set(theirs) == set(refs)))
+    if len(fitting) == 1:
+        return fitting[0], "exact", fitting
+    return None, "none", fitting
 
 
 def views_of(known: Definitions, features: Features, refs: Sequence[str]) -> dict[str, View]:
@@ -298,23 +231,8 @@ def types_of(
     return types
 
 
-def unasked(asked: ResolvedRequest, full_feature_names: bool) -> dict[str, str]:
-    """Column → reference of what comes unasked: the features that on-demand views compute from."""
-    wanted = set(asked.refs)
-    found = {}
-    for view in asked.views.values():
-        for read in view.inputs:
-            for feature in read.features:
-                if f"{read.name}:{feature}" not in wanted:
-                    plain = f"{read.name}__{feature}" if full_feature_names else feature
-                    found[plain] = f"{read.name}:{feature}"
-    return found
-
-
-def views_written(store: FeatureStore, call: str, name: str) -> tuple[str, ...]:
-    """The views that a write reaches: the one named, or all that a push source feeds."""
-    if call != "push":
-        return (name,)
-    views = definitions_of(store).views.values()
-    fed = [v.view for v in views if v.is_timed and name in (s.name for s in sources_of(v.spec))]
+def views_fed(store: FeatureStore, source: str) -> tuple[str, ...]:
+    """The views that a push to a source writes to. The registry may be asked."""
+    views = registry.definitions_after(store).views.values()
+    fed = [v.view for v in views if v.is_timed and source in (s.name for s in sources_of(v.spec))]
     return tuple(sorted(fed))

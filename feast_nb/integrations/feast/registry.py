@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, cached_property
+from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
 from .servers import client_limits, registry_copy, store_door
-from .views import KINDS, View, name_in_refs
+from .views import KINDS, View
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class NotAtHand(Exception):
+    """Something is to be asked of the registry, and it is not to be asked now."""
+
+
 class Definitions:
     """What the registry of one project defines, as it stood when it was read.
 
@@ -44,9 +49,29 @@ class Definitions:
         self.project = project
         self._registry = registry
         self._proto = proto
+        self._may_ask = True
         self._pinned: dict[tuple[str, int], tuple[ViewKind, ViewProto]] = {}
         # Feast serves a view that is being filled only where the registry is told so.
         self._while_filled = bool(getattr(registry, "serve_features_while_materializing", False))
+
+    @cached_property
+    def at_hand(self) -> Definitions:
+        """The same, which raises `NotAtHand` where the registry would be asked."""
+        found = copy(self)
+        found._may_ask = False
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of every definition, whenever it was applied."""
+        specs = sorted(
+            f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
+            for field, items in self._proto.ListFields()
+            if field.message_type is not None and "spec" in field.message_type.fields_by_name
+            for item in items
+            if getattr(item.spec, "project", self.project) == self.project
+        )
+        return hashlib.blake2b(b"\0".join(specs), digest_size=8).hexdigest()
 
     @cached_property
     def views(self) -> Mapping[str, View]:
@@ -128,6 +153,8 @@ class Definitions:
         record = self._versions.get((plain, version))
         if record is not None:
             return self._parsed(record.feature_view_type, record.feature_view_proto)
+        if not self._may_ask:
+            raise NotAtHand
         apart = getattr(self._registry, "_get_version_snapshot", None)  # makes no object of it
         kept = apart(plain, self.project, version) if apart is not None else None
         if kept is not None:
@@ -177,13 +204,26 @@ _read: WeakKeyDictionary[FeatureStore, tuple[object, Definitions]] = WeakKeyDict
 
 def definitions_of(store: FeatureStore) -> Definitions:
     """What a store's registry defines, by Feast's own copy of it, which Feast keeps fresh."""
+    return _kept(store, _copy_of(store) or proto_of(store))
+
+
+def at_hand(store: FeatureStore) -> Definitions | None:
+    """The same as this process has it: the registry is not asked; None where it would have to be.
+
+    Feast has just read its own copy anew where it was too old, for the call that this is about.
+    What it holds raises `NotAtHand` for what the copy has not.
+    """
     registry = store.registry
-    proto = _copy_of(store)
-    state = state_of(registry)
+    proto = getattr(registry, "cached_registry_proto", None) or registry_copy.latest(registry)
+    return _kept(store, proto).at_hand if proto is not None else None
+
+
+def _kept(store: FeatureStore, proto: RegistryProto) -> Definitions:
+    state = state_of(store.registry)
     before = _read.get(store)
     if before is not None and state is not None and before[0] == state:
         return before[1]
-    found = Definitions(proto if proto is not None else proto_of(store), store.project, registry)
+    found = Definitions(proto, store.project, store.registry)
     _read[store] = (state, found)
     return found
 
@@ -196,6 +236,17 @@ def _copy_of(store: FeatureStore) -> RegistryProto | None:
     if hasattr(registry, "cached_registry_proto"):  # Feast reads it anew where it is too old
         _answered(store, lambda: registry.list_projects(allow_cache=True))
     return getattr(registry, "cached_registry_proto", None)
+
+
+def definitions_after(store: FeatureStore) -> Definitions:
+    """The same for a call that was just made and is looked up afterwards; the registry is asked.
+
+    Not by a server's copy of before the call, unless that is a fresh one.
+    """
+    registry = store.registry
+    if getattr(registry, "stub", None) is None:
+        return definitions_of(store)
+    return _kept(store, registry_copy.renewed(registry, lambda: proto_of(store)))
 
 
 def definitions_now(store: FeatureStore) -> Definitions:
@@ -265,46 +316,27 @@ def _listed(store: FeatureStore, what: str) -> Message:
 
 
 def state_of(registry: BaseRegistry) -> object:
-    """What changes whenever the copy of the registry does; None where none is kept.
+    """What changes whenever what the copy of the registry holds does; None where none is kept.
 
-    A file registry gives each writing a version of its own, and is read anew by every historical
-    retrieval.
+    A file registry gives each writing a version of its own; a SQL registry's copy is another one
+    after each refresh, and is told by its content.
     """
     proto = getattr(registry, "cached_registry_proto", None)
     if proto is None:
         return registry_copy.digest_of(registry)
     if proto.version_id:
         return proto.version_id, proto.last_updated.ToNanoseconds()
-    return id(proto), getattr(registry, "cached_registry_proto_created", None)
+    copied = id(proto), getattr(registry, "cached_registry_proto_created", None)
+    known = _contents.get(registry)
+    if known is None or known[0] != copied:
+        known = _contents[registry] = copied, registry_copy.content_of(proto)
+    return known[1]
+
+
+_contents: WeakKeyDictionary[BaseRegistry, tuple[tuple[int, object], str]] = WeakKeyDictionary()
 
 
 def registry_hash(store: FeatureStore) -> str | None:
-    """A hash of every definition in the store's copy of the registry, whenever it was applied."""
-    proto = getattr(store.registry, "cached_registry_proto", None)
-    if proto is None:
-        return registry_copy.digest_of(store.registry)
-    specs = sorted(
-        f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
-        for field, items in proto.ListFields()
-        if field.message_type is not None and "spec" in field.message_type.fields_by_name
-        for item in items
-        if getattr(item.spec, "project", store.project) == store.project
-    )
-    return hashlib.blake2b(b"\0".join(specs), digest_size=8).hexdigest()
-
-
-@cache
-def dtype_named(number: int) -> str:
-    """Feast's name of a type: `Float64`."""
-    from feast.types import from_value_type
-    from feast.value_type import ValueType
-
-    try:
-        return str(from_value_type(ValueType(number)))
-    except (ValueError, KeyError):
-        return "unknown"
-
-
-def refs_of_service(spec: FeatureServiceSpec) -> tuple[str, ...]:
-    """A service's references, in its order, from its proto's `spec`."""
-    return tuple(f"{name_in_refs(p)}:{c.name}" for p in spec.features for c in p.feature_columns)
+    """A hash of every definition in the copy of the registry that is here; None without one."""
+    known = at_hand(store)
+    return known.digest if known is not None else None

@@ -14,10 +14,10 @@ from ...records.facts import Registry, RegistryService, RegistryView
 from ...records.references import split_version
 from ...records.retrieval import NO_ENTITY
 from ...records.run import Repository
-from .registry import Definitions, definitions_now, definitions_of, dtype_named, refs_of_service
+from .registry import Definitions, definitions_now, definitions_of
 from .sources import duckdb_reads
 from .store import folder_of, is_by_environment, settings_of
-from .views import View, mlflow_origin, sources_of
+from .views import View, dtype_named, mlflow_origin, refs_of_service, sources_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...records.facts import SourceOrigin
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from feast.protos.feast.core import StreamFeatureView_pb2 as stream
     from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
     from feast.protos.feast.core.Feature_pb2 import FeatureSpecV2
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureServiceSpec
     from feast.protos.feast.core.FeatureViewProjection_pb2 import (
         FeatureViewProjection as FeatureViewProjectionProto,
     )
@@ -109,6 +110,14 @@ class View:
         if self.version is not None:
             return self.version
         return int(getattr(self.message.meta, "current_version_number", 0))
+
+    @property
+    def applied_at(self) -> datetime | None:
+        """When it was applied, or loaded, last, by the registry's clock; None where it says not."""
+        if not self.message.meta.HasField("last_updated_timestamp"):
+            return None
+        at: datetime = self.message.meta.last_updated_timestamp.ToDatetime(UTC)
+        return at
 
     @property
     def is_timed(self) -> bool:
@@ -266,3 +275,20 @@ def name_in_refs(projection: FeatureViewProjectionProto) -> str:
     base = projection.feature_view_name_alias or projection.feature_view_name
     pinned = projection.HasField("version_tag")
     return f"{base}@v{projection.version_tag}" if pinned else str(base)
+
+
+@cache
+def dtype_named(number: int) -> str:
+    """Feast's name of a type: `Float64`."""
+    from feast.types import from_value_type
+    from feast.value_type import ValueType
+
+    try:
+        return str(from_value_type(ValueType(number)))
+    except (ValueError, KeyError):
+        return "unknown"
+
+
+def refs_of_service(spec: FeatureServiceSpec) -> tuple[str, ...]:
+    """A service's references, in its order, from its proto's `spec`."""
+    return tuple(f"{name_in_refs(p)}:{c.name}" for p in spec.features for c in p.feature_columns)

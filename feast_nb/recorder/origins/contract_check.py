@@ -23,10 +23,13 @@ def invented_changes(
     training is not known (a registry of which Feast keeps no copy).
     """
     for store in stores:
-        now = registry.registry_hash(store) if store.project == contract.project else None
-        if now is None or not retrievals or any(r.registry != now for r in retrievals):
+        known = registry.at_hand(store) if store.project == contract.project else None
+        if known is None or not retrievals or any(r.registry != known.digest for r in retrievals):
             continue
-        records = registry.definitions_of(store).records(drift.versions_named(contract))
+        try:
+            records = known.records(drift.versions_named(contract))
+        except registry.NotAtHand:
+            continue
         parts = definition_hashes.parts_of(records.values())
         found = drift.compare(contract, records, parts)
         return tuple(c.said for c in found if c.grade != "safe" and c.kind != "unavailable")

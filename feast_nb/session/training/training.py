@@ -192,7 +192,7 @@ class Training:
             if not options.full_feature_names:
                 repository.check_collisions(options.features)
         known = registry.definitions_of(store)
-        refs = definitions.refs_of(store, features)
+        refs = definitions.refs_of(store, features, known)
         views = definitions.views_of(known, features, refs).values()
         self._views = tuple(views)
         definitions.check_available(views)

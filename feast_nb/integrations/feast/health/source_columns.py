@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ....records.answers import Grade
-from .. import registry
-from ..views import View
+from ..views import View, dtype_named
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -40,10 +39,10 @@ def _fault(view: View, source: DataSource, columns: dict[str, str]) -> tuple[Gra
             )
     kinds = source.source_datatype_to_feast_value_type()
     for feature in view.features:
-        declared = registry.dtype_named(feature.value_type)
+        declared = dtype_named(feature.value_type)
         column = own.get(feature.name, feature.name)
         try:
-            held = registry.dtype_named(kinds(columns[column]).value)
+            held = dtype_named(kinds(columns[column]).value)
         except (ValueError, KeyError, TypeError, AttributeError):  # of a type that Feast's own
             # table does not know nothing is claimed
             continue

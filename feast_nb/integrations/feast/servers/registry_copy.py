@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from feast.infra.registry.base_registry import BaseRegistry
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
-FRESH = 10.0  # seconds after which a copy is read anew, beside whoever asked
-LATEST = 60.0  # seconds after which it is not used before it was: no record is of older definitions
+FRESH = 10.0  # seconds after which a copy is read anew, beside whoever asked; what is recorded is
+# of no older one
+LATEST = 60.0  # seconds after which it is not used at all before it was
 
 
 @dataclass
@@ -51,6 +52,19 @@ def kept(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryCo
     return copy if copy is not None else _keep(registry, ask(), ask)
 
 
+def renewed(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryProto:
+    """The same, and none but a fresh one."""
+    proto = latest(registry)
+    return proto if proto is not None else _keep(registry, ask(), ask).proto
+
+
+def latest(registry: BaseRegistry) -> RegistryProto | None:
+    """The copy of a registry server where it is a fresh one; nobody is asked."""
+    copy = _copies.get(registry)
+    is_fresh = copy is not None and time.monotonic() - copy.at < FRESH
+    return copy.proto if copy is not None and is_fresh else None
+
+
 def digest_of(registry: BaseRegistry) -> str | None:
     """What changes with the copy; None where there is none that may be used still."""
     copy = _usable(registry)
@@ -72,10 +86,15 @@ def _usable(registry: BaseRegistry) -> RegistryCopy | None:
 def _keep(
     registry: BaseRegistry, proto: RegistryProto, ask: Callable[[], RegistryProto]
 ) -> RegistryCopy:
-    text = proto.SerializeToString(deterministic=True)
-    digest = hashlib.blake2b(text, digest_size=8).hexdigest()
-    found = _copies[registry] = RegistryCopy(proto, time.monotonic(), digest, ask)
+    found = RegistryCopy(proto, time.monotonic(), content_of(proto), ask)
+    _copies[registry] = found
     return found
+
+
+def content_of(proto: RegistryProto) -> str:
+    """A hash of all that a copy of a registry holds."""
+    text = proto.SerializeToString(deterministic=True)
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def _renew(registry: BaseRegistry, copy: RegistryCopy) -> None:

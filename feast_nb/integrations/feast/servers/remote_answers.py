@@ -14,6 +14,7 @@ from ....patching.patches import Patches
 if TYPE_CHECKING:
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.online_response import OnlineResponse
+    from google.protobuf.timestamp_pb2 import Timestamp
 
 _wanted: ContextVar[bool] = ContextVar("feast_nb_timestamps_wanted", default=False)
 
@@ -28,6 +29,15 @@ def with_timestamps() -> Iterator[None]:
         _wanted.reset(token)
 
 
+def _moment(text: str, known: dict[str, Timestamp]) -> Timestamp:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    if text not in known:
+        known[text] = Timestamp()
+        known[text].FromJsonString(text)
+    return known[text]
+
+
 def follow(patches: Patches) -> None:
     """Take them over from the server's JSON, in calls of ours; the user's are left alone."""
     name = "feast.infra.online_stores.remote"
@@ -40,9 +50,10 @@ def _follow_store(patches: Patches, module: ModuleType) -> None:
         def built(self: OnlineStore, answer: dict[str, Any]) -> OnlineResponse:
             response = original(self, answer)
             if _wanted.get():
+                known: dict[str, Timestamp] = {}  # rows that were loaded together share them
                 for sent, result in zip(answer["results"], response.proto.results, strict=True):
-                    for moment in sent.get("event_timestamps", ()):
-                        result.event_timestamps.add().FromJsonString(moment)
+                    told = (_moment(text, known) for text in sent.get("event_timestamps", ()))
+                    result.event_timestamps.extend(told)
             return response
 
         return built

@@ -61,7 +61,7 @@ def ask(store: FeatureStore, contract: Contract, features: Features) -> FeatureR
 
     # Of a service Feast fetches all, for which it wants all of its keys.
     known = registry.definitions_of(store)
-    refs = definitions.refs_of(store, features)
+    refs = definitions.refs_of(store, features, known)
     views = definitions.views_of(known, features, refs)
     entities = definitions.join_keys_of(known, views.values())
     requested = definitions.request_fields_of(views.values())

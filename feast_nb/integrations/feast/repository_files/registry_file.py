@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...errors import RepositoryError
-from .registry import Definitions, proto_of
-from .servers import store_door
+from ....errors import RepositoryError
+from ..registry import Definitions, proto_of
+from ..servers import store_door
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -1,0 +1,186 @@
+"""A call's features as the registry defined them at that moment: by a copy of it, or looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
+
+from ...errors import FeatureError
+from ...records.retrieval import ViewDefinition
+from . import definition_hashes, registry
+from .definitions import (
+    exactly,
+    join_keys_of,
+    refs_of,
+    service_of,
+    service_refs,
+    services_of,
+    views_behind,
+    views_of,
+)
+from .registry import Definitions
+from .servers import store_door
+from .views import View, refs_of_service
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.infra.registry.base_registry import BaseRegistry
+
+    from .calls import Features
+
+
+class ResolvedRequest(NamedTuple):
+    """Everything about a retrieval that follows from its features and the registry alone."""
+
+    refs: tuple[str, ...]
+    service: str | None
+    basis: Literal["given", "exact", "none"]
+    fitting: tuple[str, ...]
+    views: dict[str, View]
+    behind: dict[str, View]
+    records: tuple[ViewDefinition, ...]
+    behind_records: tuple[ViewDefinition, ...]
+    join_keys: tuple[str, ...]
+    registry: str | None
+
+
+_known: WeakKeyDictionary[FeatureStore, tuple[object, dict[Hashable, ResolvedRequest]]] = (
+    WeakKeyDictionary()
+)
+_MOST = 256  # requests: who asks for another choice of features each time asks for none again
+
+
+def at_hand(store: FeatureStore, features: Features) -> ResolvedRequest | None:
+    """What a call of `store` with these `features` asked for, as far as nobody is to be asked.
+
+    None where the registry would be: a call is noticed on the cell's time.
+    """
+    known = registry.at_hand(store)
+    try:
+        return _resolved(store, features, known) if known is not None else None
+    except (registry.NotAtHand, FeatureError):  # the copy may be of before something was applied
+        return None
+
+
+def look_up(store: FeatureStore, features: Features) -> ResolvedRequest:
+    """The same by the registry, a moment after the call. Raises `StoreError` where it is away."""
+    known = registry.definitions_after(store)
+    try:
+        return store_door.answered(store, "registry", lambda: _resolved(store, features, known))
+    except FeatureError:
+        now = registry.definitions_now(store)
+        return store_door.answered(store, "registry", lambda: _looked_up(store, features, now))
+
+
+def _resolved(store: FeatureStore, features: Features, known: Definitions) -> ResolvedRequest:
+    """Looked up once for each state of the registry: it costs milliseconds."""
+    state, key = registry.state_of(store.registry), _key_of(features)
+    before, found = _known.get(store, (None, {}))
+    if state is None or before != state or len(found) >= _MOST:
+        found = {}
+        _known[store] = (state, found)
+    if key not in found:
+        found[key] = _looked_up(store, features, known)
+    return found[key]
+
+
+def _looked_up(store: FeatureStore, features: Features, known: Definitions) -> ResolvedRequest:
+    refs = refs_of(store, features, known)
+    views = views_of(known, features, refs)
+    behind = views_behind(known, views)
+    return ResolvedRequest(
+        refs,
+        *service_of(known, features, refs),
+        views,
+        behind,
+        definition_hashes.view_records(views, known.join_keys),
+        definition_hashes.view_records(behind, known.join_keys),
+        join_keys_of(known, views.values()),
+        known.digest,
+    )
+
+
+def by_name(features: Features) -> ResolvedRequest:
+    """What a call names, with nothing of what that is: the registry was not asked yet."""
+    from feast import FeatureService
+
+    if isinstance(features, FeatureService):
+        refs, name = service_refs(features), features.name
+        return ResolvedRequest(refs, name, "given", (name,), {}, {}, (), (), (), None)
+    return ResolvedRequest(tuple(features), None, "none", (), {}, {}, (), (), (), None)
+
+
+def changed_since(asked: ResolvedRequest, moment: str) -> tuple[str, ...]:
+    """The views that were applied again after a moment (ISO 8601): what they were is not known."""
+    then = datetime.fromisoformat(moment)
+    return tuple(
+        view.view
+        for view in (*asked.views.values(), *asked.behind.values())
+        if view.version is None and (at := view.applied_at) is not None and at > then
+    )
+
+
+def _key_of(features: Any) -> Hashable:
+    projections = getattr(features, "feature_view_projections", None)
+    if projections is None:
+        return tuple(features)
+    parts = tuple(
+        (p.name, p.name_to_use(), tuple(sorted(p.join_key_map.items())), len(p.features))
+        for p in projections
+    )
+    return features.name, parts
+
+
+def service_now(
+    store: FeatureStore, refs: Sequence[str]
+) -> tuple[str | None, Literal["exact", "none"], tuple[str, ...]]:
+    """As `service_of` for a list, from the registry as it stands, not the store's copy of it.
+
+    Another process may have applied a service since; the store's own copy is left as it is.
+    """
+    asked = store.registry
+    if getattr(asked, "stub", None) is not None:
+        return exactly(services_of(registry.definitions_after(store)), refs)
+    if not hasattr(asked, "_registry_store"):
+        found = store_door.answered(
+            store, "registry", lambda: asked.list_feature_services(store.project, allow_cache=False)
+        )
+        return exactly({s.name: service_refs(s) for s in found}, refs)
+    written = _written(asked)
+    before, services = _now.get(store, (None, {}))
+    if written is None or before != written:
+        proto = asked._registry_store.get_registry_proto()
+        specs = [s.spec for s in proto.feature_services if s.spec.project == store.project]
+        services = {spec.name: refs_of_service(spec) for spec in specs}
+        _now[store] = (written, services)
+    return exactly(services, refs)
+
+
+_now: WeakKeyDictionary[FeatureStore, tuple[tuple[int, int] | None, dict[str, tuple[str, ...]]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _written(registry: BaseRegistry) -> tuple[int, int] | None:
+    """When a registry's file was written last, where it is a local one."""
+    path = getattr(registry, "_file_path", None)
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size) if found else None
+
+
+def unasked(asked: ResolvedRequest, full_feature_names: bool) -> dict[str, str]:
+    """Column → reference of what comes unasked: the features that on-demand views compute from."""
+    wanted = set(asked.refs)
+    found = {}
+    for view in asked.views.values():
+        for read in view.inputs:
+            for feature in read.features:
+                if f"{read.name}:{feature}" not in wanted:
+                    plain = f"{read.name}__{feature}" if full_feature_names else feature
+                    found[plain] = f"{read.name}:{feature}"
+    return found
