@@ -59,7 +59,7 @@ def remote() -> list[tuple[str, float, float]]:
         recorder.shut()
     served = statistics.median(vectors) / statistics.median(fetched)
     return [
-        *((f"through Feast's servers, in a run: {name} beside the bare call in it", ratio, 1.15)
+        *((f"through Feast's servers, in a run: {name} beside the bare call in it", ratio, 1.25)
           for name, ratio in added.items()),
         ("through Feast's servers: vector of 100 rows beside the bare call", served, 1.15),
     ]  # fmt: skip

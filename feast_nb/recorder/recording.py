@@ -24,13 +24,14 @@ from ..records.retrieval import Cell, LateValues, LinkedBy, Result, Retrieval, S
 from ..records.run import RunRef
 from .background import Background
 from .frame_archive import FrameArchive
-from .frame_tasks import EngineFrame, FrameTasks, PendingRetrieval
+from .frame_tasks import EngineFrame, FrameTasks, Look, PendingRetrieval
 from .retrieval_store import RetrievalStore
 
 Given = TypeVarTuple("Given")
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from ..frames import Tabular
     from .delivery.outbox import Outbox
@@ -70,7 +71,7 @@ class Recording:
         entity: object = None,
         archive: bool = False,
         max_rows: int = 0,
-        look: Callable[[Retrieval], Retrieval] | None = None,
+        look: Look | None = None,
         run: RunRef | None = None,
     ) -> str:
         """Keep a retrieval whose job was made, with its `run` or the one active now; its id.
@@ -86,15 +87,13 @@ class Recording:
             run_id=run.id if run else None,
             at=_now(),
         )
-        with self._store.lock:  # the background may be completing the same record
-            if retrieval.kind == "online" and (same := self.table.same_call(retrieval)):
-                retrieval = replace(same, count=same.count + 1, last=retrieval.at)
+        with self._store.lock:
+            if retrieval.kind == "online":
+                self.table.remember_call(retrieval)
             if run:
                 self._store.is_of(run)
                 self.table.made_in(self._runs.training_of(run.id), retrieval.id)
             self._store.keep(retrieval)
-        if retrieval.count > 1:
-            return retrieval.id
         if look is not None:
             self._later(self._hashes.look, retrieval.id, look)
         if frames.is_pandas(entity):
@@ -102,6 +101,39 @@ class Recording:
         elif isinstance(entity, EngineFrame):
             self._later(self._hashes.engine, retrieval.id, entity, archive, max_rows)
         return retrieval.id
+
+    def answered(
+        self,
+        draft: Retrieval,
+        seconds: float,
+        answer: Callable[[], Tabular | Result],
+        *,
+        whole: Look = lambda draft: draft,
+        look: Look | None = None,
+        types: Callable[[], Mapping[str, pa.DataType]] = dict,
+        run: RunRef | None = None,
+    ) -> str:
+        """Keep an online call, which has its `answer` already; its id.
+
+        One that was made before in this run and cell is counted: only another one is made `whole`.
+        """
+        id = self._counted(draft, run)
+        if id is None:
+            id = self.submitted(whole(draft), look=look, run=run)
+            self.ran(PendingRetrieval(id, types=types), seconds, answer)
+        return id
+
+    def _counted(self, draft: Retrieval, run: RunRef | None) -> str | None:
+        run = run or self._runs.of_call()
+        made = replace(draft, cell=draft.cell or self._cell(), run_id=run.id if run else None)
+        with self._store.lock:  # the background may be completing the same record
+            same = self.table.same_call(made)
+            if same is None:
+                return None
+            if run:
+                self.table.made_in(self._runs.training_of(run.id), same.id)
+            self._store.count(same.id, _now())
+            return same.id
 
     def ran(
         self,
@@ -113,9 +145,6 @@ class Recording:
         """Keep what came back: an Arrow table, a pandas frame (copied here), or how to get one."""
         self._adopt_run(pending.id)
         self._update(pending.id, state="ran", run_seconds=seconds, kept=kept)
-        if self.table.retrievals[pending.id].count > 1:
-            self._store.send(pending.id)
-            return
         held = result.copy() if frames.is_pandas(result) else result
         self._later(self._hashes.result, pending, held)
 

@@ -52,9 +52,10 @@ class RequestedDefinitions:
         self.named = self._found or resolved_request.by_name(call.features)
 
     def draft(self, kind: Literal["historical", "online"], entity: EntityFrame) -> Retrieval:
-        """The call's record, with what is known of it now."""
+        """The call's record, with what it named; `whole` adds what that is."""
         call = self._call
-        draft = Retrieval(
+        entity = replace(entity, join_keys=entity.join_keys or self.named.join_keys)
+        return Retrieval(
             id="",
             kind=kind,
             project=call.store.project,
@@ -68,6 +69,9 @@ class RequestedDefinitions:
             call=call.name,
             arguments=without_secrets(call.arguments),
         )
+
+    def whole(self, draft: Retrieval) -> Retrieval:
+        """The record with the definitions, as far as they are at hand."""
         if self._found is None:
             return replace(draft, unseen=NOT_YET)
         return self._completed(draft, self._found)

@@ -106,7 +106,7 @@ class RetrievalListener:
             return None
         asked = RequestedDefinitions(call)
         entity = entity_frames.describe(call.entity, (), call.start, call.end)
-        draft = asked.draft("historical", entity)
+        draft = asked.whole(asked.draft("historical", entity))
         options = self._options()
         settings = settings_of(call.store)
         assert settings is not None
@@ -139,14 +139,15 @@ class RetrievalListener:
         asked = RequestedDefinitions(call)
         self._loaded.check(asked.named.refs, asked.named.service)
         draft = asked.draft("online", entity_frames.describe_rows(call.entity, ()))
-        recording = self._recording
         run, cell = call.owner or (None, None)
-        draft = replace(draft, cell=cell)
-        id = recording.submitted(draft, look=asked.look, run=run)
-        recording.ran(
-            PendingRetrieval(id, types=asked.types),
+        id = self._recording.answered(
+            replace(draft, cell=cell),
             call.seconds,
             lambda: online_frame(response, draft),
+            whole=asked.whole,
+            look=asked.look,
+            types=asked.types,
+            run=run,
         )
         mark_online(response, id)
 
@@ -159,7 +160,7 @@ class RetrievalListener:
             return None
         asked = RequestedDefinitions(call)
         entity = EntityFrame("dataset", join_keys=tuple(dataset.join_keys or ()))
-        draft = asked.draft("historical", entity)
+        draft = asked.whole(asked.draft("historical", entity))
         if dataset.feature_service_name:
             draft = replace(draft, service=dataset.feature_service_name, service_basis="given")
         where = sources.address_of(dataset.storage)

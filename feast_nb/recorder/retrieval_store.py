@@ -53,6 +53,16 @@ class RetrievalStore:
             self.table.keep(retrieval)
             self.put_all(retrieval.id, soon=False)
 
+    def count(self, id: str, last: str) -> None:
+        """An online call was made again: count it for each run that it belongs to."""
+        with self.lock:
+            counted = self.table.count(id, last)
+            for run_id in self.table.runs_of(id):
+                if run_id == counted.run_id:
+                    self.outbox.put_again(run_id, self._uris[run_id], RetrievalEntry(counted))
+                else:
+                    self.put_for(run_id, RetrievalEntry(self.table.copy_for(run_id, id)))
+
     def send(self, id: str) -> None:
         """What is known of a retrieval is complete: MLflow may have it."""
         with self.lock:

@@ -145,18 +145,21 @@ class RetrievalTable:
 
     def same_call(self, new: Retrieval) -> Retrieval | None:
         """An online call of this run and cell that asked for the same features of as many keys."""
-        cell = new.cell.number if new.cell else None
-        asked = json.dumps([new.call, new.arguments], sort_keys=True)
-        whole = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
-                 new.entity, asked)  # fmt: skip
-        text = repr(whole).encode(errors="backslashreplace")
-        key = hashlib.blake2b(text, digest_size=16).digest()  # a loop makes thousands
         with self.lock:
-            old = self.retrievals.get(self._same.get(key, ""))
-            if old is not None and old.state == "ran":
-                return old
-            self._same[key] = new.id
-        return None
+            old = self.retrievals.get(self._same.get(_call_key(new), ""))
+            return old if old is not None and old.state == "ran" else None
+
+    def remember_call(self, made: Retrieval) -> None:
+        """An online call that others may be the same as."""
+        with self.lock:
+            self._same[_call_key(made)] = made.id
+
+    def count(self, id: str, last: str) -> Retrieval:
+        """A call was made again: its record, as it is now."""
+        with self.lock:
+            before = self.retrievals[id]
+            self.retrievals[id] = replace(before, count=before.count + 1, last=last)
+            return self.retrievals[id]
 
     def is_of_tags(self, run_id: str, id: str) -> bool:
         """Whether a frame is the one of the run's tags: none before it was a query or a range."""
@@ -211,3 +214,13 @@ class RetrievalTable:
             return mine
         left = [n for n in names if n not in best[0].columns()]
         return (*best, *(matching.of_model(left, None, own, used) if left else ()))
+
+
+def _call_key(new: Retrieval) -> bytes:
+    """What two calls have in common that are told by one record and a count."""
+    cell = new.cell.number if new.cell else None
+    asked = json.dumps([new.call, new.arguments], sort_keys=True)
+    whole = (new.run_id, new.project, new.refs, new.service, new.full_feature_names, cell,
+             new.entity, asked)  # fmt: skip
+    text = repr(whole).encode(errors="backslashreplace")
+    return hashlib.blake2b(text, digest_size=16).digest()  # a loop makes thousands

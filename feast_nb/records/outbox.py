@@ -11,7 +11,7 @@ from .record import Record, check_fields
 from .retrieval import Retrieval, Write
 from .run import Origin
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 class OutboxEntry(Record):
@@ -91,6 +91,27 @@ class RetrievalEntry(OutboxEntry):
 
 
 @dataclass(frozen=True)
+class RepeatEntry(OutboxEntry):
+    """A call that was made again: what is recorded of it counts it, and says when the last was."""
+
+    kind: ClassVar[str] = "repeat"
+    retrieval_id: str
+    count: int
+    last: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"retrieval {self.retrieval_id}"
+
+    def counted(self, earlier: OutboxEntry | None) -> RetrievalEntry:
+        """The whole entry that it changes. Raises `ValueError` where that is not there."""
+        if not isinstance(earlier, RetrievalEntry):
+            raise ValueError(f"it repeats {self.retrieval_id}, which is not there")
+        counted = replace(earlier.retrieval, count=self.count, last=self.last)
+        return replace(earlier, retrieval=counted)
+
+
+@dataclass(frozen=True)
 class WriteEntry(OutboxEntry):
     """Features that the run wrote to a store."""
 
@@ -165,8 +186,8 @@ class FileEntry(OutboxEntry):
 _KINDS: dict[str, type[OutboxEntry]] = {
     each.kind: each
     for each in (
-        RunStart, RunEnd, RetrievalEntry, WriteEntry, ContractEntry, VersionEntry, OriginEntry,
-        CellsEntry, FileEntry,
+        RunStart, RunEnd, RetrievalEntry, RepeatEntry, WriteEntry, ContractEntry, VersionEntry,
+        OriginEntry, CellsEntry, FileEntry,
     )
 }  # fmt: skip
 

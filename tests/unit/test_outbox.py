@@ -20,7 +20,16 @@ from hypothesis import strategies as st
 from feast_nb.recorder.delivery import outbox, outbox_file, sender
 from feast_nb.recorder.delivery.outbox import Outbox
 from feast_nb.recorder.delivery.run_queue import Batch, RunQueue
-from feast_nb.records.outbox import FileEntry, OutboxEntry, RunEnd, RunStart, VersionEntry
+from feast_nb.records.outbox import (
+    FileEntry,
+    OutboxEntry,
+    RepeatEntry,
+    RetrievalEntry,
+    RunEnd,
+    RunStart,
+    VersionEntry,
+)
+from feast_nb.records.retrieval import Retrieval
 
 ROOT = Path(__file__).resolve().parents[2]
 URI = "sqlite:///mlflow.db"
@@ -102,7 +111,7 @@ def line(run: str, n: Any) -> str:
 
 def of_now(box: Outbox, run: str, n: int) -> dict[str, Any]:
     writer = box.path.stem
-    head = {"schema_version": "1.1", "run": run, "uri": URI, "writer": writer, "n": n}
+    head = {"schema_version": "1.2", "run": run, "uri": URI, "writer": writer, "n": n}
     return {**head, "entry": entry(n).to_dict()}
 
 
@@ -285,6 +294,71 @@ def test_a_write_that_the_system_cuts_short_is_finished(make, monkeypatch) -> No
     monkeypatch.undo()
 
     assert lines(box.path)[0] == of_now(box, "r", 1)
+
+
+# ---------------------------------------------------------------------- calls that repeat
+
+
+def online_call(count: int = 1) -> RetrievalEntry:
+    refs = tuple(f"view:feature_{n}" for n in range(500))
+    return RetrievalEntry(Retrieval("r-1", "online", "p", refs, state="ran", count=count))
+
+
+def counts(entries: Iterable[OutboxEntry]) -> list[int]:
+    return [e.retrieval.count for e in entries if isinstance(e, RetrievalEntry)]
+
+
+def test_a_call_that_repeats_is_a_small_entry_and_is_delivered_whole(make, folder) -> None:
+    came: list[int] = []
+    go = threading.Event()
+
+    def deliver(batch: Batch) -> bool:
+        assert go.wait(10)
+        came.extend(counts(batch.new))
+        return False
+
+    box = make(deliver)
+    box.put("r", URI, online_call(), soon=False)
+    before = box.path.stat().st_size
+    for count in range(2, 1002):
+        box.put_again("r", URI, online_call(count))
+    added = box.path.stat().st_size - before
+    left = box.path.read_text()
+    go.set()
+    assert box.flush()
+    assert came[-1] == 1001
+    assert added < 1000 * 300  # bytes; the whole record has 10,000
+
+    left_behind(folder, "1-dead", *left.splitlines())  # as a kill would have left it
+    (dead,) = make(lambda _: False).recover()
+    assert counts(dead.entries) == [1001]
+
+
+def test_a_call_that_repeats_after_mlflow_has_it_for_good_is_written_whole(make) -> None:
+    came: list[int] = []
+
+    def deliver(batch: Batch) -> bool:
+        came.extend(counts(batch.new))
+        return True
+
+    box = make(deliver)
+    box.put("r", URI, online_call())
+    assert box.flush()
+    box.put_again("r", URI, online_call(2))
+    box.put_again("r", URI, online_call(3))
+    assert box.flush()
+
+    assert came[-1] == 3
+
+
+def test_a_count_of_nothing_is_set_aside(make, folder, server) -> None:
+    head = {"schema_version": "1.2", "run": "r", "uri": URI, "writer": "w", "n": 1}
+    counted = {**head, "entry": RepeatEntry("r-9", 2).to_dict()}
+    path = left_behind(folder, "1-dead", json.dumps(counted), line("r", 5))
+    list(make().recover())
+
+    assert "it repeats r-9, which is not there" in server.said[0]
+    assert (folder / "rejected" / path.name).read_text().count("\n") == 1
 
 
 # ---------------------------------------------------------------------- flush

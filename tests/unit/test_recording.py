@@ -72,6 +72,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     outbox = SimpleNamespace(
         put=lambda run, uri, entry, soon: sent.append((run, uri, entry.to_dict())),
         hurry=lambda run: None,
+        put_again=lambda run, uri, entry: sent.append((run, uri, entry.to_dict())),
     )
 
     class Runs(OpenRuns):
@@ -110,9 +111,8 @@ def draft(kind: Any = "historical", *, rows: int | None = 3, **fields: Any) -> R
 
 
 def online(scene: Scene, rows: int = 1, **fields: Any) -> str:
-    id = scene.recording.submitted(draft("online", rows=rows, **fields))
-    scene.recording.ran(PendingRetrieval(id), 0.01, pd.DataFrame({"a": range(rows)}))
-    return id
+    asked = draft("online", rows=rows, **fields)
+    return scene.recording.answered(asked, 0.01, lambda: pd.DataFrame({"a": range(rows)}))
 
 
 # ---------------------------------------------------------------------- states

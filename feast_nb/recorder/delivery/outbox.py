@@ -25,7 +25,7 @@ from .run_queue import Batch, LeftBehind, RunQueue
 from .sender import Deliver, Sender
 
 if TYPE_CHECKING:
-    from ...records.outbox import OutboxEntry
+    from ...records.outbox import OutboxEntry, RetrievalEntry
 
 _SETTLE = 0.2  # seconds in which further entries for a run join the same request
 _POLL = 0.5  # seconds between two looks whether a thread of ours lacks a module
@@ -95,6 +95,16 @@ class Outbox:
                 f"records cannot be kept on disk ({trouble}): they go straight to MLflow, and what "
                 "it does not have yet is lost when this process ends."
             )
+
+    def put_again(self, run_id: str, tracking_uri: str, entry: RetrievalEntry) -> None:
+        """Keep a retrieval that was counted up: by its count alone, where the rest is here."""
+        from ...records.outbox import RepeatEntry
+
+        made = entry.retrieval
+        with self._changed:
+            counts = self._queue(run_id, tracking_uri).holds(entry.key)
+            small = RepeatEntry(made.id, made.count, made.last)
+            self.put(run_id, tracking_uri, small if counts else entry)
 
     def _queue(self, run_id: str, tracking_uri: str) -> RunQueue:
         if run_id not in self._queues:

@@ -76,13 +76,24 @@ class RunQueue:
         return any(number > self.delivered for number, _ in reversed(self.entries.values()))
 
     def add(self, entry: OutboxEntry, number: int | None = None) -> None:
-        """Keep an entry in the place of the one before it, where MLflow lacks that, too."""
-        self.last = max(self.last + 1, number or 0)
+        """Keep an entry in the place of the one before it, where MLflow lacks that, too.
+
+        Raises `ValueError` for one that counts what is not there.
+        """
+        from ...records.outbox import RepeatEntry
+
         before, earlier = self.entries.get(entry.key, (0, entry))
+        if isinstance(entry, RepeatEntry):
+            entry = entry.counted(earlier)
+        self.last = max(self.last + 1, number or 0)
         if before > self.delivered:
             entry = entry.after(earlier)
         self.entries[entry.key] = (self.last, entry)
         self.final = self.finished = self.whole = self.sent = False
+
+    def holds(self, key: str) -> bool:
+        """Whether there is an entry of a key, for a smaller one to change."""
+        return key in self.entries
 
     def numbered(self) -> list[tuple[int, OutboxEntry]]:
         return sorted(self.entries.values(), key=lambda pair: pair[0])
