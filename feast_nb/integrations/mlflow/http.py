@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 PATIENCE = 3.0  # seconds for a first sign of life
-_SECONDS = (3.05, 6.0)  # to connect, and between two bytes of an answer
+_SECONDS = (3.05, 4.9)  # to connect, and between two bytes of an answer
 _SENDS = "_get_http_response_with_retries"
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
