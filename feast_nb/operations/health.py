@@ -22,13 +22,12 @@ from ..integrations.feast import registry
 from ..integrations.feast.store import folder_of
 from ..masking import masked_text, public_uri
 from ..records.operation import Health, HealthLine
+from . import last_look
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 _IMPORTS = 180.0  # seconds that a process on a busy machine may take to import Feast
-_LIGHTS = ("red", "amber", "unknown", "green")
-_ORDER = ("registry", "source", "online store", "feature server", "view", "skew", "model")
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,8 @@ def look(
 ) -> Health:
     """Look at all of it, within the deadlines; `told` is given each line as it is known.
 
+    What was found is kept on this machine, for a panel to show with its age.
+
     Raises `FeatureError` for a view that is none.
     """
     began = time.monotonic()
@@ -69,18 +70,16 @@ def look(
     for line in _Process(yaml, asked.seconds).answers(probes):
         told(line)
         lines.append(line)
-    return Health(
+    found = Health(
         project=store.project,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        lines=tuple(sorted(lines, key=_worst_first)),
+        lines=tuple(sorted(lines, key=last_look.worst_first)),
         model=asked.model,
         seconds=round(time.monotonic() - began, 2),
         notes=notes,
     )
-
-
-def _worst_first(line: HealthLine) -> tuple[int, int, str]:
-    return _LIGHTS.index(line.light), _ORDER.index(line.part), line.name
+    last_look.keep(yaml, found, whole=not asked.views and not notes)
+    return found
 
 
 def _probes(store: FeatureStore, asked: HealthRequest) -> tuple[list[Probe], tuple[str, ...]]:

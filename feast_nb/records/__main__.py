@@ -13,9 +13,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import __path__ as rooms
-from .answers import ANSWERS
+from .answers import OperationsAnswer
 from .document import SCHEMA_VERSION, Document
+from .messages import FeatureModelsPage, FeatureUsagePage, RepositoriesAnswer, RunsPage
+from .operation import HealthAnswer
 from .record import Record, kept_fields
+
+# Route → what it answers, where that is no document.
+ANSWERS: dict[str, type] = {
+    "mlflow-runs": RunsPage,
+    "mlflow-feature-usage": FeatureUsagePage,
+    "mlflow-feature-models": FeatureModelsPage,
+    "operations": OperationsAnswer,
+    "health": HealthAnswer,
+    "repositories": RepositoriesAnswer,
+}
 
 
 def documents() -> dict[str, type[Document]]:

@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 
 from .contract import Contract
 from .document import Document
-from .messages import FeatureModelsPage, FeatureUsagePage, RepositoriesAnswer, RunsPage
 from .record import Record
 
 if TYPE_CHECKING:
@@ -294,16 +293,6 @@ class OperationsAnswer(TypedDict):
     as_of: str | None
     notes: NotRequired[list[str]]
     reason: NotRequired[str]
-
-
-# Route → what it answers, where that is no document.
-ANSWERS: dict[str, type] = {
-    "mlflow-runs": RunsPage,
-    "mlflow-feature-usage": FeatureUsagePage,
-    "mlflow-feature-models": FeatureModelsPage,
-    "operations": OperationsAnswer,
-    "repositories": RepositoriesAnswer,
-}
 
 
 def _first_difference(old: str, new: str) -> tuple[str, str]:

@@ -50,6 +50,7 @@ class Question(TypedDict):
     up: int | None
     down: int | None
     max_results: int | None
+    anew: NotRequired[bool]  # look once more, of what is looked at only then
     id: NotRequired[int]  # of the asking, for the worker
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from typing_extensions import TypedDict
+
 from .answers import Grade
 from .document import Document
 from .lineage import Dependent
@@ -153,7 +155,8 @@ class HealthLine(Record):
 
     `part` is `registry`, `source`, `online store`, `feature server`, `view`, `skew` or `model`;
     `name` the address, source, view or model. `facts` are what was measured, by name: numbers,
-    seconds and bytes among them. `unknown` is what could not be seen from here.
+    seconds and bytes among them. `unknown` is what could not be seen from here. `at` is when it
+    was looked at (ISO 8601), where lines of several looks are shown together.
     """
 
     part: str
@@ -163,6 +166,7 @@ class HealthLine(Record):
     remedy: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,3 +207,15 @@ class Health(Document):
         from . import exports
 
         return exports.health_metrics(self)
+
+
+class HealthAnswer(TypedDict):
+    """`health`: the last look at each part, and whether somebody looks now.
+
+    `health` is None before the first look. `trouble` says why the last one came to nothing.
+    """
+
+    health: Health | None
+    looking: bool
+    trouble: str | None
+    as_of: str | None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FRESH = 2.0  # seconds within which an answer is not asked for again
 _KEPT = 64_000_000  # bytes of answers kept in memory: as many as the largest one may have
+_LIVE = (route_names.HEALTH,)  # how far a look has come, a moment later is another answer
 _ON_DISK = (route_names.CATALOG, route_names.OPERATIONS, route_names.RUNS)
 
 
@@ -60,7 +61,8 @@ class CachedAnswers:
         key = json.dumps(question, sort_keys=True)
         loop = asyncio.get_running_loop()
         kept = self._kept.get(key)
-        if kept is not None and 0 < loop.time() - kept.at < FRESH:
+        fresh = 0.0 if question["ask"] in _LIVE else FRESH
+        if kept is not None and 0 < loop.time() - kept.at < fresh:
             return CachedAnswer(kept, kept.state)
         if kept is not None:
             self._kept.move_to_end(key)

@@ -11,10 +11,20 @@ CATALOG = "catalog"
 LINEAGE = "lineage"
 IMPACT = "impact"
 OPERATIONS = "operations"
+HEALTH = "health"
 RUNS = "mlflow-runs"
 FEATURE_USAGE = "mlflow-feature-usage"
 FEATURE_MODELS = "mlflow-feature-models"
 
 # What the worker is asked, about one repository.
-OF_A_REPOSITORY = (CATALOG, LINEAGE, IMPACT, OPERATIONS, RUNS, FEATURE_USAGE, FEATURE_MODELS)
+OF_A_REPOSITORY = (
+    CATALOG,
+    LINEAGE,
+    IMPACT,
+    OPERATIONS,
+    HEALTH,
+    RUNS,
+    FEATURE_USAGE,
+    FEATURE_MODELS,
+)
 ALL = (REPOSITORIES, *OF_A_REPOSITORY)

@@ -168,6 +168,7 @@ class QuestionHandler(_Route):
             "up": up,
             "down": down,
             "max_results": most,
+            "anew": self.get_query_argument("anew", "") == "1",
         }
 
     @property

@@ -22,12 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from .. import masking
 from ..errors import FeastNbError, FeatureError, TrackingError, UsageError, brief, visible
 from ..questions.monitor import RepositoryMonitor, follow_requests, load_libraries
 from ..records.messages import AnswerHead
 from . import route_names
+from .health_look import HealthLook
 
 if TYPE_CHECKING:
     from ..records.answers import OperationsAnswer
@@ -132,6 +134,20 @@ def _impact(watched: RepositoryMonitor, question: Question) -> dict[str, object]
     return _shown(watched.impact(named))
 
 
+def _health(watched: RepositoryMonitor, question: Question) -> Mapping[str, object]:
+    """The last look, and a new one's lines as they come; that one is begun where asked for."""
+    watched.look()
+    look = _looks.setdefault(watched, HealthLook(Path(question["repo"])))
+    if question.get("anew") and watched.store is not None:
+        look.begin(watched.store)
+    found = look.answer()
+    known = found["health"]
+    return {**found, "health": known.to_dict() if known is not None else None}
+
+
+_looks: WeakKeyDictionary[RepositoryMonitor, HealthLook] = WeakKeyDictionary()
+
+
 def _shown(record: Document) -> dict[str, object]:
     return record.to_dict()
 
@@ -141,6 +157,7 @@ _ASKED: dict[str, Callable[[RepositoryMonitor, Question], Mapping[str, object]]]
     route_names.LINEAGE: _lineage,
     route_names.IMPACT: _impact,
     route_names.OPERATIONS: _operations,
+    route_names.HEALTH: _health,
     route_names.RUNS: _runs,
     route_names.FEATURE_USAGE: _usage,
     route_names.FEATURE_MODELS: _models,

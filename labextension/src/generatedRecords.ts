@@ -429,7 +429,8 @@ export interface Health {
  *
  * `part` is `registry`, `source`, `online store`, `feature server`, `view`, `skew` or `model`;
  * `name` the address, source, view or model. `facts` are what was measured, by name: numbers,
- * seconds and bytes among them. `unknown` is what could not be seen from here.
+ * seconds and bytes among them. `unknown` is what could not be seen from here. `at` is when it
+ * was looked at (ISO 8601), where lines of several looks are shown together.
  */
 export interface HealthLine {
   part: string;
@@ -441,6 +442,7 @@ export interface HealthLine {
     [k: string]: unknown;
   };
   seconds: number | null;
+  at: string | null;
 }
 /**
  * Everything downstream of an object: models with an alias first. `notes`: what is unknown.

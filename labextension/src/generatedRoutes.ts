@@ -10,6 +10,7 @@ export interface Routes {
   'mlflow-feature-usage': FeatureUsagePage;
   'mlflow-feature-models': FeatureModelsPage;
   operations: OperationsAnswer;
+  health: HealthAnswer;
   repositories: RepositoriesAnswer;
 }
 /**
@@ -121,6 +122,48 @@ export interface Operation {
   end: string | null;
   user: string | null;
   url: string | null;
+}
+/**
+ * `health`: the last look at each part, and whether somebody looks now.
+ *
+ * `health` is None before the first look. `trouble` says why the last one came to nothing.
+ */
+export interface HealthAnswer {
+  health: Health | null;
+  looking: boolean;
+  trouble: string | null;
+  as_of: string | null;
+}
+/**
+ * How a project's stores and views are, line by line; `at` is when it was looked (ISO 8601).
+ */
+export interface Health {
+  project: string;
+  at: string;
+  lines: HealthLine[];
+  model: string | null;
+  seconds: number | null;
+  notes: string[];
+}
+/**
+ * One thing that was looked at: how it is, why, and what to do where it is not well.
+ *
+ * `part` is `registry`, `source`, `online store`, `feature server`, `view`, `skew` or `model`;
+ * `name` the address, source, view or model. `facts` are what was measured, by name: numbers,
+ * seconds and bytes among them. `unknown` is what could not be seen from here. `at` is when it
+ * was looked at (ISO 8601), where lines of several looks are shown together.
+ */
+export interface HealthLine {
+  part: string;
+  name: string;
+  light: 'green' | 'amber' | 'red' | 'unknown';
+  said: string;
+  remedy: string;
+  facts: {
+    [k: string]: unknown;
+  };
+  seconds: number | null;
+  at: string | null;
 }
 /**
  * `repositories`.

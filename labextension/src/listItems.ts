@@ -1,6 +1,8 @@
 // A line of a list: what it stands for, and what is said in it.
 import { type TranslationBundle } from '@jupyterlab/translation';
 
+import { type Light } from './records';
+
 export type Mark = 'unused' | 'stale' | 'gone' | 'running' | 'failed' | 'drift';
 
 export interface IListItem {
@@ -15,12 +17,15 @@ export interface IListItem {
     | 'service'
     | 'model'
     | 'run'
-    | 'operation';
+    | 'operation'
+    | 'health';
   name: string;
   /** What is said in quiet letters behind the name. */
   about: string;
   marks: [Mark, string][];
   badges: string[];
+  /** How it is, by the last look at the repository's health, in a dot and in words. */
+  light?: readonly [Light, string];
   open?: boolean;
   inner?: boolean;
 }
@@ -57,7 +62,8 @@ export function kindOf(
     service: trans.__('service'),
     model: trans.__('model'),
     run: trans.__('run'),
-    operation: trans.__('operation')
+    operation: trans.__('operation'),
+    health: trans.__('health')
   }[kind];
 }
 

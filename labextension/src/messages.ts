@@ -3,7 +3,7 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 
 import { type IState } from './panelState';
 
-export type Remedy = 'refresh' | 'choose' | 'copy-lines' | 'train';
+export type Remedy = 'refresh' | 'choose' | 'copy-lines' | 'train' | 'health';
 
 export interface IMessage {
   text: string;
@@ -159,6 +159,16 @@ export function tabMessage(
         text: trans.__('No run has used features of this project yet.'),
         remedy: 'train',
         button: trans.__('Insert a training cell')
+      };
+    case 'health':
+      return {
+        text: state.health?.looking
+          ? trans.__('Looking… its lines appear as they are known.')
+          : trans.__(
+              'Nobody has looked at the stores of this repository from this machine yet. A look reads registry, sources and online store, and takes seconds.'
+            ),
+        remedy: 'health',
+        button: trans.__('Look now')
       };
     case 'operations':
       return {

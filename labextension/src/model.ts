@@ -5,6 +5,7 @@ import { type Api, NotYet, type Query, Refused, SOON } from './api';
 import { type IFront, initialState, type IState, type Tab } from './panelState';
 import { pickRepository } from './pickRepository';
 import {
+  type IHealth,
   type IOperations,
   type IProjectOverview,
   type IRepositories,
@@ -25,6 +26,7 @@ export class PanelModel {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private asking: AbortController | null = null;
   private disposed = false;
+  private anew = false;
   private found: IRepositories | null = null;
 
   readonly state: IState = initialState();
@@ -65,7 +67,7 @@ export class PanelModel {
   setTab(tab: Tab): void {
     this.state.tab = tab;
     this.changed.emit();
-    if (tab === 'operations' && this.visible) {
+    if ((tab === 'operations' || tab === 'health') && this.visible) {
       this.refresh();
     }
   }
@@ -81,6 +83,16 @@ export class PanelModel {
   /** Look at another repository. */
   choose(repo: string): void {
     this.chosen = repo;
+    this.refresh();
+  }
+
+  /** Have the stores looked at: it takes seconds, and its lines come one by one. */
+  lookAtHealth(): void {
+    this.anew = true;
+    if (this.state.health) {
+      this.state.health = { ...this.state.health, looking: true };
+      this.changed.emit();
+    }
     this.refresh();
   }
 
@@ -158,7 +170,8 @@ export class PanelModel {
     await Promise.all([
       this.readRuns(repo, signal),
       this.readMine(repo, signal),
-      this.readOperations(repo, signal)
+      this.readOperations(repo, signal),
+      this.readHealth(repo, signal)
     ]);
   }
 
@@ -191,6 +204,18 @@ export class PanelModel {
         signal
       );
       this.state.operations = found ?? this.state.operations;
+    }
+  }
+
+  /** The last look, or the lines of the one that is under way. */
+  private async readHealth(repo: string, signal: AbortSignal): Promise<void> {
+    const query = this.anew ? { repo, anew: 1 } : { repo };
+    const found = await this.part<IHealth>('health', query, signal);
+    if (found) {
+      this.anew = false;
+      this.state.health = found;
+      this.state.refreshing ||= found.looking;
+      this.changed.emit();
     }
   }
 
@@ -235,7 +260,7 @@ export class PanelModel {
       before: state.repo
     });
     if (repo !== state.repo) {
-      state.overview = state.runs = state.operations = null;
+      state.overview = state.runs = state.operations = state.health = null;
       state.mine = [];
       state.repo = repo;
       state.reason = 'loading';

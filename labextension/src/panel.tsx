@@ -5,6 +5,7 @@ import * as React from 'react';
 
 import { ActionsContext, type IActions } from './components/ActionsContext';
 import { Details } from './components/Details';
+import { HealthHead } from './components/HealthHead';
 import { ItemList } from './components/ItemList';
 import { Message } from './components/Message';
 import { PanelHeader } from './components/PanelHeader';
@@ -155,6 +156,7 @@ function TabBody(
   const label = tabLabel(state.tab, trans);
   return (
     <div className="fnb-tab" role="tabpanel" aria-label={label}>
+      {state.tab === 'health' && <HealthHead model={model} />}
       <InputGroup
         className="fnb-search"
         type="search"

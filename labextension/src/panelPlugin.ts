@@ -75,6 +75,8 @@ export function addPanel(
       Clipboard.copyToSystem(LINES);
     } else if (remedy === 'train') {
       run('insert-train');
+    } else if (remedy === 'health') {
+      model.lookAtHealth();
     } else {
       model.refresh();
     }

@@ -1,5 +1,6 @@
 // What the panel shows, or the reason that it shows nothing.
 import {
+  type IHealth,
   type IKernel,
   type IOperations,
   type IProjectOverview,
@@ -8,7 +9,8 @@ import {
   type IRuns
 } from './records';
 
-export type Tab = 'features' | 'services' | 'models' | 'runs' | 'operations';
+export type Tab =
+  'features' | 'services' | 'models' | 'runs' | 'operations' | 'health';
 
 /** Why there is nothing to show; the panel has a sentence for each. */
 export type Reason =
@@ -39,6 +41,8 @@ export interface IState {
   /** Runs of the notebook in front. */
   mine: IRun[];
   operations: IOperations | null;
+  /** The last look at the repository's health. */
+  health: IHealth | null;
   /** When what is shown was true. */
   asOf: string | null;
   refreshing: boolean;
@@ -56,6 +60,7 @@ export function initialState(): IState {
     runs: null,
     mine: [],
     operations: null,
+    health: null,
     asOf: null,
     refreshing: false,
     tab: 'features'

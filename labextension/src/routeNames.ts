@@ -5,6 +5,7 @@ export const ROUTES = [
   'lineage',
   'impact',
   'operations',
+  'health',
   'mlflow-runs',
   'mlflow-feature-usage',
   'mlflow-feature-models'

@@ -2,6 +2,7 @@
 import { type TranslationBundle } from '@jupyterlab/translation';
 
 import { formatAge, formatRanges, formatTime } from './format';
+import { healthItems, lightOf } from './healthItems';
 import {
   drifted,
   fits,
@@ -36,7 +37,10 @@ export function tabItems(
       return services(state, trans).filter(item => fits(item, wanted));
     case 'models':
       return (state.overview?.models ?? [])
-        .map(of => model(of, trans))
+        .map(of => ({
+          ...model(of, trans),
+          light: lightOf(state, 'model', of.name, trans)
+        }))
         .filter(item => fits(item, wanted));
     case 'runs':
       return runs(state, wanted, trans);
@@ -44,6 +48,10 @@ export function tabItems(
       return (state.operations?.operations ?? [])
         .map((of, place) => operation(of, place, trans))
         .filter(item => fits(item, wanted));
+    case 'health':
+      return healthItems(state, trans).filter(
+        item => !wanted || (item.kind !== 'heading' && fits(item, wanted))
+      );
   }
 }
 
@@ -62,6 +70,7 @@ function features(
   const items: IListItem[] = [];
   for (const view of overview.views) {
     const item = viewItem(view, known, trans);
+    item.light = lightOf(state, 'view', view.name, trans);
     const text = [view.description, view.owner, ...Object.values(view.tags)];
     const own = !wanted || has([view.name, ...text], wanted);
     const inner = view.features.filter(

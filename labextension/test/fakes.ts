@@ -96,7 +96,8 @@ export class FakeServer {
     'mlflow-runs': {
       runs: [fakeRun('a'), fakeRun('b', { status: 'RUNNING' })]
     },
-    operations: { operations: [] }
+    operations: { operations: [] },
+    health: { health: null, looking: false, trouble: null, as_of: null }
   };
   state = 'ready';
 

@@ -100,7 +100,7 @@ test('with MLflow switched off the features stay, and the lines to add are shown
   expect(line('idle').textContent).not.toContain('unused');
   expect(
     [...host.querySelectorAll('[role=tab]')].map(t => t.textContent)
-  ).toEqual(['Features', 'Services']);
+  ).toEqual(['Features', 'Services', 'Health']);
   await click(button('Copy the lines'));
   expect(done).toEqual(['copy-lines']);
 });

@@ -213,6 +213,77 @@ test('operations are read when someone looks at them', async () => {
   expect(host.textContent).toContain('log_operations: true');
 });
 
+const LOOKED = {
+  project: 'rides',
+  at: '2026-01-20T11:00:00+00:00',
+  lines: [
+    healthLine('view', 'hourly', 'red', 'no row of it is online'),
+    healthLine('online store', 'redis', 'amber', 'it evicted 3 keys'),
+    healthLine('model', 'tips@champion', 'green', '3 inputs lie within'),
+    healthLine('skew', 'hourly', 'green', 'every value is that of the source')
+  ],
+  model: null,
+  seconds: 2,
+  notes: []
+};
+
+function healthLine(part: string, name: string, light: string, said: string) {
+  const remedy = light === 'red' ? '%feast_materialize hourly' : '';
+  const at = '2026-01-20T11:00:00+00:00';
+  return { part, name, light, said, remedy, facts: {}, seconds: null, at };
+}
+
+test('the last look at health is a dot, and a tab with its age', async () => {
+  server.answers.health = {
+    health: LOOKED,
+    looking: false,
+    trouble: null,
+    as_of: LOOKED.at
+  };
+  await show();
+  const dot = line('hourly').querySelector('.fnb-dot');
+  expect(dot?.className).toContain('fnb-dot-red');
+  expect(dot?.getAttribute('aria-label')).toBe('red: no row of it is online');
+
+  await pick('health');
+  expect(host.textContent).toContain('1 red, 1 amber');
+  expect(lines()).toContain('redis');
+  await click(line('hourly'));
+  const shown = host.querySelector('.fnb-object')?.textContent;
+  expect(shown).toContain('no row of it is online');
+  expect(shown).toContain('%feast_materialize hourly');
+});
+
+test('a look is asked for once, and its lines are waited for', async () => {
+  await show();
+  await pick('health');
+  expect(host.textContent).toContain('Nobody has looked');
+  server.answers.health = {
+    health: { ...LOOKED, lines: LOOKED.lines.slice(0, 1) },
+    looking: true,
+    trouble: null,
+    as_of: LOOKED.at
+  };
+  await act(async () => {
+    model.lookAtHealth();
+    await vi.advanceTimersByTimeAsync(0);
+  });
+  await settle();
+  expect(host.textContent).toContain('Looking…');
+  await settle(1_100);
+  const asked = server.asked.filter(a => a.startsWith('health'));
+  expect(asked.filter(a => a.includes('"anew":"1"'))).toHaveLength(1);
+
+  server.answers.health = {
+    health: LOOKED,
+    looking: false,
+    trouble: null,
+    as_of: LOOKED.at
+  };
+  await settle(1_100);
+  expect(host.textContent).toContain('1 red, 1 amber');
+});
+
 test('the list is worked by keys', async () => {
   await show();
   const list = host.querySelector<HTMLElement>('[role=listbox]');
@@ -257,7 +328,14 @@ test('whatever the panel says itself can be translated', async () => {
       }
     }
   };
-  for (const tab of ['features', 'services', 'models', 'runs', 'operations']) {
+  for (const tab of [
+    'features',
+    'services',
+    'models',
+    'runs',
+    'operations',
+    'health'
+  ]) {
     await pick(tab);
     look();
     for (const name of lines().filter(n => !n.startsWith('«'))) {

@@ -343,6 +343,26 @@ async def test_lineage_and_impact_of_an_object(get: Any, here: Path) -> None:
     assert next(m["name"] for m in touched["models"]) == "m/1"
 
 
+async def test_the_health_of_a_repository_is_looked_at_when_it_is_asked_for(
+    get: Any, here: Path
+) -> None:
+    """A look takes seconds: its lines come as they are known, and the last one is kept."""
+    _, _, before = await get("health")
+    assert (before["health"], before["looking"]) == (None, False)
+    _, _, begun = await get("health", anew="1")
+    assert begun["looking"]
+    while (found := (await get("health"))[2])["looking"]:
+        await asyncio.sleep(0.5)
+
+    assert found["trouble"] is None
+    lines = {(line["part"], line["name"]): line for line in found["health"]["lines"]}
+    assert lines["view", "hourly"]["light"] in ("green", "amber", "red")
+    assert lines["skew", "hourly"]["light"] == "green"
+    assert all(line["at"] for line in lines.values())
+    _, _, again = await get("health")
+    assert again["health"] == found["health"]
+
+
 async def test_a_kernel_that_has_not_come_to_mlflow_hides_no_other_ones_server(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,12 @@
 import { caretLeftIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import { healthLine } from '../healthItems';
 import { type IListItem, kindOf, nameOf } from '../listItems';
 import { type IState } from '../panelState';
 import { ButtonRow, GraphButtons } from './ActionButton';
 import { Feature } from './details/Feature';
+import { HealthLine } from './details/HealthLine';
 import { Model } from './details/Model';
 import { Operation } from './details/Operation';
 import { Run } from './details/Run';
@@ -89,6 +91,10 @@ function Body({ item, state }: IDetailsProps): React.ReactElement | null {
       const place = Number(item.id.split('-').pop());
       const operation = state.operations?.operations[place];
       return operation ? <Operation operation={operation} /> : null;
+    }
+    case 'health': {
+      const line = healthLine(state, item.id);
+      return line ? <HealthLine line={line} /> : null;
     }
     default:
       return (

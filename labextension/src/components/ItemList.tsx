@@ -103,7 +103,7 @@ function Line(props: RowComponentProps<ILineProps>): React.ReactElement {
       data-fnb-id={item.id}
       data-fnb-kind={item.kind}
       draggable={reference}
-      title={item.id.replace(/^(run|operation)=.*/, item.name)}
+      title={item.id.replace(/^(run|operation|health)=.*/, item.name)}
       onDragStart={event => {
         event.dataTransfer.setData('text/plain', `"${item.id}"`);
         event.dataTransfer.effectAllowed = 'copy';
@@ -125,6 +125,14 @@ function Line(props: RowComponentProps<ILineProps>): React.ReactElement {
             <caretRightIcon.react tag="span" />
           )}
         </span>
+      )}
+      {item.light && (
+        <span
+          className={`fnb-dot fnb-dot-${item.light[0]}`}
+          role="img"
+          aria-label={item.light[1]}
+          title={item.light[1]}
+        />
       )}
       <span className="fnb-name">{item.name}</span>
       {item.badges.map(badge => (

@@ -3,9 +3,23 @@ import { type TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { type IState, type Tab } from '../panelState';
+import { type ITracking } from '../records';
 import { useTranslation } from './TranslatorContext';
 
-const TABS: Tab[] = ['features', 'services', 'models', 'runs', 'operations'];
+const TABS: Tab[] = [
+  'features',
+  'services',
+  'models',
+  'runs',
+  'operations',
+  'health'
+];
+// What there is nothing to tell of without MLflow, and before anything is applied.
+const TRACKED: Tab[] = ['models', 'runs', 'operations'];
+const OFF: Partial<Record<ITracking['state'], Tab[]>> = {
+  disabled: TRACKED,
+  unapplied: [...TRACKED, 'health']
+};
 
 export function PanelTabs(props: {
   state: IState;
@@ -14,10 +28,10 @@ export function PanelTabs(props: {
   const { state, onPick } = props;
   const trans = useTranslation();
   // Without MLflow there are no models and no runs to speak of.
-  const off = ['disabled', 'unapplied'].includes(
-    state.overview?.tracking.state ?? ''
+  const tracking = state.overview?.tracking.state;
+  const tabs = TABS.filter(
+    tab => !(tracking && (OFF[tracking] ?? []).includes(tab))
   );
-  const tabs = off ? TABS.slice(0, 2) : TABS;
   const step = (event: React.KeyboardEvent<HTMLDivElement>) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (by) {
@@ -53,6 +67,7 @@ export function tabLabel(tab: Tab, trans: TranslationBundle): string {
     services: trans.__('Services'),
     models: trans.__('Models'),
     runs: trans.__('Runs'),
-    operations: trans.__('Ops')
+    operations: trans.__('Ops'),
+    health: trans.__('Health')
   }[tab];
 }
