@@ -84,18 +84,23 @@ class Server:
 
 
 class Postgres(Server):
-    """With a database for each name; refuses to run as root, so that a root starts it as postgres."""
+    """With a database for each name; refuses to run as root, so that a root starts it as postgres.
 
-    def __init__(self, folder: Path, databases: tuple[str, ...]) -> None:
+    `password`: what it asks of its clients; without one it lets everybody in.
+    """
+
+    def __init__(self, folder: Path, databases: tuple[str, ...], password: str = "") -> None:
         super().__init__(folder)
-        self._databases = databases
+        self._databases, self.password = databases, password
         self.data = self.folder / "data"
         if os.getuid() == 0:
             owner = pwd.getpwnam("postgres")
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
             self.owner = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        self._run("initdb", "-D", str(self.data), "-U", "feast", "--auth=trust", "--no-sync",
-                  "-E", "UTF8")  # fmt: skip
+        (asks := self.folder / "password").write_text(password or "-")
+        how = "scram-sha-256" if password else "trust"
+        self._run("initdb", "-D", str(self.data), "-U", "feast", f"--auth={how}", "--no-sync",
+                  "-E", "UTF8", f"--pwfile={asks}")  # fmt: skip
 
     def _run(self, program: str, *rest: str) -> None:
         command = [installed(program, "postgresql"), *rest]
@@ -110,15 +115,19 @@ class Postgres(Server):
         ]  # fmt: skip
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://feast@{self.address}/{database}"
+        secret = f":{self.password}" if self.password else ""
+        return f"postgresql+psycopg://feast{secret}@{self.address}/{database}"
+
+    def connect(self, database: str = "postgres") -> Any:
+        import psycopg
+
+        return psycopg.connect(self.url(database).replace("+psycopg", ""), autocommit=True)
 
     def is_up(self) -> bool:
         import psycopg
 
         try:
-            with psycopg.connect(
-                f"postgresql://feast@{self.address}/postgres", autocommit=True
-            ) as c:
+            with self.connect() as c:
                 there = {name for (name,) in c.execute("select datname from pg_database")}
                 for name in set(self._databases) - there:
                     c.execute(f'create database "{name}"')
