@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -36,11 +37,12 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(scope="module")
-def repo(objects: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repo(objects: ObjectStore, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose features lie in the object store."""
     folder = tmp_path_factory.mktemp("of-objects")
     stats().to_parquet(folder / "stats.parquet")
     path = objects.put(KEY, folder / "stats.parquet")
+    shutil.copy(template / "mlflow.db", folder)
     (folder / "feature_store.yaml").write_text(YAML)
     (folder / "features.py").write_text(FEATURES.format(path=path, endpoint=repr(objects.url)))
     return folder
@@ -54,10 +56,11 @@ def book(
     for name, value in objects.credentials().items():
         monkeypatch.setenv(name, value)
     forget()
+    is_new = not (repo / "registry.db").exists()
     notebook.run(f"store = %feast_store {repo}")
     notebook.space["drivers"] = entities()
     notebook.space["then"] = entities().drop(columns="y")
-    if not (repo / "mlflow.db").exists():
+    if is_new:
         notebook.run("%feast_apply --yes")
         notebook.run(
             "%%feast_train v1 --service activity --entity-df drivers --register m\n"
@@ -87,10 +90,7 @@ def hanging(objects: ObjectStore, _: pytest.MonkeyPatch) -> Iterator[None]:
 @contextmanager
 def down(objects: ObjectStore, _: pytest.MonkeyPatch) -> Iterator[None]:
     objects.end()
-    try:
-        yield
-    finally:
-        objects.start()
+    yield  # and stays so: it is the last one
 
 
 @contextmanager
@@ -139,11 +139,11 @@ def without_its_bucket(objects: ObjectStore, _: pytest.MonkeyPatch) -> Iterator[
 Fault = Callable[[ObjectStore, pytest.MonkeyPatch], AbstractContextManager[None]]
 FAULTS: dict[Fault, str] = {
     hanging: "did not answer within 5 s; see whether it hangs.",
-    down: "cannot be reached; start it, or see s3_endpoint_override of stats.",
     with_another_secret: f"refuses s3://features/{KEY} (SignatureDoesNotMatch: ",
     with_another_key: f"refuses s3://features/{KEY} (InvalidAccessKeyId: ",
     without_its_object: f"has no s3://features/{KEY}, from which stats is read; see its path",
     without_its_bucket: f"has no s3://features/{KEY}, from which stats is read; see its path",
+    down: "cannot be reached; start it, or see s3_endpoint_override of stats.",
 }
 DOORS = (
     "%feast_reproduce m/1 --verify",
@@ -163,5 +163,7 @@ def test_each_fault_is_one_line_at_each_door(
     for line in told:
         assert "\n" not in line
         assert line.startswith(f"StoreError: the object store at {objects.url} {FAULTS[fault]}")
+    if fault is down:
+        return
     assert book.run(DOORS[0]).verdict == "identical"
     assert len(book.run(DOORS[1])) == len(entities())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
@@ -73,13 +74,17 @@ def define(_: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def postgres_repo(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def postgres_repo(
+    database: Postgres, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     settings = (
         f"postgres, host: 127.0.0.1, port: {database.port}, database: features, user: feast, "
         f"password: {PASSWORD}, sslmode: disable"
     )
     folder = tmp_path_factory.mktemp("postgres") / "repo"
-    return make_repository(folder, offline=settings, define=define)
+    repo = make_repository(folder, offline=settings, define=define)
+    shutil.copy(template / "mlflow.db", repo)
+    return repo
 
 
 @pytest.fixture

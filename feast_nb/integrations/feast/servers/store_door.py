@@ -6,13 +6,14 @@ of ours go through `asking`; the user's own are left alone.
 
 from __future__ import annotations
 
+import inspect
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ....errors import FeastNbError, StoreError
-from . import client_limits, store_faults
+from . import client_limits, store_faults, tls
 from .store_faults import Asked, Part
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def _look_before(asked: Asked) -> None:
     """
     if asked.part == "registry" and asked.is_remote and not listens(asked.config.path):
         raise StoreError(
-            f"the registry server at {asked.address} cannot be reached; start it "
-            "(feast serve_registry), or see registry's path."
+            f"{asked.who} cannot be reached; start it (feast serve_registry), or see registry's "
+            "path."
         )
     if asked.part == "offline store" and asked.is_remote:
         _look_at_flight(asked)
@@ -119,21 +120,29 @@ def listens(address: str) -> bool:
 
 
 def _look_at_flight(asked: Asked) -> None:
-    """One call with a deadline: reading itself has none, since it may take long."""
+    """One call with a deadline: reading itself has none, since it may take long.
+
+    The identity provider that its token comes from has the same.
+    """
     from feast.infra.offline_stores.remote import build_arrow_flight_client
     from pyarrow import flight
 
     config = asked.config
+    auth = asked.store.config.auth_config
+    known = inspect.signature(build_arrow_flight_client).parameters
+    once: dict[str, Any] = {"connection_retries": 0} if "connection_retries" in known else {}
     client = build_arrow_flight_client(
-        config.scheme, config.host, config.port, asked.store.config.auth_config, cert=config.cert
+        config.scheme, config.host, config.port, auth, cert=config.cert, **once
     )
+    limit = client_limits.SECONDS.set(asked.seconds)
     try:
         list(client.list_actions(flight.FlightCallOptions(timeout=asked.seconds)))
     except (flight.FlightTimedOutError, flight.FlightUnavailableError) as problem:
         hangs = isinstance(problem, flight.FlightTimedOutError)
         what = asked.hangs if hangs else "cannot be reached; start it (feast serve_offline)."
-        raise StoreError(f"the offline server at {asked.address} {what}") from problem
+        raise StoreError(f"{asked.who} {tls.fault(asked) or what}") from problem
     except (flight.FlightError, NotImplementedError):
         pass  # it answers; whether it lets us in, the call itself says
     finally:
         client.close()
+        client_limits.SECONDS.reset(limit)

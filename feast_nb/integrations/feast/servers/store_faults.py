@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ....errors import brief
 from ....masking import public_uri
-from . import client_limits
+from . import client_limits, refusals, tls
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -47,6 +47,14 @@ class Asked:
         return public_uri(str(path or "")) or ""
 
     @property
+    def who(self) -> str:
+        """Who is asked, as a sentence names it."""
+        if not self.is_remote:
+            return f"the {self.part}"
+        named = {"registry": "registry", "online store": "feature", "offline store": "offline"}
+        return f"the {named[self.part]} server at {self.address or 'its address'}"
+
+    @property
     def hangs(self) -> str:
         return f"did not answer within {self.seconds:.0f} s; see whether it hangs."
 
@@ -54,6 +62,8 @@ class Asked:
 def explained(asked: Asked, problem: BaseException) -> str | None:
     """Who is at fault and what to do; None for an error of nobody's that is known here."""
     for each in chain(problem):
+        if (refused := refusals.said(asked, each)) is not None:
+            return refused
         room = type(each).__module__
         explain = _LIBRARIES.get(room) or _LIBRARIES.get(room.partition(".")[0])
         if explain is not None and (said := explain(asked, each)) is not None:
@@ -62,6 +72,8 @@ def explained(asked: Asked, problem: BaseException) -> str | None:
             return _answered(asked, str(each).partition("Error_code=")[2])
         if isinstance(each, RuntimeError) and str(each).startswith("Failed to get online features"):
             return _answered(asked, str(each).partition(": ")[2])
+        if isinstance(each, RuntimeError) and str(each).startswith("Remote materialization failed"):
+            return refusals.unknown(asked, str(each).removeprefix("Remote materialization failed "))
     return None
 
 
@@ -97,23 +109,26 @@ def _redis(asked: Asked, problem: BaseException) -> str | None:
 def _http(asked: Asked, problem: BaseException) -> str | None:
     if asked.part != "online store" or not asked.is_remote:
         return None
-    server = f"the feature server at {asked.address or 'its address'}"
     kind = type(problem).__name__
     if "Timeout" in kind:
         return (
-            f"{server} did not answer within {asked.seconds:.0f} s: it hangs, or the store behind "
-            "it is away; see its log."
+            f"{asked.who} did not answer within {asked.seconds:.0f} s: it hangs, or the store "
+            "behind it is away; see its log."
         )
+    if kind == "HTTPError":
+        return _answered(asked, str(problem))
+    if wrong := tls.fault(asked):
+        return f"{asked.who} {wrong}"
     if "SSL" in kind:
         return (
-            f"{server} has a certificate that is not trusted; name its own in `cert` of "
+            f"{asked.who} has a certificate that is not trusted; name its own in `cert` of "
             "online_store."
         )
-    return f"{server} cannot be reached; start it (feast serve), or see online_store's path."
+    return f"{asked.who} cannot be reached; start it (feast serve), or see online_store's path."
 
 
 def _answered(asked: Asked, said: str) -> str:
-    return (
+    return refusals.unknown(asked, said) or (
         f"the feature server at {asked.address} answered {brief(said, 200)}. Look into its log: "
         "the store behind it may be away."
     )
@@ -147,16 +162,19 @@ def _database(asked: Asked, problem: BaseException) -> str | None:
 def _grpc(asked: Asked, problem: BaseException) -> str:
     if asked.part != "registry" or not asked.is_remote:
         return f"the {asked.part} refuses or cannot be reached ({brief(problem, 200)})."
-    server = f"the registry server at {asked.address}"
     code = getattr(getattr(problem, "code", lambda: None)(), "name", "")
     details = brief(getattr(problem, "details", lambda: None)() or problem, 200).rstrip(".")
+    if code in ("DEADLINE_EXCEEDED", "UNAVAILABLE") and (wrong := tls.fault(asked)):
+        return f"{asked.who} {wrong}"
     if code == "DEADLINE_EXCEEDED":
-        return f"{server} {asked.hangs}"
+        return f"{asked.who} {asked.hangs}"
     if code == "UNAVAILABLE":
-        return f"{server} cannot be reached ({details}); start it, or see registry's path."
+        return f"{asked.who} cannot be reached ({details}); start it, or see registry's path."
+    if unknown := refusals.unknown(asked, details):
+        return unknown
     if code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-        return f"{server} refuses ({details}); see to your permissions."
-    return f"{server} answers with an error ({details}): its database may be away; see its log."
+        return f"{asked.who} refuses ({details}); see to your permissions."
+    return f"{asked.who} answers with an error ({details}): its database may be away; see its log."
 
 
 def _objects(asked: Asked, problem: BaseException) -> str:
@@ -171,10 +189,18 @@ def _objects(asked: Asked, problem: BaseException) -> str:
     )
 
 
-def _flight(asked: Asked, problem: BaseException) -> str:
-    return (
-        f"the offline server at {asked.address} does not answer, or refuses "
-        f"({brief(problem, 200)}); start it (feast serve_offline), or see to its permissions."
+def _flight(asked: Asked, problem: BaseException) -> str | None:
+    from feast.arrow_error_handler import _get_exception_data
+    from feast.errors import FeastError
+
+    sent = (
+        FeastError.from_error_detail(data) if (data := _get_exception_data(str(problem))) else None
+    )
+    if sent is not None:  # an error of Feast's in the server, as text
+        return explained(asked, sent) or f"{asked.who} answers: {brief(sent, 200)}"
+    return refusals.unknown(asked, str(problem)) or (
+        f"{asked.who} does not answer, or refuses ({brief(problem, 200)}); start it "
+        "(feast serve_offline), or see to its permissions."
     )
 
 
