@@ -179,8 +179,12 @@ def _grpc(asked: Asked, problem: BaseException) -> str:
 
 def _objects(asked: Asked, problem: BaseException) -> str:
     if asked.part != "offline store":  # DynamoDB, say
+        where = public_uri(str(getattr(asked.config, "endpoint_url", None) or ""))
+        who = f"the {asked.part}" + (f" at {where}" if where else "")
+        if "Timeout" in type(problem).__name__:
+            return f"{who} {asked.hangs}"
         return (
-            f"the {asked.part} refuses or cannot be reached ({brief(problem, 200)}); see its "
+            f"{who} refuses or cannot be reached ({brief(problem, 200).rstrip('.')}); see its "
             "address and your credentials."
         )
     return (
