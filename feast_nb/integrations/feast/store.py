@@ -97,6 +97,8 @@ def open_store(yaml: Path) -> FeatureStore:
         where = ".".join(str(p) for p in first["loc"]) or "file"
         raise RepositoryError(f"{yaml}: {where}: {first['msg']}.") from problem
     except (FeastError, OSError, ValueError, TypeError, AttributeError, ImportError) as problem:
+        if said := _of_the_registry(yaml, problem):
+            raise RepositoryError(f"cannot use {yaml}: {said}") from problem
         raise RepositoryError(f"{yaml}: {_first_line(problem)}") from problem
     except Exception as problem:  # a YAML parser's, a database driver's: said, with its cause kept
         said = _of_the_registry(yaml, problem) or _first_line(problem)

@@ -15,6 +15,7 @@ from ..servers import (
     online_contents,
     remote_answers,
     store_door,
+    store_faults,
 )
 from ..views import View
 
@@ -65,7 +66,7 @@ def _changed(view: View) -> datetime | None:
 
 def _place(config: RepoConfig, kind: str) -> str:
     if kind == "redis":
-        return store_door.redis_address(config)
+        return store_faults.redis_address(config)
     return public_uri(str(getattr(config, "path", "") or "")) or kind
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ....errors import StoreError, brief
 from ....masking import masked_text, public_uri
-from ..servers import client_limits, store_door
+from ..servers import client_limits, store_door, store_faults, tls
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -58,9 +58,13 @@ def load(
     except Timeout:
         return "running", f"not done within {wait:g} s: {_GOES_ON}"
     except ConnectionError as problem:
+        asked = store_faults.Asked(store, "online store", store_door.SECONDS)
+        if wrong := tls.fault(asked):
+            return "failed", f"{asked.who} {wrong}"
         return "failed", f"the feature server ended while it was at it ({brief(problem, 150)})"
     except RuntimeError as problem:  # Feast's own, with the server's answer in it
-        return "failed", masked_text(brief(problem, 300))
+        said = store_door.fault(store, "online store", problem) or brief(problem, 300)
+        return "failed", masked_text(said)
     finally:
         client_limits.SECONDS.reset(token)
     return "loaded", None

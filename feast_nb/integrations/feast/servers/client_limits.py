@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECONDS: ContextVar[float | None] = ContextVar("feast_nb_store_limit", default=None)
 NO_ANSWER = "did not answer within"
 _NO_CONNECTION = "connection timeout expired"  # psycopg's words
+_TIMEOUT_PLACE = 8  # from which on a timeout is among the arguments of `urlopen`
 _TRIES = 2  # of Redis, in that time: the connection that is kept may be one of before a restart
 
 
@@ -35,6 +36,8 @@ def follow(patches: Patches) -> None:
     patches.on_import("redis.connection", functools.partial(_follow_redis, patches))
     patches.on_import("redis.retry", functools.partial(_follow_redis_retries, patches))
     patches.on_import("psycopg", functools.partial(_follow_postgres, patches))
+    patches.on_import("urllib3.connectionpool", functools.partial(_follow_urllib3, patches))
+    patches.on_import("botocore.endpoint", functools.partial(_follow_botocore, patches))
     patches.on_import("grpc._channel", functools.partial(_follow_grpc, patches))
 
 
@@ -53,6 +56,45 @@ def _follow_requests(patches: Patches, module: ModuleType) -> None:
         return send
 
     patches.replace(module.HTTPAdapter, "send", wrap)
+
+
+def _follow_urllib3(patches: Patches, module: ModuleType) -> None:
+    """Of AWS's clients: those of requests name a limit themselves."""
+
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
+        @functools.wraps(original)
+        def urlopen(pool: object, *args: object, **kwargs: object) -> object:
+            seconds = SECONDS.get()
+            if seconds is not None and len(args) < _TIMEOUT_PLACE:
+                kwargs.setdefault("timeout", seconds)
+            return original(pool, *args, **kwargs)
+
+        return urlopen
+
+    patches.replace(module.HTTPConnectionPool, "urlopen", wrap)
+
+
+def _follow_botocore(patches: Patches, module: ModuleType) -> None:
+    """Ten tries of a minute each are DynamoDB's own."""
+
+    def wrap(original: Callable[..., object]) -> Callable[..., object]:
+        @functools.wraps(original)
+        def needs_retry(
+            endpoint: object,
+            attempts: int,
+            operation: object,
+            request: object,
+            response: object = None,
+            caught_exception: object = None,
+        ) -> object:
+            if SECONDS.get() is not None and caught_exception is not None:
+                return False
+            return original(endpoint, attempts, operation, request, response, caught_exception)
+
+        return needs_retry
+
+    if hasattr(module.Endpoint, "_needs_retry"):
+        patches.replace(module.Endpoint, "_needs_retry", wrap)
 
 
 def _follow_redis(patches: Patches, module: ModuleType) -> None:
