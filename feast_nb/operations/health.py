@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import FeastNbError, FeatureError, brief, nearest
+from ..errors import FeastNbError, FeatureError, nearest
 from ..integrations.feast import registry
-from ..integrations.feast.store import folder_of
-from ..masking import masked_text, public_uri
+from ..masking import public_uri
 from ..records.operation import Health, HealthLine
-from . import last_look
+from . import health_process, last_look
+from .health_process import Probe
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-_IMPORTS = 180.0  # seconds that a process on a busy machine may take to import Feast
 
 
 @dataclass(frozen=True)
@@ -46,15 +36,6 @@ class HealthRequest:
     inputs: tuple[dict[str, object], ...] = ()
 
 
-@dataclass(frozen=True)
-class Probe:
-    """One thing to look at; `name` is a view's, or an address."""
-
-    part: str
-    name: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
-
-
 def look(
     store: FeatureStore, yaml: Path, asked: HealthRequest, told: Callable[[HealthLine], None]
 ) -> Health:
@@ -67,7 +48,7 @@ def look(
     began = time.monotonic()
     probes, notes = _probes(store, asked)
     lines: list[HealthLine] = []
-    for line in _Process(yaml, asked.seconds).answers(probes):
+    for line in health_process.answers(yaml, asked.seconds, probes):
         told(line)
         lines.append(line)
     found = Health(
@@ -113,83 +94,3 @@ def _probes(store: FeatureStore, asked: HealthRequest) -> tuple[list[Probe], tup
         arguments = {"inputs": list(asked.inputs), "sample": asked.sample}
         probes.append(Probe("model", str(asked.model), arguments))
     return probes, ()
-
-
-class _Process:
-    """The process that looks: it is ended with all that it began when its time is over."""
-
-    def __init__(self, yaml: Path, seconds: float) -> None:
-        self._yaml, self._seconds = yaml, seconds
-
-    def answers(self, probes: Sequence[Probe]) -> Iterator[HealthLine]:
-        """Each line as it comes; for a probe that says nothing in time, a line that says so."""
-        printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed below)
-        process = self._begun(printed)
-        question = {"yaml": str(self._yaml), "repo": str(folder_of(self._yaml)),
-                    "seconds": self._seconds, "probes": [asdict(p) for p in probes]}  # fmt: skip
-        left = dict(enumerate(probes))
-        try:
-            assert process.stdin is not None
-            with suppress(BrokenPipeError):  # then it has ended, and says nothing
-                process.stdin.write((json.dumps(question) + "\n").encode())
-                process.stdin.close()
-            for said in self._lines(process, len(probes)):
-                if "id" in said and said["id"] in left:
-                    probe = left.pop(said["id"])
-                    yield from _of_probe(probe, said, self._seconds)
-                if not left:
-                    break
-            why = f"it was not looked at{_last_line(printed)}" if left else ""
-            for probe in left.values():
-                yield HealthLine(probe.part, probe.name, "unknown", why)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            printed.close()
-
-    def _begun(self, printed: IO[bytes]) -> subprocess.Popen[bytes]:
-        # -P: what lies in the notebook's folder must not be taken for a library.
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "feast_nb.integrations.feast.health.process"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed,
-            start_new_session=True, cwd=folder_of(self._yaml),
-        )  # fmt: skip
-
-    def _lines(self, process: subprocess.Popen[bytes], probes: int) -> Iterator[dict[str, Any]]:
-        """What it says until it ends, or until everything it was asked must be over."""
-        assert process.stdout is not None
-        deadline = time.monotonic() + _IMPORTS
-        rest = b""
-        while (left := deadline - time.monotonic()) > 0:
-            if not select.select([process.stdout], [], [], left)[0]:
-                return
-            part = os.read(process.stdout.fileno(), 65_536)
-            if not part:
-                return
-            *whole, rest = (rest + part).split(b"\n")
-            for line in whole:
-                said = json.loads(line)
-                if said.get("ready"):  # from here on it has its time, and no more
-                    deadline = time.monotonic() + (self._seconds + 1.0) * max(probes, 1)
-                else:
-                    yield said
-
-
-def _last_line(printed: IO[bytes]) -> str:
-    """What the process said last, where it ended by itself: why it could not begin."""
-    printed.seek(0)
-    lines = printed.read().decode(errors="replace").strip().splitlines()
-    return f" ({masked_text(brief(lines[-1], 200))})" if lines else ""
-
-
-def _of_probe(probe: Probe, said: dict[str, Any], seconds: float) -> Iterator[HealthLine]:
-    if not said.get("late"):
-        yield from (HealthLine.from_dict(line) for line in said["lines"])
-        return
-    took = f"it did not answer within {seconds:g} s"
-    if probe.part in ("view", "model", "source"):  # a large table takes its time
-        yield HealthLine(probe.part, probe.name, "unknown", f"not known: {took}",
-                         "look longer: --seconds 60")  # fmt: skip
-    else:
-        yield HealthLine(probe.part, probe.name, "red", took, "see whether it hangs")

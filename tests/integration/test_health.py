@@ -8,18 +8,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import feast_nb
 from feast_nb.errors import FeatureError, UsageError
 
-from ..conftest import stats
+from ..conftest import define, make_repository, stats, wait_for
+from ..stack.feast_servers import FeatureServer
 
 NOW = pd.Timestamp.now(tz="UTC").floor("s")
 SECONDS = 60.0  # for a machine that is busy: nothing here hangs but what is meant to
@@ -339,6 +340,36 @@ def test_a_feature_server_that_hangs_is_red_and_ends_in_time(session, tmp_path) 
     assert line.said.startswith("it did not answer within ")
 
 
+def test_a_feature_server_is_asked_as_a_service_asks_it(session, repo, tmp_path) -> None:
+    """Real look-ups through it; one that serves another project says so, and is no well one."""
+    server = FeatureServer(tmp_path, repo, {})
+    try:
+        server.start()
+        found = session.health("hourly", server=server.url, seconds=SECONDS)
+        (line,) = [x for x in found.lines if x.part == "feature server"]
+        assert line.light == "green", line
+        assert line.said.startswith("/health answers 200; 20 look-ups of hourly p50 ")
+        assert 0 < line.facts["p50_seconds"] <= line.facts["p99_seconds"]
+
+        other = make_repository(tmp_path / "other", define=lambda folder: named(folder, "another"))
+        opened = feast_nb.open(other)
+        (line,) = [x for x in opened.health(server=server.url, seconds=SECONDS).lines
+                   if x.part == "feature server"]  # fmt: skip
+        assert (line.light, line.remedy) == (
+            "red", "see its log, and whether it serves this project",
+        )  # fmt: skip
+        assert line.said.startswith("a look-up of another answers ")
+    finally:
+        server.end()
+
+
+def named(folder: Path, name: str) -> list[Any]:
+    """One view of this name over the tests' rows."""
+    driver, hourly, *_ = define(folder)
+    hourly.name = name
+    return [driver, hourly]
+
+
 def test_a_process_that_cannot_begin_says_why(session, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -365,12 +396,44 @@ def test_an_interrupt_ends_it_and_leaves_no_process(session, repo) -> None:
                                stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
     assert running.stdout
     running.stdout.readline()
-    time.sleep(1.0)
+    wait_for(lambda: looking(running.pid), 60, "the process that looks")
+    children = looking(running.pid)
     os.kill(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert said.rstrip().endswith("KeyboardInterrupt")
-    asks = ["pgrep", "-f", f"feast_nb.integrations.feast.health.process {running.pid}"]
-    assert subprocess.run(asks, capture_output=True).returncode == 1
+    wait_for(lambda: not any(map(psutil.pid_exists, children)), 60, "it to be gone")
+
+
+def looking(pid: int) -> list[int]:
+    """The processes that look for a process."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [one.pid for one in found if any("health.process" in part for part in one.cmdline())]
+
+
+def test_the_process_stays_for_the_next_look_and_ends_with_whoever_asks(repo, session) -> None:
+    """Another repository, another environment: each look takes on its own."""
+    code = (
+        "import os, sys, feast_nb, psutil\n"
+        "from feast_nb.operations import health_process\n"
+        "pids, said = set(), []\n"
+        "for folder, name in zip(sys.argv[1:], ('one', 'two')):\n"
+        "    os.environ['STORE'] = f'{folder}/online.db'\n"
+        "    found = feast_nb.open(folder).health(seconds=60)\n"
+        "    said.append({l.name: l.light for l in found.lines if l.part == 'view'})\n"
+        "    pids.add(health_process._kept[0]._process.pid)\n"
+        "print(len(pids), said, sep='|')\n"
+        "print(*pids)\n"
+    )
+    other = make_repository(repo.parent / "other", define=lambda folder: named(folder, "another"))
+    for folder in (repo, other):
+        yaml = folder / "feature_store.yaml"
+        yaml.write_text(yaml.read_text().replace("path: online.db", 'path: "${STORE}"'))
+    done = subprocess.run([sys.executable, "-c", code, str(repo), str(other)],
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.strip().splitlines()[-2:]
+    assert first == "1|[{'hourly': 'green', 'profile': 'green'}, {'another': 'red'}]"
+    wait_for(lambda: not psutil.pid_exists(int(second)), 60, "it to end")
 
 
 def test_a_look_writes_nothing(session, repo) -> None:

@@ -1,19 +1,20 @@
 """The process that looks at a project's health: a fork for each probe, ended at its deadline.
 
 It runs no code that the registry holds. What it is asked comes as one line of JSON, what each
-probe found goes out as one. Feast is imported once, before the first fork.
+probe found goes out as one. Feast is imported once, before the first fork, and the process stays
+for further questions: for each it takes on the asker's environment and the repository's folder.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import select
 import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         yaml: str
         repo: str
         seconds: float
+        environment: dict[str, str]
         probes: list[ProbeQuestion]
 
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from ....records.operation import HealthLine
 
+IDLE = 300.0  # seconds without a question after which it ends
 AT_ONCE = 4  # forks: a machine has other things to do
 
 
@@ -59,16 +62,30 @@ class _Fork:
 
 
 def main() -> None:
-    """Answer one question, and end."""
+    """Answer questions until there are none: whoever asks has ended, or asks no more for long."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    asked = json.loads(sys.stdin.readline())
-    _load(Path(asked["yaml"]), Path(asked["repo"]))
 
     def say(what: dict[str, object]) -> None:
         print(json.dumps(what), file=out, flush=True)
 
-    say({"ready": True})
+    for asked in _questions():
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        os.chdir(asked["repo"])
+        _load(Path(asked["yaml"]), Path(asked["repo"]))
+        say({"ready": True})
+        _answer(asked, say)
+
+
+def _questions() -> Iterator[HealthQuestion]:
+    rest = b""
+    while select.select([0], [], [], IDLE)[0] and (part := os.read(0, 1 << 20)):
+        *whole, rest = (rest + part).split(b"\n")
+        yield from map(json.loads, whole)
+
+
+def _answer(asked: HealthQuestion, say: Callable[[dict[str, object]], None]) -> None:
     waiting = list(enumerate(asked["probes"]))
     looking: list[_Fork] = []
     while waiting or looking:
@@ -112,8 +129,7 @@ def _looked(probe: ProbeQuestion, asked: HealthQuestion) -> list[HealthLine]:
     from ....errors import FeastNbError, brief
     from ....masking import masked_text
     from ....records.operation import HealthLine
-    from ..store import open_store
-    from . import model_probe, store_probes, view_probes
+    from . import model_probe, server_probe, store_probes, view_probes
 
     # A client gives up before the probe is ended, so that it can say which server it was.
     store_probes.limit(max(float(asked["seconds"]) - 1.0, 1.0))
@@ -121,15 +137,15 @@ def _looked(probe: ProbeQuestion, asked: HealthQuestion) -> list[HealthLine]:
     probes: dict[str, Callable[[Any], list[HealthLine]]] = {
         "registry": lambda store: store_probes.registry_line(store),
         "online store": lambda store: store_probes.online_line(store),
-        "feature server": lambda store: store_probes.server_line(**more),
         "source": lambda store: view_probes.source_line(store, name, **more),
         "view": lambda store: view_probes.view_lines(store, name, **more),
         "model": lambda store: model_probe.model_line(store, name, **more),
     }
     try:
-        if part == "feature server":
-            return probes[part](None)
-        return probes[part](_unlogged(open_store(Path(asked["yaml"]))))
+        opened = functools.partial(_opened, Path(asked["yaml"]))
+        if part == "feature server":  # asked first: what hangs is it, and not the registry
+            return server_probe.server_line(opened, **more)
+        return probes[part](opened())
     except FeastNbError as problem:
         said = str(problem)
     except Exception as problem:  # a driver's, a store's: the line says it
@@ -139,8 +155,11 @@ def _looked(probe: ProbeQuestion, asked: HealthQuestion) -> list[HealthLine]:
     return [HealthLine(part, name, light, said)]  # type: ignore[arg-type]
 
 
-def _unlogged(store: FeatureStore) -> FeatureStore:
+def _opened(yaml: Path) -> FeatureStore:
     """The store, whose reads Feast does not take to MLflow: a look is no prediction."""
+    from ..store import open_store
+
+    store = open_store(yaml)
     settings = getattr(store.config, "mlflow", None)
     if settings is not None:
         settings.enabled = False

@@ -78,10 +78,10 @@ def online_line(store: FeatureStore) -> list[HealthLine]:
     said, light, remedy = kind, "green", ""
     with store_door.asking(store, "online store"):
         loaded = [view for view in views if view.loaded_to is not None]
-        asked = [view for view in loaded if view.unavailable is None and _row(store, view)]
+        asked = [view for view in loaded if view.unavailable is None and row_of(store, view)]
         if asked:
             times = _times(store, asked[0])
-            p50, p95, p99 = (_quantile(times, q) for q in (0.5, 0.95, 0.99))
+            p50, p95, p99 = (quantile(times, q) for q in (0.5, 0.95, 0.99))
             facts |= {"p50_seconds": p50, "p95_seconds": p95, "p99_seconds": p99}
             said += (f", {len(times)} look-ups p50 {p50 * 1000:.1f} ms, p95 {p95 * 1000:.1f} ms, "
                      f"p99 {p99 * 1000:.1f} ms")  # fmt: skip
@@ -119,7 +119,7 @@ def _of_redis(
 def _times(store: FeatureStore, view: View) -> list[float]:
     """Seconds of single look-ups, the first one (which opens a connection) left out."""
     refs = [f"{view.view}:{view.features[0].name}"]
-    row = _row(store, view)
+    row = row_of(store, view)
     found = []
     stop = time.monotonic() + store_door.SECONDS / 2
     for _ in range(_LOOKUPS + 1):
@@ -131,7 +131,7 @@ def _times(store: FeatureStore, view: View) -> list[float]:
     return found[1:] or found
 
 
-def _row(store: FeatureStore, view: View) -> dict[str, object]:
+def row_of(store: FeatureStore, view: View) -> dict[str, object]:
     """A row of keys that can be asked for; empty where their types are others than these."""
     from feast.value_type import ValueType
 
@@ -144,33 +144,8 @@ def _row(store: FeatureStore, view: View) -> dict[str, object]:
     return {key: kinds[types[key]] for key in registered}
 
 
-def _quantile(times: list[float], share: float) -> float:
+def quantile(times: list[float], share: float) -> float:
+    """Seconds within which a share of some look-ups was answered."""
     import numpy as np
 
     return round(float(np.quantile(times, share)), 6)
-
-
-def server_line(address: str, cert: str = "") -> list[HealthLine]:
-    """Whether a feature server says that it is well, and how soon; `cert` is one of its own."""
-    import requests
-
-    name = str(public_uri(address))
-
-    def red(said: str, remedy: str) -> list[HealthLine]:
-        return [HealthLine("feature server", name, "red", said, remedy)]
-
-    began = time.monotonic()
-    try:
-        answer = requests.get(
-            f"{address.rstrip('/')}/health", timeout=store_door.SECONDS, verify=cert or True
-        )
-    except requests.Timeout:
-        return red(f"it did not answer within {store_door.SECONDS:g} s", "see whether it hangs")
-    except requests.exceptions.SSLError:
-        return red("its certificate is not trusted", "name its own in `cert` of online_store")
-    except requests.ConnectionError:
-        return red("it cannot be reached", "start it (feast serve)")
-    took = round(time.monotonic() - began, 4)
-    if answer.status_code != 200:
-        return red(f"/health answers {answer.status_code}", "see its log")
-    return [HealthLine("feature server", name, "green", "/health answers 200", seconds=took)]
