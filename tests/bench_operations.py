@@ -35,7 +35,8 @@ def operations() -> list[tuple[str, float, float]]:
         looks = [_timed(lambda: session.health("hourly", seconds=60)) for _ in range(3)]
     return [
         ("session.materialize, 1,000,000 rows, beside Feast's own", ratio, 1.10),
-        ("health of that view, seconds with its process", statistics.median(looks), 30.0),
+        ("health of that view, seconds with the start of its process", looks[0], 30.0),
+        ("health of that view, seconds of each later look", statistics.median(looks[1:]), 5.0),
     ]
 
 
