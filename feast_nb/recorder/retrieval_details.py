@@ -110,8 +110,7 @@ class RequestedDefinitions:
                 asked = self._asked()
             except FeatureError as problem:
                 return replace(retrieval, unseen=brief(problem, 200))
-            moment = str(retrieval.last or retrieval.at)
-            if changed := ", ".join(resolved_request.changed_since(asked, moment)):
+            if changed := ", ".join(resolved_request.changed_since(asked, str(retrieval.at))):
                 return replace(retrieval, unseen=f"{changed} was applied again before it was read")
             self._found = asked
             retrieval = self._completed(retrieval, asked)

@@ -28,10 +28,10 @@ FOR_EVER = 300.0
 
 _MLFLOW = r"TrackingError: the MLflow server at 127\.0\.0\.1:\d+ "
 FAULTS: list[tuple[str, str, str, dict[str, str]]] = [
-    ("direct", "Redis", "hangs", {"vector": r"StoreError: Redis at \S+ did not answer within 5 s"}),
+    ("direct", "Redis", "hangs", {"vector": r"StoreError: Redis at \S+ did not answer within 4.5 s"}),
     ("direct", "Redis", "down", {"vector": r"StoreError: Redis at \S+ cannot be reached"}),
     ("direct", "Postgres", "hangs", {
-        "plan": r"StoreError: the registry's database at \S+ did not answer within 5 s",
+        "plan": r"StoreError: the registry's database at \S+ did not answer within 4.5 s",
         "open_anew": r"RepositoryError: .* the registry's database at \S+ did not answer within",
         "resolve": _MLFLOW + "runs, and did not answer in time",
         "vector": "",
@@ -48,23 +48,23 @@ FAULTS: list[tuple[str, str, str, dict[str, str]]] = [
     ("direct", "Mlflow", "down", {"resolve": _MLFLOW + r"cannot be reached \(connection refused\)",
                                   "vector": ""}),
     ("remote", "RegistryServer", "hangs", {
-        "plan": r"StoreError: the registry server at \S+ did not answer within 5 s",
-        "open_anew": r"RepositoryError: .* the registry server at \S+ did not answer within 5 s",
+        "plan": r"StoreError: the registry server at \S+ did not answer within 4.5 s",
+        "open_anew": r"RepositoryError: .* the registry server at \S+ did not answer within 4.5 s",
     }),
     ("remote", "RegistryServer", "down", {
         "plan": r"StoreError: the registry server at \S+ cannot be reached",
         "open_anew": r"RepositoryError: .* the registry server at \S+ cannot be reached",
     }),
     ("remote", "FeatureServer", "hangs", {
-        "vector": r"StoreError: the feature server at \S+ did not answer within 5 s"}),
+        "vector": r"StoreError: the feature server at \S+ did not answer within 4.5 s"}),
     ("remote", "FeatureServer", "down", {
         "vector": r"StoreError: the feature server at \S+ cannot be reached"}),
     ("remote", "OfflineServer", "hangs", {
-        "rebuild": r"StoreError: the offline server at \S+ did not answer within 5 s", "vector": ""}),
+        "rebuild": r"StoreError: the offline server at \S+ did not answer within 4.5 s", "vector": ""}),
     ("remote", "OfflineServer", "down", {
         "rebuild": r"StoreError: the offline server at \S+ cannot be reached", "vector": ""}),
     ("remote", "Redis", "down", {
-        "vector": r"StoreError: the feature server at \S+ (answered|did not answer within 5 s)"}),
+        "vector": r"StoreError: the feature server at \S+ (answered|did not answer within 4.5 s)"}),
     ("remote", "Postgres", "down", {
         "plan": r"StoreError: the registry server at \S+ answers with an error"}),
 ]  # fmt: skip

@@ -138,7 +138,7 @@ def without_its_bucket(objects: ObjectStore, _: pytest.MonkeyPatch) -> Iterator[
 
 Fault = Callable[[ObjectStore, pytest.MonkeyPatch], AbstractContextManager[None]]
 FAULTS: dict[Fault, str] = {
-    hanging: "did not answer within 5 s; see whether it hangs.",
+    hanging: "did not answer within 4.5 s; see whether it hangs.",
     with_another_secret: f"refuses s3://features/{KEY} (SignatureDoesNotMatch: ",
     with_another_key: f"refuses s3://features/{KEY} (InvalidAccessKeyId: ",
     without_its_object: f"has no s3://features/{KEY}, from which stats is read; see its path",

@@ -155,7 +155,7 @@ def test_dynamodb_is_loaded_and_serves(
     who = f"the online store at {dynamo.url}"
     dynamo.signal(signal.SIGSTOP)
     try:
-        with pytest.raises(StoreError, match=rf"{who} did not answer within 5 s; see whether"):
+        with pytest.raises(StoreError, match=rf"{who} did not answer within 4.5 s; see whether"):
             session(notebook).vector("m", ROWS)
     finally:
         dynamo.signal(signal.SIGCONT)

@@ -238,7 +238,7 @@ def test_a_database_that_hangs_or_is_down_is_one_line(
     who = rf"StoreError: the offline store's database at 127\.0\.0\.1:{database.port} "
     database.signal(signal.SIGSTOP)
     try:
-        assert re.match(who + "did not answer within 5 s", said(notebook, ask))
+        assert re.match(who + "did not answer within 4.5 s", said(notebook, ask))
     finally:
         database.signal(signal.SIGCONT)
     database.stop()

@@ -38,7 +38,7 @@ def raised(part: Any, problem: BaseException, online: str = "remote") -> BaseExc
     ("part", "problem", "said"),
     [
         ("online store", requests.ConnectionError("no"), "feature server at http://features:6566"),
-        ("online store", requests.ReadTimeout("slow"), "did not answer within 5 s"),
+        ("online store", requests.ReadTimeout("slow"), "did not answer within 4.5 s"),
         ("online store", requests.exceptions.SSLError("bad"), "certificate that is not trusted"),
         ("online store", RuntimeError("Failed to get online features: 500 oh"), "answered 500 oh"),
         ("registry", OperationalError("x", {}, Exception("refused")), "database at postgresql://db"),

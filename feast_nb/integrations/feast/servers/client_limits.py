@@ -155,7 +155,7 @@ def _follow_postgres(patches: Patches, module: ModuleType) -> None:
             except module.errors._WaitTimeout:
                 # Closed, or the driver waits once more for the same server to take it back.
                 connection.pgconn.finish()
-                raise module.OperationalError(f"it {NO_ANSWER} {seconds:.0f} s") from None
+                raise module.OperationalError(f"it {NO_ANSWER} {seconds:g} s") from None
 
         return wait
 

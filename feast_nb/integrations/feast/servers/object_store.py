@@ -86,7 +86,7 @@ def said(source: DataSource, problem: BaseException) -> str:
             code = str(answer.get("Error", {}).get("Code", ""))
     last = brief(problem, 150).rstrip(".")
     if any("Timeout" in kind for kind in kinds):
-        return f"{who} did not answer within {store_door.SECONDS:.0f} s; see whether it hangs."
+        return f"{who} did not answer within {store_door.SECONDS:g} s; see whether it hangs."
     if any(kind in ("EndpointConnectionError", "ConnectionError") for kind in kinds):
         return f"{who} cannot be reached; start it, or see s3_endpoint_override of {source.name}."
     if "FileNotFoundError" in kinds:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SECONDS = 5.0  # for each answer of a server
+SECONDS = 4.5  # for each answer of a server: with what is said of it, five
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class Asked:
 
     @property
     def hangs(self) -> str:
-        return f"did not answer within {self.seconds:.0f} s; see whether it hangs."
+        return f"did not answer within {self.seconds:g} s; see whether it hangs."
 
 
 def explained(asked: Asked, problem: BaseException) -> str | None:
@@ -112,7 +112,7 @@ def _http(asked: Asked, problem: BaseException) -> str | None:
     kind = type(problem).__name__
     if "Timeout" in kind:
         return (
-            f"{asked.who} did not answer within {asked.seconds:.0f} s: it hangs, or the store "
+            f"{asked.who} did not answer within {asked.seconds:g} s: it hangs, or the store "
             "behind it is away; see its log."
         )
     if kind == "HTTPError":
