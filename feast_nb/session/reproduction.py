@@ -44,8 +44,8 @@ def reproduce(
     `number` (from one) chooses among several retrievals. The new frame is `.frame`. Raises
     `FeatureError` where it cannot be retrieved again, with the reason.
     """
-    registry.refresh(session.store)
     recorded = recorded_of(session, named, number)
+    registry.refresh(session.store)
     retrieval = recorded.retrieval
     resolution.check_project(session, named, retrieval.project)
     asked = asked_again(session, recorded)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import SplitResult, urlsplit
 
 from ...errors import TrackingError, brief
@@ -207,7 +207,7 @@ def _lives(uri: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
-        return _ask(uri, 1.0) < 500
+        return _ask(uri, 1.5) < 500
     except MlflowException:
         return False
 
@@ -229,6 +229,11 @@ def follow(patches: Patches) -> None:
     patches.on_import("mlflow.utils.rest_utils", put)
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a timeout is one number: requests takes two as well."""
+    return isinstance(value, (int, float))
+
+
 def patient(original: Callable[..., Response]) -> Callable[..., Response]:
     """What is put around MLflow's one function that sends requests."""
 
@@ -239,7 +244,8 @@ def patient(original: Callable[..., Response]) -> Callable[..., Response]:
         from requests import ConnectionError
 
         if method.upper() != "PUT":  # a large file takes the server its time
-            kwargs["timeout"] = (_SECONDS[0], allowed(_SECONDS[1]))
+            asked, most = kwargs.get("timeout"), allowed(_SECONDS[1])
+            kwargs["timeout"] = (_SECONDS[0], min(asked, most) if _is_number(asked) else most)
         try:
             return original(method, url, 0, *args, **kwargs)
         except ConnectionError as problem:
