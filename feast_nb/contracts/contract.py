@@ -78,9 +78,16 @@ def build(
         join_keys=tuple(dict.fromkeys(k for r in retrievals for k in r.entity.join_keys)),
         full_feature_names=bool(first and first.full_feature_names),
         arguments=_arguments(retrievals),
-        views=tuple({v.name: v for r in retrievals for v in (*r.behind, *r.views)}.values()),
+        views=_views(retrievals),
         cell=cell,
     )
+
+
+def _views(retrievals: Sequence[Retrieval]) -> tuple[ViewDefinition, ...]:
+    """The definitions of all that was retrieved; none where those of a part are not known."""
+    if any(r.unseen is not None for r in retrievals):
+        return ()
+    return tuple({v.name: v for r in retrievals for v in (*r.behind, *r.views)}.values())
 
 
 def _arguments(retrievals: Sequence[Retrieval]) -> dict[str, object]:

@@ -23,6 +23,7 @@ from ..masking import masked_text
 from ..patching import forks
 from ..records.operation import HealthLine
 
+_RESTS = 240.0  # seconds after which it is not asked any more: it ends by itself after 300
 _IMPORTS = 180.0  # seconds that a process on a busy machine may take to import Feast
 
 
@@ -69,6 +70,7 @@ class _LookProcess:
 
     def __init__(self) -> None:
         self.made_with = _settings()
+        self._asked = time.monotonic()
         self._printed = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed with the process)
         # -P: what lies in the notebook's folder must not be taken for a library.
         self._process = subprocess.Popen(
@@ -79,7 +81,8 @@ class _LookProcess:
 
     @property
     def lives(self) -> bool:
-        return self._process.poll() is None
+        """Whether it is there to be asked, and not about to end for want of questions."""
+        return self._process.poll() is None and time.monotonic() - self._asked < _RESTS
 
     def asked(self, question: dict[str, object], seconds: float) -> Iterator[dict[str, Any]]:
         """What it says until it ends, or `seconds` after it has what it needs."""
@@ -112,12 +115,18 @@ class _LookProcess:
 
     def forget(self) -> None:
         """What it printed was of a look that is over."""
+        self._asked = time.monotonic()
         self._printed.truncate(0)
 
     def end(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """End it, and its forks with it, which are in groups of their own."""
+        self._process.terminate()
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._printed):
             with suppress(OSError):
                 assert pipe is not None

@@ -48,12 +48,17 @@ def joined(
 ) -> tuple[HealthLine, ...]:
     """Lines of an earlier look with those of a newer one in their place, the worst first."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    found = {(line.part, line.name): replace(line, at=line.at or now) for line in lines}
+    found = {_key(line): replace(line, at=line.at or now) for line in lines}
     if before is not None:
         for line in before.lines:
             if not whole or line.part == "model":
-                found.setdefault((line.part, line.name), line)
+                found.setdefault(_key(line), line)
     return tuple(sorted(found.values(), key=worst_first))
+
+
+def _key(line: HealthLine) -> tuple[str, str]:
+    """There is one registry and one online store; one that is away does not tell where it is."""
+    return line.part, "" if line.part in ("registry", "online store") else line.name
 
 
 _LIGHTS = ("red", "amber", "unknown", "green")

@@ -95,8 +95,7 @@ class FrameTasks:
 
     def look_again(self) -> None:
         """Try once more what a registry was away for."""
-        again, self._unseen = self._unseen, {}
-        for id, look in again.items():
+        for id, look in list(self._unseen.items()):
             if self._looked(id, look):
                 self._store.send(id)
 
@@ -113,7 +112,11 @@ class FrameTasks:
                     "looked up again with the next one, and when the run ends."
                 )
             self._unseen[id] = look
+            while len(self._unseen) > _MOST_UNSEEN:  # the oldest stay unknown
+                self._unseen.pop(next(iter(self._unseen)))
             found = replace(before, unseen=why)
+        else:
+            self._unseen.pop(id, None)
         if found.entity.join_keys != before.entity.join_keys:
             self._store.change_entity(id, join_keys=found.entity.join_keys)
         changed = {
@@ -121,7 +124,7 @@ class FrameTasks:
         }
         if changed:
             self._store.change(id, **changed)
-        return id not in self._unseen
+        return found.unseen is None
 
     def entity(self, id: str, frame: Tabular, keep: bool, max_rows: int) -> None:
         stamp = self._store.table.retrievals[id].entity.timestamp
@@ -320,5 +323,6 @@ def _not_kept(keep: bool, rows: int, max_rows: int) -> str | None:
     return None
 
 
+_MOST_UNSEEN = 1000  # retrievals whose definitions are looked up again
 _LOOKED_UP = ("refs", "service", "service_basis", "services", "views", "behind", "sources",
               "registry", "beside", "unseen")  # fmt: skip

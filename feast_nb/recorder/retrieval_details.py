@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NOT_YET = "not looked up yet"
 _REST = 10.0  # seconds for which a registry that is away is not asked for one more retrieval
-_away: WeakKeyDictionary[FeatureStore, tuple[float, StoreError]] = WeakKeyDictionary()
+_away: WeakKeyDictionary[FeatureStore, tuple[float, str]] = WeakKeyDictionary()
 
 
 def is_written(settings: MlflowConfig) -> bool:
@@ -47,7 +47,7 @@ class RequestedDefinitions:
     def __init__(self, call: Call) -> None:
         from ..integrations.feast import resolved_request
 
-        self._call = call
+        self._call = replace(call, entity=None)  # its rows are not kept for a later look
         self._found = resolved_request.at_hand(call.store, call.features)
         self.named = self._found or resolved_request.by_name(call.features)
 
@@ -110,10 +110,13 @@ class RequestedDefinitions:
                 asked = self._asked()
             except FeatureError as problem:
                 return replace(retrieval, unseen=brief(problem, 200))
-            if changed := ", ".join(resolved_request.changed_since(asked, str(retrieval.at))):
-                return replace(retrieval, unseen=f"{changed} was applied again before it was read")
+            when = str(retrieval.at), self._call.seconds
+            if changed := ", ".join(resolved_request.changed_since(asked, *when)):
+                why = f"{changed} was applied again, or loaded, before it was read"
+                return replace(retrieval, unseen=why)
             self._found = asked
-            retrieval = self._completed(retrieval, asked)
+        if retrieval.unseen is not None:  # what follows may be begun anew
+            retrieval = self._completed(retrieval, self._found)
         if retrieval.service_basis != "given":
             with suppress(StoreError):  # else as the copy has it
                 service, basis, fitting = resolved_request.service_now(store, retrieval.refs)
@@ -136,13 +139,13 @@ class RequestedDefinitions:
         from ..integrations.feast import resolved_request
 
         store = self._call.store
-        since, problem = _away.get(store, (0.0, None))
-        if problem is not None and time.monotonic() - since < _REST:
-            raise problem
+        since, why = _away.get(store, (0.0, ""))
+        if why and time.monotonic() - since < _REST:
+            raise StoreError(why)
         try:
             return resolved_request.look_up(store, self._call.features)
         except StoreError as problem:
-            _away[store] = time.monotonic(), problem
+            _away[store] = time.monotonic(), str(problem)
             raise
 
     def types(self) -> dict[str, pa.DataType]:

@@ -145,6 +145,7 @@ def log_trained(
     """
     recorder = session.recorder
     recording = recorder.recording
+    recording.look_again()
     recording.settle()
     if register_as is not None:
         check_name(register_as)

@@ -19,7 +19,7 @@ import pytest
 from feast_nb.errors import FeatureError, StoreError
 from feast_nb.integrations.feast import registry, repository, resolved_request
 from feast_nb.integrations.feast.repository_files import registry_file
-from feast_nb.integrations.feast.servers import store_door
+from feast_nb.integrations.feast.servers import registry_listing, store_door
 from feast_nb.integrations.feast.views import dtype_named
 
 from ..conftest import free_port, wait_for
@@ -123,8 +123,10 @@ def test_a_registry_server_is_asked_four_times_and_not_for_ever(
 ) -> None:
     store = opened(tmp_path / "client", "pa", server)
     asked: list[str] = []
-    listed = registry._listed
-    monkeypatch.setattr(registry, "_listed", lambda s, what: asked.append(what) or listed(s, what))
+    listed = registry_listing._listed
+    monkeypatch.setattr(
+        registry_listing, "_listed", lambda s, what: asked.append(what) or listed(s, what)
+    )
     registry.definitions_of(store)
     for _ in range(3):
         resolved_request.look_up(store, ["stats:x"])

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from ...errors import FeatureError, StoreError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
-from .servers import client_limits, registry_copy, store_door
-from .views import KINDS, View
+from .servers import registry_copy, registry_listing, store_door
+from .views import KINDS, View, moment_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from feast.protos.feast.core.FeatureService_pb2 import FeatureServiceSpec
     from feast.protos.feast.core.FeatureViewVersion_pb2 import FeatureViewVersionRecord
     from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
-    from google.protobuf.message import Message
 
     from .views import ViewProto
 
@@ -42,11 +42,19 @@ class NotAtHand(Exception):
 class Definitions:
     """What the registry of one project defines, as it stood when it was read.
 
-    `registry` is asked only for a version that it keeps apart from its proto (SQL).
+    `registry` is asked only for a version that it keeps apart from its proto (SQL). `state` is that
+    of the copy that was read, None where none is kept.
     """
 
-    def __init__(self, proto: RegistryProto, project: str, registry: BaseRegistry | None) -> None:
+    def __init__(
+        self,
+        proto: RegistryProto,
+        project: str,
+        registry: BaseRegistry | None,
+        state: object = None,
+    ) -> None:
         self.project = project
+        self.state = state
         self._registry = registry
         self._proto = proto
         self._may_ask = True
@@ -72,6 +80,13 @@ class Definitions:
             if getattr(item.spec, "project", self.project) == self.project
         )
         return hashlib.blake2b(b"\0".join(specs), digest_size=8).hexdigest()
+
+    def applied_at(
+        self, kind: Literal["entities", "feature_services"], name: str
+    ) -> datetime | None:
+        """When an entity or a service was applied last, by the registry's clock."""
+        found = (x for x in getattr(self._proto, kind) if x.spec.name == name)
+        return next((at for x in found if (at := moment_of(x)) is not None), None)
 
     @cached_property
     def views(self) -> Mapping[str, View]:
@@ -199,12 +214,13 @@ class Definitions:
 
 # ------------------------------------------------------------------ read once for each state
 
-_read: WeakKeyDictionary[FeatureStore, tuple[object, Definitions]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[FeatureStore, Definitions] = WeakKeyDictionary()
 
 
 def definitions_of(store: FeatureStore) -> Definitions:
     """What a store's registry defines, by Feast's own copy of it, which Feast keeps fresh."""
-    return _kept(store, _copy_of(store) or proto_of(store))
+    proto, state = _copy_of(store)
+    return _kept(store, proto if proto is not None else proto_of(store), state)
 
 
 def at_hand(store: FeatureStore) -> Definitions | None:
@@ -214,28 +230,32 @@ def at_hand(store: FeatureStore) -> Definitions | None:
     What it holds raises `NotAtHand` for what the copy has not.
     """
     registry = store.registry
-    proto = getattr(registry, "cached_registry_proto", None) or registry_copy.latest(registry)
-    return _kept(store, proto).at_hand if proto is not None else None
+    proto = getattr(registry, "cached_registry_proto", None)
+    if proto is not None:
+        return _kept(store, proto, _state_of_copy(registry, proto)).at_hand
+    copy = registry_copy.latest(registry)
+    return _kept(store, copy.proto, copy.digest).at_hand if copy is not None else None
 
 
-def _kept(store: FeatureStore, proto: RegistryProto) -> Definitions:
-    state = state_of(store.registry)
+def _kept(store: FeatureStore, proto: RegistryProto, state: object) -> Definitions:
+    """What a copy holds, read once for each `state` of it."""
     before = _read.get(store)
-    if before is not None and state is not None and before[0] == state:
-        return before[1]
-    found = Definitions(proto, store.project, store.registry)
-    _read[store] = (state, found)
+    if before is not None and state is not None and before.state == state:
+        return before
+    found = _read[store] = Definitions(proto, store.project, store.registry, state)
     return found
 
 
-def _copy_of(store: FeatureStore) -> RegistryProto | None:
-    """The copy of the registry that Feast keeps, or that we keep of a server; None without one."""
+def _copy_of(store: FeatureStore) -> tuple[RegistryProto | None, object]:
+    """The copy of the registry that Feast keeps, or that we keep of a server, with its state."""
     registry = store.registry
     if getattr(registry, "stub", None) is not None:
-        return registry_copy.kept(registry, lambda: proto_of(store)).proto
+        copy = registry_copy.kept(registry, lambda: proto_of(store))
+        return copy.proto, copy.digest
     if hasattr(registry, "cached_registry_proto"):  # Feast reads it anew where it is too old
         _answered(store, lambda: registry.list_projects(allow_cache=True))
-    return getattr(registry, "cached_registry_proto", None)
+    proto = getattr(registry, "cached_registry_proto", None)
+    return proto, _state_of_copy(registry, proto) if proto is not None else None
 
 
 def definitions_after(store: FeatureStore) -> Definitions:
@@ -246,7 +266,8 @@ def definitions_after(store: FeatureStore) -> Definitions:
     registry = store.registry
     if getattr(registry, "stub", None) is None:
         return definitions_of(store)
-    return _kept(store, registry_copy.renewed(registry, lambda: proto_of(store)))
+    copy = registry_copy.renewed(registry, lambda: proto_of(store))
+    return _kept(store, copy.proto, copy.digest)
 
 
 def definitions_now(store: FeatureStore) -> Definitions:
@@ -287,37 +308,7 @@ def proto_of(store: FeatureStore, now: bool = False) -> RegistryProto:
     if getattr(store.registry, "stub", None) is None:
         found: RegistryProto = _answered(store, store.registry.proto)
         return found
-    return _answered(store, lambda: _everything_listed(store, now))
-
-
-def _everything_listed(store: FeatureStore, now: bool) -> RegistryProto:
-    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
-
-    found = RegistryProto()
-    found.entities.extend(_listed(store, "Entities").entities)
-    found.feature_services.extend(_listed(store, "FeatureServices").feature_services)
-    if now:
-        found.data_sources.extend(_listed(store, "DataSources").data_sources)
-    # "All" of a caching registry lacks its label views (Feast 0.67).
-    found.label_views.extend(_listed(store, "LabelViews").label_views)
-    for one in _listed(store, "AllFeatureViews").feature_views:
-        kind = one.WhichOneof("any_feature_view")
-        if kind != "label_view":
-            getattr(found, f"{kind}s").append(getattr(one, kind))
-    return found
-
-
-def _listed(store: FeatureStore, what: str) -> Message:
-    """What a registry server lists of the store's project: protos, no objects made of them."""
-    from feast.protos.feast.registry import RegistryServer_pb2
-
-    request = getattr(RegistryServer_pb2, f"List{what}Request")
-    registry: Any = store.registry
-    ask = getattr(registry.stub, f"List{what}")
-    # A server that was started again is waited for: gRPC pauses between its tries.
-    # Past its own copy, which may miss what was just applied, for as long as that is kept.
-    asked = request(project=store.project, allow_cache=False)
-    return ask(asked, timeout=client_limits.SECONDS.get(), wait_for_ready=True)
+    return _answered(store, lambda: registry_listing.everything(store, now))
 
 
 def state_of(registry: BaseRegistry) -> object:
@@ -327,8 +318,10 @@ def state_of(registry: BaseRegistry) -> object:
     after each refresh, and is told by its content.
     """
     proto = getattr(registry, "cached_registry_proto", None)
-    if proto is None:
-        return registry_copy.digest_of(registry)
+    return registry_copy.digest_of(registry) if proto is None else _state_of_copy(registry, proto)
+
+
+def _state_of_copy(registry: BaseRegistry, proto: RegistryProto) -> object:
     if proto.version_id:
         return proto.version_id, proto.last_updated.ToNanoseconds()
     copied = id(proto), getattr(registry, "cached_registry_proto_created", None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from datetime import datetime
+from collections.abc import Hashable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -44,6 +44,7 @@ class ResolvedRequest(NamedTuple):
     behind_records: tuple[ViewDefinition, ...]
     join_keys: tuple[str, ...]
     registry: str | None
+    applied: tuple[tuple[str, datetime | None], ...] = ()
 
 
 _known: WeakKeyDictionary[FeatureStore, tuple[object, dict[Hashable, ResolvedRequest]]] = (
@@ -76,7 +77,7 @@ def look_up(store: FeatureStore, features: Features) -> ResolvedRequest:
 
 def _resolved(store: FeatureStore, features: Features, known: Definitions) -> ResolvedRequest:
     """Looked up once for each state of the registry: it costs milliseconds."""
-    state, key = registry.state_of(store.registry), _key_of(features)
+    state, key = known.state, _key_of(features)
     before, found = _known.get(store, (None, {}))
     if state is None or before != state or len(found) >= _MOST:
         found = {}
@@ -99,7 +100,22 @@ def _looked_up(store: FeatureStore, features: Features, known: Definitions) -> R
         definition_hashes.view_records(behind, known.join_keys),
         join_keys_of(known, views.values()),
         known.digest,
+        tuple(_moments(known, features, [*views.values(), *behind.values()])),
     )
+
+
+def _moments(
+    known: Definitions, features: Features, views: Sequence[View]
+) -> Iterator[tuple[str, datetime | None]]:
+    """When each object that a call stands on was applied last."""
+    for view in views:
+        if view.version is None:  # a pinned one stays what it was
+            yield view.view, view.applied_at
+        for entity in getattr(view.spec, "entities", ()):
+            yield f"entity {entity}", known.applied_at("entities", entity)
+    if not isinstance(features, list):
+        name = str(features.name)
+        yield f"service {name}", known.applied_at("feature_services", name)
 
 
 def by_name(features: Features) -> ResolvedRequest:
@@ -112,14 +128,14 @@ def by_name(features: Features) -> ResolvedRequest:
     return ResolvedRequest(tuple(features), None, "none", (), {}, {}, (), (), (), None)
 
 
-def changed_since(asked: ResolvedRequest, moment: str) -> tuple[str, ...]:
-    """The views that were applied again after a moment (ISO 8601): what they were is not known."""
-    then = datetime.fromisoformat(moment)
-    return tuple(
-        view.view
-        for view in (*asked.views.values(), *asked.behind.values())
-        if view.version is None and (at := view.applied_at) is not None and at > then
-    )
+def changed_since(asked: ResolvedRequest, at: str, seconds: float) -> tuple[str, ...]:
+    """What was applied again, or loaded, since a call began that took so long and ended `at`.
+
+    What it was in that call is not known. `at` is in ISO 8601.
+    """
+    then = datetime.fromisoformat(at) - timedelta(seconds=seconds)
+    later = (name for name, at in asked.applied if at is not None and at > then)
+    return tuple(dict.fromkeys(later))
 
 
 def _key_of(features: Any) -> Hashable:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...records.facts import SourceOrigin
 from ...records.references import split_version
@@ -114,10 +114,7 @@ class View:
     @property
     def applied_at(self) -> datetime | None:
         """When it was applied, or loaded, last, by the registry's clock; None where it says not."""
-        if not self.message.meta.HasField("last_updated_timestamp"):
-            return None
-        at: datetime = self.message.meta.last_updated_timestamp.ToDatetime(UTC)
-        return at
+        return moment_of(self.message)
 
     @property
     def is_timed(self) -> bool:
@@ -213,6 +210,14 @@ class View:
         columns = keyed(self.spec.entities, self.spec.entity_columns, registered)
         own = [name for name, column in columns if not column.name.startswith(NO_ENTITY)]
         return tuple(self.join_key_map.get(name, name) for name in own)
+
+
+def moment_of(message: Any) -> datetime | None:
+    """When an object of the registry was applied last; None where it says not."""
+    if not message.meta.HasField("last_updated_timestamp"):
+        return None
+    at: datetime = message.meta.last_updated_timestamp.ToDatetime(UTC)
+    return at
 
 
 def keyed(

@@ -88,11 +88,21 @@ def _questions() -> Iterator[HealthQuestion]:
 def _answer(asked: HealthQuestion, say: Callable[[dict[str, object]], None]) -> None:
     waiting = list(enumerate(asked["probes"]))
     looking: list[_Fork] = []
-    while waiting or looking:
-        while waiting and len(looking) < AT_ONCE:
-            number, probe = waiting.pop(0)
-            looking.append(_begun(number, probe, asked))
-        looking = _heard(looking, say)
+
+    def end(*_: object) -> None:
+        for fork in looking:
+            _end(fork)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        while waiting or looking:
+            while waiting and len(looking) < AT_ONCE:
+                number, probe = waiting.pop(0)
+                looking.append(_begun(number, probe, asked))
+            looking = _heard(looking, say)
+    except BrokenPipeError:  # whoever asked has died
+        end()
 
 
 def _load(yaml: Path, repo: Path) -> None:
@@ -115,6 +125,8 @@ def _begun(number: int, probe: ProbeQuestion, asked: HealthQuestion) -> _Fork:
     reads, writes = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reads)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setpgid(0, 0)  # what a store starts for it (a JVM) is ended with it
         try:
             found = _looked(probe, asked)
             with os.fdopen(writes, "wb") as out:
@@ -192,8 +204,9 @@ def _heard(looking: list[_Fork], say: Callable[[dict[str, object]], None]) -> li
 
 def _end(fork: _Fork) -> None:
     os.close(fork.pipe)
-    with suppress(ProcessLookupError):
-        os.kill(fork.pid, signal.SIGKILL)
+    for end in (os.killpg, os.kill):  # it may not have come to its group yet
+        with suppress(ProcessLookupError, PermissionError):
+            end(fork.pid, signal.SIGKILL)
     os.waitpid(fork.pid, 0)
 
 

@@ -49,20 +49,19 @@ def kept(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryCo
     Raises what `ask` raises where it has to wait.
     """
     copy = _usable(registry)
-    return copy if copy is not None else _keep(registry, ask(), ask)
+    return copy if copy is not None else _read(registry, ask)
 
 
-def renewed(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryProto:
+def renewed(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryCopy:
     """The same, and none but a fresh one."""
-    proto = latest(registry)
-    return proto if proto is not None else _keep(registry, ask(), ask).proto
+    copy = latest(registry)
+    return copy if copy is not None else _read(registry, ask)
 
 
-def latest(registry: BaseRegistry) -> RegistryProto | None:
+def latest(registry: BaseRegistry) -> RegistryCopy | None:
     """The copy of a registry server where it is a fresh one; nobody is asked."""
     copy = _copies.get(registry)
-    is_fresh = copy is not None and time.monotonic() - copy.at < FRESH
-    return copy.proto if copy is not None and is_fresh else None
+    return copy if copy is not None and time.monotonic() - copy.at < FRESH else None
 
 
 def digest_of(registry: BaseRegistry) -> str | None:
@@ -77,18 +76,24 @@ def _usable(registry: BaseRegistry) -> RegistryCopy | None:
     age = time.monotonic() - copy.at if copy is not None else LATEST
     if copy is None or age >= LATEST:
         return None
-    if age >= FRESH and not copy.renewing:
+    if age >= FRESH and not copy.renewing and not threads.is_ours():
         copy.renewing = True
         threads.begin(lambda: _renew(registry, copy))
     return copy
 
 
-def _keep(
-    registry: BaseRegistry, proto: RegistryProto, ask: Callable[[], RegistryProto]
-) -> RegistryCopy:
-    found = RegistryCopy(proto, time.monotonic(), content_of(proto), ask)
-    _copies[registry] = found
+def _read(registry: BaseRegistry, ask: Callable[[], RegistryProto]) -> RegistryCopy:
+    """Read it, and keep it: not what was listed while this process wrote to the registry."""
+    written, at = _written.get(registry, 0), time.monotonic()
+    proto = ask()
+    found = RegistryCopy(proto, at, content_of(proto), ask)
+    if _written.get(registry, 0) == written:
+        _copies[registry] = found
     return found
+
+
+# How often this process has written to a registry server.
+_written: WeakKeyDictionary[BaseRegistry, int] = WeakKeyDictionary()
 
 
 def content_of(proto: RegistryProto) -> str:
@@ -100,11 +105,9 @@ def content_of(proto: RegistryProto) -> str:
 def _renew(registry: BaseRegistry, copy: RegistryCopy) -> None:
     """Read it anew; a server that is away leaves the copy as it is, until that is too old."""
     try:
-        proto = copy.ask()
+        _read(registry, copy.ask)
     finally:
         copy.renewing = False
-    if _copies.get(registry) is copy:  # else this process wrote to it meanwhile
-        _keep(registry, proto, copy.ask)
 
 
 def follow(patches: Patches) -> None:
@@ -120,6 +123,7 @@ def _follow_registry(patches: Patches, module: ModuleType) -> None:
             try:
                 return original(registry, *args, **kwargs)
             finally:
+                _written[registry] = _written.get(registry, 0) + 1
                 _copies.pop(registry, None)
 
         return forgetting

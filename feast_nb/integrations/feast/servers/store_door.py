@@ -140,7 +140,8 @@ def _look_at_flight(asked: Asked) -> None:
     except (flight.FlightTimedOutError, flight.FlightUnavailableError) as problem:
         hangs = isinstance(problem, flight.FlightTimedOutError)
         what = asked.hangs if hangs else "cannot be reached; start it (feast serve_offline)."
-        raise StoreError(f"{asked.who} {tls.fault(asked) or what}") from problem
+        wrong = tls.fault(asked, tls.SOON if hangs else None)
+        raise StoreError(f"{asked.who} {wrong or what}") from problem
     except (flight.FlightError, NotImplementedError):
         pass  # it answers; whether it lets us in, the call itself says
     finally:

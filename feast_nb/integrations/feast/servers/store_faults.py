@@ -164,7 +164,8 @@ def _grpc(asked: Asked, problem: BaseException) -> str:
         return f"the {asked.part} refuses or cannot be reached ({brief(problem, 200)})."
     code = getattr(getattr(problem, "code", lambda: None)(), "name", "")
     details = brief(getattr(problem, "details", lambda: None)() or problem, 200).rstrip(".")
-    if code in ("DEADLINE_EXCEEDED", "UNAVAILABLE") and (wrong := tls.fault(asked)):
+    wait = tls.SOON if code == "DEADLINE_EXCEEDED" else None
+    if code in ("DEADLINE_EXCEEDED", "UNAVAILABLE") and (wrong := tls.fault(asked, wait)):
         return f"{asked.who} {wrong}"
     if code == "DEADLINE_EXCEEDED":
         return f"{asked.who} {asked.hangs}"

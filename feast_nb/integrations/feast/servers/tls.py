@@ -14,16 +14,19 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from .store_faults import Asked
 
+SOON = 0.4  # seconds for a greeting, where the server has let its answer be waited for already
+
 _SETTING = {"registry": "registry", "online store": "online_store",
             "offline store": "offline_store"}  # fmt: skip
 
 
-def fault(asked: Asked) -> str | None:
+def fault(asked: Asked, seconds: float | None = None) -> str | None:
     """What is wrong with the way a server is spoken to, to follow its name; None for nothing.
 
-    It greets the server once, and sends it nothing.
+    It greets the server once, and sends it nothing; `seconds` is how long that is waited for.
     """
     place = urlsplit(f"//{asked.address.rpartition('://')[2]}")
+    wait = asked.seconds if seconds is None else seconds
     secured, cert = _is_secured(asked), _certificate(asked)
     if place.hostname is None or place.port is None:
         return None
@@ -36,7 +39,7 @@ def fault(asked: Asked) -> str | None:
         if not secured:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection((place.hostname, place.port), asked.seconds) as plain,
+            socket.create_connection((place.hostname, place.port), wait) as plain,
             context.wrap_socket(plain, server_hostname=place.hostname),
         ):
             pass
