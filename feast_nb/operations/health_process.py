@@ -71,7 +71,7 @@ class _LookProcess:
     def __init__(self) -> None:
         self.made_with = _settings()
         self._asked = time.monotonic()
-        self._printed = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed with the process)
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         # -P: what lies in the notebook's folder must not be taken for a library.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "feast_nb.integrations.feast.health.process"],
@@ -116,7 +116,8 @@ class _LookProcess:
     def forget(self) -> None:
         """What it printed was of a look that is over."""
         self._asked = time.monotonic()
-        self._printed.truncate(0)
+        self._printed.seek(0)  # the process writes on from there: the place is both's
+        self._printed.truncate()
 
     def end(self) -> None:
         """End it, and its forks with it, which are in groups of their own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import FeastNbError, StoreError, brief
 from ..frames import fingerprint, parquet
+from ..patching import forks
 from ..records.outbox import WriteEntry
 from ..records.retrieval import (
     TRAINING_FRAME,
@@ -87,6 +89,11 @@ class FrameTasks:
         self._archive = archive
         self._warn = warn
         self._unseen: dict[str, Look] = {}
+        _all.add(self)
+
+    def forget_unseen(self) -> None:
+        """In a forked child: what its parent lacks is the parent's to look up."""
+        self._unseen.clear()
 
     def look(self, id: str, look: Look) -> None:
         """Complete a record; and those whose definitions could not be had, once another's could."""
@@ -322,6 +329,16 @@ def _not_kept(keep: bool, rows: int, max_rows: int) -> str | None:
         return f"{rows:,} rows above entity_df_max_rows ({max_rows:,})"
     return None
 
+
+_all: weakref.WeakSet[FrameTasks] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all):
+        each.forget_unseen()
+
+
+forks.in_child(_after_fork)
 
 _MOST_UNSEEN = 1000  # retrievals whose definitions are looked up again
 _LOOKED_UP = ("refs", "service", "service_basis", "services", "views", "behind", "sources",

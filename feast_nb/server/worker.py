@@ -136,10 +136,11 @@ def _impact(watched: RepositoryMonitor, question: Question) -> dict[str, object]
 
 def _health(watched: RepositoryMonitor, question: Question) -> Mapping[str, object]:
     """The last look, and a new one's lines as they come; that one is begun where asked for."""
-    watched.look()
     look = _looks.setdefault(watched, HealthLook(Path(question["repo"])))
-    if question.get("anew") and watched.store is not None:
-        look.begin(watched.store)
+    if question.get("anew"):
+        watched.look()  # its YAML may be another one by now
+        if watched.store is not None:
+            look.begin(watched.store)
     found = look.answer()
     known = found["health"]
     return {**found, "health": known.to_dict() if known is not None else None}

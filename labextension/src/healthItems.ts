@@ -59,8 +59,10 @@ export function lightOf(
   );
   const worst = WORST.find(light => mine.some(line => line.light === light));
   const line = mine.find(of => of.light === worst);
+  // Which version of a model was looked at, is part of what was found.
+  const which = kind === 'model' ? `${line?.name}: ` : '';
   return worst && line
-    ? [worst, `${lightName(worst, trans)}: ${line.said}`]
+    ? [worst, `${lightName(worst, trans)}: ${which}${line.said}`]
     : undefined;
 }
 

@@ -191,3 +191,12 @@ def test_a_type_is_that_of_training_where_the_signature_tells(came, signed, expe
     )
 
     assert [i.dtype for i in found.inputs] == [expected, "float"]
+
+
+def test_where_the_definitions_of_a_part_are_not_known_none_are_said() -> None:
+    """A model of two retrievals would read as unchanged whatever becomes of the other view."""
+    known = retrieval("r-1", "v:a", views=(ViewDefinition("v", "v"),))
+    unseen = retrieval("r-2", "w:b", unseen="the registry server did not answer")
+
+    assert [v.name for v in build(retrievals=[known]).views] == ["v"]
+    assert build(retrievals=[known, unseen]).views == ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from feast_nb.errors import StoreError
 from feast_nb.frames import fingerprint
 from feast_nb.frames.parquet import columns_of, copied
+from feast_nb.patching.threads import NotLoaded
 from feast_nb.recorder import background
 from feast_nb.recorder.frame_tasks import PendingRetrieval
 from feast_nb.recorder.open_runs import OpenRuns
@@ -674,3 +678,110 @@ def test_rolled_up_calls_of_many_threads_are_all_counted(scene) -> None:
     (kept,) = scene.recording.table.of_run("run")
     assert kept.count == 201
     assert scene.settled(kept.id).result is not None
+
+
+# ---------------------------------------------------------------------- what is looked up later
+
+
+class Registry:
+    """Answers or does not, for each retrieval's look in turn; how often it was asked."""
+
+    def __init__(self) -> None:
+        self.away, self.asked = True, 0
+
+    def look(self, retrieval: Retrieval) -> Retrieval:
+        self.asked += 1
+        if self.away:
+            raise StoreError("the registry server did not answer within 4.5 s.")
+        return replace(retrieval, registry="known", unseen=None)
+
+
+def unseen_of(scene: Scene) -> list[str | None]:
+    return [r.unseen for r in scene.recording.table.retrievals.values()]
+
+
+def test_what_a_registry_was_away_for_is_looked_up_with_the_next_and_at_the_end(scene) -> None:
+    registry = Registry()
+    for _ in range(2):
+        scene.recording.submitted(draft(), look=registry.look)
+    assert scene.recording.settle(5)
+    assert unseen_of(scene) == ["the registry server did not answer within 4.5 s"] * 2
+    assert len(scene.warned) == 1
+
+    scene.recording.look_again()
+    assert scene.recording.settle(5)
+    assert unseen_of(scene).count(None) == 0
+    registry.away = False
+    scene.recording.submitted(draft(), look=registry.look)
+    assert scene.recording.settle(5)
+
+    assert unseen_of(scene) == [None] * 3
+    before = registry.asked
+    scene.recording.look_again()
+    assert scene.recording.settle(5)
+    assert registry.asked == before  # nothing is left to be looked up
+
+
+def test_a_look_that_fails_otherwise_takes_no_other_with_it(scene) -> None:
+    """A driver's own error, or a module that is not loaded yet: the work may be begun anew."""
+    registry, broken = Registry(), Registry()
+    scene.recording.submitted(draft(), look=broken.look)
+    scene.recording.submitted(draft(), look=registry.look)
+    assert scene.recording.settle(5)
+    broken.look = lambda _: 1 / 0  # type: ignore[assignment]
+    tasks = scene.recording._hashes
+    tasks._unseen = dict.fromkeys(tasks._unseen, broken.look) | {
+        next(reversed(tasks._unseen)): registry.look
+    }
+    registry.away = False
+    scene.recording.look_again()
+    assert scene.recording.settle(5)
+
+    assert registry.look in tasks._unseen.values()  # it is still to be looked up
+
+
+def test_a_forked_child_looks_up_nothing_of_its_parents(scene) -> None:
+    scene.recording.submitted(draft(), look=Registry().look)
+    assert scene.recording.settle(5)
+    tasks = scene.recording._hashes
+    assert len(tasks._unseen) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        os._exit(len(tasks._unseen))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(tasks._unseen) == 1
+
+
+def test_a_look_that_is_begun_anew_goes_on_with_what_it_found(repo: Path, monkeypatch) -> None:
+    """What it found was kept, and the record was not written yet."""
+    from feast import FeatureStore
+
+    from feast_nb.integrations.feast.calls import Call
+    from feast_nb.integrations.feast.sources import looked_into
+    from feast_nb.recorder import retrieval_details
+
+    call = Call(FeatureStore(str(repo)), ["hourly:trips"])
+    asked = retrieval_details.RequestedDefinitions(call)
+    found, asked._found = asked._found, None
+    made = replace(
+        asked.whole(asked.draft("historical", EntityFrame("dataframe"))),
+        at="2030-01-01T00:00:00+00:00",
+    )
+    monkeypatch.setattr(asked, "_asked", lambda: found)
+    tries = iter([NotLoaded("s3fs")])
+
+    def once(*args: Any, **kwargs: Any) -> Any:
+        for missing in tries:
+            raise missing
+        return looked_into(*args, **kwargs)
+
+    monkeypatch.setattr(retrieval_details.sources, "looked_into", once)
+    with pytest.raises(NotLoaded):
+        asked.look(made)
+    again = asked.look(made)
+
+    assert again.unseen is None
+    assert [v.name for v in again.views] == ["hourly"]

@@ -85,8 +85,10 @@ class Definitions:
         self, kind: Literal["entities", "feature_services"], name: str
     ) -> datetime | None:
         """When an entity or a service was applied last, by the registry's clock."""
-        found = (x for x in getattr(self._proto, kind) if x.spec.name == name)
-        return next((at for x in found if (at := moment_of(x)) is not None), None)
+        for one in getattr(self._proto, kind):
+            if one.spec.name == name and one.spec.project in ("", self.project):
+                return moment_of(one)
+        return None
 
     @cached_property
     def views(self) -> Mapping[str, View]:

@@ -81,6 +81,12 @@ class Outbox:
         A disk that refuses it is told of, once; it waits in memory then. One that is not for
         `soon` goes with the next that is, with `hurry` or with `flush`.
         """
+        self._tell(self._kept(run_id, tracking_uri, entry, soon))
+
+    def _kept(
+        self, run_id: str, tracking_uri: str, entry: OutboxEntry, soon: bool = True
+    ) -> str | None:
+        """Keep an entry; why the disk refuses it, where it does."""
         with self._changed:
             queue = self._queue(run_id, tracking_uri)
             trouble = self._written(queue, entry)
@@ -90,6 +96,9 @@ class Outbox:
                 queue.rests_until = 0.0
             if soon or trouble:
                 self._hurry(queue)
+        return trouble
+
+    def _tell(self, trouble: str | None) -> None:
         if trouble:
             self._say(
                 f"records cannot be kept on disk ({trouble}): they go straight to MLflow, and what "
@@ -104,7 +113,8 @@ class Outbox:
         with self._changed:
             counts = self._queue(run_id, tracking_uri).holds(entry.key)
             small = RepeatEntry(made.id, made.count, made.last)
-            self.put(run_id, tracking_uri, small if counts else entry)
+            trouble = self._kept(run_id, tracking_uri, small if counts else entry)
+        self._tell(trouble)
 
     def _queue(self, run_id: str, tracking_uri: str) -> RunQueue:
         if run_id not in self._queues:

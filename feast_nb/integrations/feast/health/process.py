@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from ....records.operation import HealthLine
 
     class ProbeQuestion(TypedDict):
         """What is to be looked at."""
@@ -38,13 +41,6 @@ if TYPE_CHECKING:
         environment: dict[str, str]
         probes: list[ProbeQuestion]
 
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
-
-    from ....records.operation import HealthLine
 
 IDLE = 300.0  # seconds without a question after which it ends
 AT_ONCE = 4  # forks: a machine has other things to do
@@ -111,7 +107,7 @@ def _load(yaml: Path, repo: Path) -> None:
     import pandas  # noqa: F401
     from feast.repo_config import load_repo_config
 
-    from . import model_probe, store_probes, view_probes  # noqa: F401
+    from . import model_probe, server_probe, store_probes, view_probes  # noqa: F401
 
     with suppress(Exception):  # what is wrong with it, each probe says
         config = load_repo_config(repo, yaml)
