@@ -28,6 +28,13 @@ from .watchdog import no_import_in_our_threads  # noqa: F401 (a fixture of every
 
 NOW = pd.Timestamp("2024-01-10 12:00", tz="UTC")
 
+# Every process that a test starts finds what typeguard makes of Feast. This one, where it is no
+# worker of pytest's that was started the same way, asks for it here.
+STARTUP = str(Path(__file__).with_name("startup"))
+if STARTUP not in os.getenv("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [STARTUP, os.getenv("PYTHONPATH")]))
+    from .startup import sitecustomize  # noqa: F401
+
 # An MLflow server runs seven further processes for jobs (evaluations) that nothing here asks for.
 SERVERS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 

@@ -48,7 +48,7 @@ class RequestedDefinitions:
         from ..integrations.feast import resolved_request
 
         self._call = replace(call, entity=None)  # its rows are not kept for a later look
-        self._found = resolved_request.at_hand(call.store, call.features)
+        self._found = resolved_request.at_hand(call.store, call.features, call.read)
         self.named = self._found or resolved_request.by_name(call.features)
 
     def draft(self, kind: Literal["historical", "online"], entity: EntityFrame) -> Retrieval:
@@ -143,7 +143,7 @@ class RequestedDefinitions:
         if why and time.monotonic() - since < _REST:
             raise StoreError(why)
         try:
-            return resolved_request.look_up(store, self._call.features)
+            return resolved_request.look_up(store, self._call.features, self._call.read)
         except StoreError as problem:
             _away[store] = time.monotonic(), str(problem)
             raise

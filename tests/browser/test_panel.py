@@ -189,7 +189,11 @@ def test_mlflow_goes_away_and_is_switched_off(
     panel.get_by_text("MLflow is off for this repository").wait_for(timeout=SLOW)
     tab(panel, "features")
     assert row(panel, "view", "hourly").is_visible()
-    assert panel.locator("[role=tab]").all_inner_texts() == ["Features", "Services"]
+    assert panel.locator("[role=tab]").all_inner_texts() == ["Features", "Services", "Health"]
+    tab(panel, "health")
+    panel.get_by_role("button", name="Look now").wait_for()
+    serious(page)
+    tab(panel, "features")
     theme(page, "JupyterLab Light")
     serious(page)
     page.screenshot(path=SHOTS / "panel-off.png")

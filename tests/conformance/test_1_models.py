@@ -27,7 +27,7 @@ from feast_nb import recorder
 from feast_nb.errors import Drift
 from feast_nb.session import of_store
 
-from ..conftest import NOW, define, make_repository, stats
+from ..conftest import NOW, STARTUP, define, make_repository, stats
 from .conftest import change_yaml, fit, forget, retrievals_of, tags_of
 
 pytestmark = pytest.mark.xdist_group("models")  # its fixtures are made once, not in each worker
@@ -502,7 +502,7 @@ def ordered(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Ordered
         for (name, model), order in zip(models.items(), Ordered.ORDER.values(), strict=True)
     }
     env = {**os.environ, "FEAST_NB_STATE": str(place / "state"), "PYTHONSAFEPATH": ""}
-    env["PYTHONPATH"] = str(Path(feast_nb.__file__).parents[1])
+    env["PYTHONPATH"] = os.pathsep.join([STARTUP, str(Path(feast_nb.__file__).parents[1])])
     processes = {
         seed: subprocess.Popen(
             [sys.executable, "-c", SERVE, str(folder), json.dumps(Ordered.ORDER["bare"])],

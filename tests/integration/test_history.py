@@ -25,6 +25,8 @@ from feast_nb.errors import TrackingError
 from feast_nb.history import History, database, queries
 from feast_nb.integrations.mlflow.pages import Pages
 
+from ..conftest import STARTUP
+
 TABLES = {
     "experiments": "SELECT * FROM experiments",
     "runs": "SELECT r.*, a.refs, d.* FROM runs r LEFT JOIN asked a ON a.id = r.asked "
@@ -488,6 +490,8 @@ import sys
 from pathlib import Path
 from feast_nb.history import History
 from feast_nb.integrations.mlflow.pages import Pages
+
+from ..conftest import STARTUP
 history = History(Path(sys.argv[1]))
 for _ in range(int(sys.argv[3])):
     history.refresh(Pages(sys.argv[2], None, "p"), anew=True)
@@ -499,7 +503,9 @@ def process(path: Path, uri: str, times: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", REFRESHES, str(path), uri, str(times)]
     root = Path(__file__).parents[2]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)}
+        command,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([STARTUP, str(root)])},
     )
 
 

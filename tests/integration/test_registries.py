@@ -129,7 +129,7 @@ def test_a_registry_server_is_asked_four_times_and_not_for_ever(
     )
     registry.definitions_of(store)
     for _ in range(3):
-        resolved_request.look_up(store, ["stats:x"])
+        resolved_request.look_up(store, ["stats:x"], {})
     assert sorted(asked) == ["AllFeatureViews", "Entities", "FeatureServices", "LabelViews"]
 
     monkeypatch.setattr(store_door, "SECONDS", 1.0)
@@ -150,16 +150,16 @@ def test_no_record_is_of_definitions_that_are_long_gone(server: str, tmp_path, m
     from feast_nb.integrations.feast.servers import registry_copy
 
     store = opened(tmp_path / "client", "pa", server)
-    before = resolved_request.look_up(store, ["stats:x"]).records[0]
+    before = resolved_request.look_up(store, ["stats:x"], {}).records[0]
     other = opened(tmp_path / "other", "pa", server)
     changed = other.get_feature_view("stats")
     changed.ttl = timedelta(hours=7)
     other.apply([changed])
-    same = resolved_request.look_up(store, ["stats:x"]).records[0]
+    same = resolved_request.look_up(store, ["stats:x"], {}).records[0]
     assert same.hashes == before.hashes  # of a moment ago
     monkeypatch.setattr(registry_copy, "FRESH", 0.0)
 
-    now = resolved_request.look_up(store, ["stats:x"]).records[0]
+    now = resolved_request.look_up(store, ["stats:x"], {}).records[0]
     assert now.hashes["ttl"] != before.hashes["ttl"]
 
 

@@ -173,6 +173,58 @@ def test_no_retrieval_asks_a_registry_on_the_cells_time(made: Path, asked, clien
         assert one["registry"]
 
 
+@pytest.mark.parametrize("made", ["sql"], indirect=True)
+def test_a_sql_registrys_record_is_of_what_feast_read_there_and_not_of_its_older_copy(
+    made: Path, client
+) -> None:
+    """Feast takes views from the database, and references of a service from its copy."""
+    from feast import FeatureStore
+
+    import feast_nb
+    from feast_nb import recorder
+
+    session = feast_nb.open(made)
+    service = session.store.get_feature_service("activity")
+    session.store.get_online_features(service, [{"driver_id": 1}]).to_dict()
+    other = FeatureStore(str(made))
+    view, smaller = other.get_feature_view("hourly"), other.get_feature_service("activity")
+    view.ttl = timedelta(hours=7)
+    del smaller.feature_view_projections[1:]
+    before = ttl_of(other)
+    other.apply([view, smaller])
+    now = ttl_of(other)
+    assert before != now
+    with session.run("one") as run:
+        frames = [
+            session.store.get_historical_features(entities(), asked).to_df()
+            for asked in (["hourly:trips"], service, ["hourly:trips"])
+        ]
+        session.store.get_online_features(["hourly:trips"], [{"driver_id": 1}]).to_dict()
+        assert recorder.current().recording.settle()
+    records = records_of(client, run.ref.id)
+
+    assert len(records) == 4
+    for record, frame in zip(records, frames, strict=False):
+        hourly = next(v for v in record["views"] if v["name"] == "hourly")
+        assert (record["unseen"], hourly["hashes"]["ttl"]) == (None, now)
+        assert set(record["refs"]) == {
+            r for r in record["refs"] if r.partition(":")[2] in frame.columns
+        }
+        assert len(record["refs"]) == len(frame.columns) - 2
+    # An online call has the copy, for the view too.
+    assert [v["hashes"]["ttl"] for v in records[3]["views"]] == [before]
+
+
+def ttl_of(store: Any) -> str:
+    """The hash of the TTL of `hourly` as the registry has it now."""
+    from feast_nb.integrations.feast import registry
+
+    (record,) = (
+        r for r in registry.definitions_now(store).records().values() if r.name == "hourly"
+    )
+    return record.hashes["ttl"]
+
+
 def hanging_after(store: Any, server: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry server hangs as soon as Feast has what it asks for in its next retrieval."""
     provider = store._get_provider()

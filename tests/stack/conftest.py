@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ..conftest import STARTUP
 from . import stacks
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ def notebook_of(stack: stacks.Stack) -> dict[str, Any]:
         "FEAST_NB_STATE": str(stack.repo.parent / "state"),
         "FEAST_NB_CACHE": str(stack.repo.parent / "cache"),
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": os.pathsep.join([STARTUP, str(PROJECT)]),
     }  # fmt: skip
     return {"env": environment, "cwd": stack.repo}
 

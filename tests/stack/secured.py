@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..conftest import SERVERS, answers, stats
+from ..conftest import SERVERS, STARTUP, answers, stats
 from .feast_servers import Certificate, FeastServer, FeatureServer, OfflineServer, RegistryServer
 from .identity_provider import CLIENT, SECRET, USERS
 from .servers import Server
@@ -106,7 +106,7 @@ def started(folder: Path) -> Iterator[Secured]:
     """All of them; ended afterwards."""
     outside = ("AWS_", "MLFLOW_", "FEAST_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
-    environment |= SERVERS | {"PYTHONPATH": str(PROJECT)}
+    environment |= SERVERS | {"PYTHONPATH": os.pathsep.join([STARTUP, str(PROJECT)])}
     (place := folder / "servers").mkdir()
     servers: list[Server] = []
 

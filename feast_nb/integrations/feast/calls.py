@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ...records.retrieval import Cell
     from ...records.run import RunRef
+    from .servers.registry_reads import Reads
 
     Features: TypeAlias = FeatureService | list[str]
     # The run that a call belongs to, and its cell.
@@ -59,6 +60,7 @@ class Call:
 
     `name` is the method's where it is another than the kind's own; `arguments` holds, as JSON
     takes it, each argument that has no field here and was given another value than its default.
+    `read` are the views that Feast read past its copy of the registry, and when those were applied.
     """
 
     store: FeatureStore
@@ -71,6 +73,7 @@ class Call:
     owner: Owner | None = None
     name: str | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)
+    read: Reads = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class WriteCall:
     error: BaseException | None = None
 
 
-def historical_call(asked: inspect.BoundArguments, seconds: float) -> Call:
+def historical_call(asked: inspect.BoundArguments, seconds: float, read: Reads) -> Call:
     """A call of a historical retrieval."""
     given = asked.arguments
     return Call(
@@ -98,6 +101,7 @@ def historical_call(asked: inspect.BoundArguments, seconds: float) -> Call:
         full_feature_names=given.get("full_feature_names", False),
         seconds=seconds,
         arguments=other_arguments(asked, _FIELDS),
+        read=read,
     )
 
 

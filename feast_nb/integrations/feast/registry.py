@@ -272,6 +272,12 @@ def definitions_after(store: FeatureStore) -> Definitions:
     return _kept(store, copy.proto, copy.digest)
 
 
+def definitions_lately(store: FeatureStore) -> Definitions:
+    """As the registry itself had it at most ten seconds ago, whatever copy of it Feast keeps."""
+    copy = registry_copy.renewed(store.registry, lambda: proto_of(store))
+    return Definitions(copy.proto, store.project, store.registry, copy.digest)
+
+
 def definitions_now(store: FeatureStore) -> Definitions:
     """The same as the registry itself has it now, whatever copy of it Feast keeps."""
     return Definitions(proto_of(store, now=True), store.project, store.registry)

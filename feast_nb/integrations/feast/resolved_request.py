@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from feast.infra.registry.base_registry import BaseRegistry
 
     from .calls import Features
+    from .servers.registry_reads import Reads
 
 
 class ResolvedRequest(NamedTuple):
@@ -53,26 +55,48 @@ _known: WeakKeyDictionary[FeatureStore, tuple[object, dict[Hashable, ResolvedReq
 _MOST = 256  # requests: who asks for another choice of features each time asks for none again
 
 
-def at_hand(store: FeatureStore, features: Features) -> ResolvedRequest | None:
+def at_hand(store: FeatureStore, features: Features, read: Reads) -> ResolvedRequest | None:
     """What a call of `store` with these `features` asked for, as far as nobody is to be asked.
 
-    None where the registry would be: a call is noticed on the cell's time.
+    None where the registry would be: a call is noticed on the cell's time. `read` is what Feast
+    itself asked it in that call: a copy that has an earlier state of it is no answer.
     """
     known = registry.at_hand(store)
     try:
-        return _resolved(store, features, known) if known is not None else None
+        found = _resolved(store, features, known) if known is not None else None
     except (registry.NotAtHand, FeatureError):  # the copy may be of before something was applied
         return None
+    return found if found is not None and _is_as_read(found, read) else None
 
 
-def look_up(store: FeatureStore, features: Features) -> ResolvedRequest:
+def look_up(store: FeatureStore, features: Features, read: Reads) -> ResolvedRequest:
     """The same by the registry, a moment after the call. Raises `StoreError` where it is away."""
-    known = registry.definitions_after(store)
-    try:
-        return store_door.answered(store, "registry", lambda: _resolved(store, features, known))
-    except FeatureError:
-        now = registry.definitions_now(store)
-        return store_door.answered(store, "registry", lambda: _looked_up(store, features, now))
+    by: Definitions | None = None
+    for definitions in (
+        registry.definitions_after,
+        registry.definitions_lately,
+        registry.definitions_now,
+    ):
+        known = definitions(store)
+        resolve = functools.partial(_resolved, store, features, known)
+        if by is not None:
+            resolve = functools.partial(_looked_up, store, features, known, by)
+        try:
+            found = store_door.answered(store, "registry", resolve)
+        except FeatureError:
+            if definitions is registry.definitions_now:
+                raise
+            continue
+        if _is_as_read(found, read):
+            break
+        by = by or known  # a service's references Feast takes from its copy
+    return found
+
+
+def _is_as_read(found: ResolvedRequest, read: Reads) -> bool:
+    """Whether each view is in the state in which Feast read it; one of a version stays as it is."""
+    views = (*found.views.values(), *found.behind.values())
+    return all(v.applied_at == read.get(v.view, v.applied_at) for v in views if v.version is None)
 
 
 def _resolved(store: FeatureStore, features: Features, known: Definitions) -> ResolvedRequest:
@@ -87,8 +111,11 @@ def _resolved(store: FeatureStore, features: Features, known: Definitions) -> Re
     return found[key]
 
 
-def _looked_up(store: FeatureStore, features: Features, known: Definitions) -> ResolvedRequest:
-    refs = refs_of(store, features, known)
+def _looked_up(
+    store: FeatureStore, features: Features, known: Definitions, by: Definitions | None = None
+) -> ResolvedRequest:
+    """By what is `known`; which references a service has, `by` another copy where one is given."""
+    refs = refs_of(store, features, by or known)
     views = views_of(known, features, refs)
     behind = views_behind(known, views)
     return ResolvedRequest(

@@ -29,7 +29,7 @@ from .calls import (
     timed,
     write_call,
 )
-from .servers import client_limits, registry_copy, remote_answers
+from .servers import client_limits, registry_copy, registry_reads, remote_answers
 from .store import mend_paths
 
 Token = TypeVar("Token")
@@ -88,6 +88,7 @@ class RetrievalHooks(Generic[Token]):
         remote_answers.follow(self._patches)
         client_limits.follow(self._patches)
         registry_copy.follow(self._patches)
+        registry_reads.follow(self._patches)
 
     def remove(self) -> None:
         self._patches.undo()
@@ -178,10 +179,11 @@ class RetrievalHooks(Generic[Token]):
         ) -> RetrievalJob:
             if not self._patches.active:
                 return original(store, *args, **kwargs)
-            job, seconds = timed(original, store, *args, **kwargs)
+            with registry_reads.noted() as read:
+                job, seconds = timed(original, store, *args, **kwargs)
             with uninterrupted("recording a historical retrieval"):
                 asked = signature.bind(store, *args, **kwargs)
-                token = self._listener.historical(historical_call(asked, seconds))
+                token = self._listener.historical(historical_call(asked, seconds, read))
                 if token is not None:
                     from . import jobs
 

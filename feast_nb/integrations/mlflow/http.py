@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from requests import Response
 
 PATIENCE = 3.0  # seconds for a first sign of life
-_SECONDS = (3.05, 4.9)  # to connect, and between two bytes of an answer
+_SECONDS = (3.05, 3.9)  # to connect, and between two bytes of an answer
+_LIVES = 1.0  # for the page of health of one that gave none: five in all, whoever is at fault
 _SENDS = "_get_http_response_with_retries"
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -207,7 +208,7 @@ def _lives(uri: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
-        return _ask(uri, 1.5) < 500
+        return _ask(uri, _LIVES) < 500
     except MlflowException:
         return False
 
