@@ -85,3 +85,28 @@ def test_a_slow_server_is_waited_for_as_long_as_mlflow_is_told_to(
     else:
         with pytest.raises(TrackingError, match="no answer"):
             http.check_reachable(address(server))
+
+
+def test_one_that_hangs_a_moment_after_a_sign_of_life_costs_five_seconds_in_all(
+    server, monkeypatch, tmp_path: Path
+) -> None:
+    """What is left of them once nothing came is the page of health's, which says who is at fault."""
+    from mlflow import MlflowClient
+
+    feast_nb.open(make_repository(tmp_path / "repo", tracking_uri=address(server)))
+    given: list[float] = []
+    real = http._ask
+    monkeypatch.setattr(http, "_ask", lambda uri, s: given.append(s) or real(uri, s))
+    http.check_reachable(address(server))
+    given.clear()
+    server.pause = 6.0
+
+    asked = MlflowClient(address(server)).get_run
+    with (
+        pytest.raises(TrackingError, match=r"cannot be reached \(no answer\)"),
+        http.short_timeouts(),
+    ):
+        asked("0" * 32)
+
+    assert given == [http._LIVES]
+    assert http._SECONDS[1] + http._LIVES <= 5.0
