@@ -490,8 +490,6 @@ import sys
 from pathlib import Path
 from feast_nb.history import History
 from feast_nb.integrations.mlflow.pages import Pages
-
-from ..conftest import STARTUP
 history = History(Path(sys.argv[1]))
 for _ in range(int(sys.argv[3])):
     history.refresh(Pages(sys.argv[2], None, "p"), anew=True)

@@ -85,11 +85,16 @@ def in_jupyter(path: Path) -> None:
         server.wait(timeout=60)
 
 
+SENDS = "from feast_nb import recorder; assert recorder.current().flush(seconds=60)"
+
+
 def execute(address: str, path: Path) -> None:
     import websocket
 
     channel = websocket.create_connection(address, timeout=600)
-    for cell in nbformat.read(path, as_version=4).cells:
+    cells = nbformat.read(path, as_version=4).cells
+    # A kernel that is ended before all is sent keeps the rest for the next one.
+    for cell in [*cells, nbformat.v4.new_code_cell(SENDS)]:
         sent = uuid.uuid4().hex
         header = {"msg_id": sent, "msg_type": "execute_request", "username": "", "session": "s",
                   "date": "", "version": "5.3"}  # fmt: skip

@@ -139,10 +139,12 @@ def dynamo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
     server.end()
 
 
+@pytest.mark.parametrize("batch", [100, 1], ids=["one read", "reads beside each other"])
 def test_dynamodb_is_loaded_and_serves(
-    dynamo: Moto, notebook: Notebook, tmp_path: Path, template: Path
+    dynamo: Moto, notebook: Notebook, tmp_path: Path, template: Path, batch: int
 ) -> None:
-    settings = f'{{type: dynamodb, region: us-east-1, endpoint_url: "{dynamo.url}"}}'
+    settings = (f'{{type: dynamodb, region: us-east-1, endpoint_url: "{dynamo.url}", '
+                f"batch_size: {batch}}}")  # fmt: skip
     told = trained(notebook, tmp_path, settings, template)
     assert notebook.run("%feast_score m --entities keys")["prediction"].tolist() == (
         pytest.approx(told)

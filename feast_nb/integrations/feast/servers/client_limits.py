@@ -9,7 +9,8 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def follow(patches: Patches) -> None:
     patches.on_import("psycopg", functools.partial(_follow_postgres, patches))
     patches.on_import("urllib3.connectionpool", functools.partial(_follow_urllib3, patches))
     patches.on_import("botocore.endpoint", functools.partial(_follow_botocore, patches))
+    patches.on_import("feast.infra.online_stores.dynamodb", functools.partial(_carry, patches))
     patches.on_import("grpc._channel", functools.partial(_follow_grpc, patches))
 
 
@@ -95,6 +97,17 @@ def _follow_botocore(patches: Patches, module: ModuleType) -> None:
 
     if hasattr(module.Endpoint, "_needs_retry"):
         patches.replace(module.Endpoint, "_needs_retry", wrap)
+
+
+def _carry(patches: Patches, module: ModuleType) -> None:
+    """A read of several batches is made in threads, which have no context of whoever asks."""
+
+    class Executor(ThreadPoolExecutor):
+        def submit(self, call: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return super().submit(copy_context().run, call, *args, **kwargs)
+
+    if getattr(module, "ThreadPoolExecutor", None) is ThreadPoolExecutor:
+        patches.put(module, "ThreadPoolExecutor", Executor, ThreadPoolExecutor)
 
 
 def _follow_redis(patches: Patches, module: ModuleType) -> None:
