@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import os
@@ -19,12 +19,18 @@ __all__ = ["load_ipython_extension", "open", "unload_ipython_extension"]
 
 
 def open(
-    path: str | os.PathLike[str] | None = None, *, record_cells: bool | None = None
+    path: str | os.PathLike[str] | None = None,
+    *,
+    record_cells: bool | None = None,
+    guard: Literal["warn", "refuse", "off"] | None = None,
 ) -> Session:
     """The session of a feature repository, for scripts, papermill and worker processes.
 
     `record_cells=False` keeps no texts of cells (nor does `FEAST_NB_RECORD_CELLS=0`, nor
-    `c.FeastNb.record_cells = False` in IPython's configuration).
+    `c.FeastNb.record_cells = False` in IPython's configuration). `guard` is what becomes of the
+    store's own `apply` and deletions where they break a model that is served: they are done and it
+    is said (`warn`, the default), they raise before (`refuse`), or nobody looks (`off`);
+    `FEAST_NB_GUARD` and `c.FeastNb.guard` say the same.
 
     >>> session = feast_nb.open("feature_repo")
     >>> with session.train("v1", service="driver_activity", entity_df=drivers) as training:
@@ -32,7 +38,7 @@ def open(
     """
     from . import session
 
-    return session.open(path, record_cells)
+    return session.open(path, record_cells, guard)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

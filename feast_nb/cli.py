@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import FeastNbError, RepositoryError, visible
-from .operations.options import HEALTH, MATERIALIZE, PLAN, Option
+from .errors import Drift, FeastNbError, RepositoryError, UsageError, visible
+from .operations.options import APPLY, HEALTH, MATERIALIZE, PLAN, Option
 from .records.document import Document
-from .records.operation import Plan, PlannedChange
+from .records.operation import REFUSED, Plan, PlannedChange
 
 if TYPE_CHECKING:
     from .session.session import Session
@@ -77,6 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_argument("--into", metavar="FILE", default=_SNAPSHOT, help=f"({_SNAPSHOT})")
     keep.add_argument("--format", choices=("text", "json"), default="text")
     keep.set_defaults(run=_snapshot)
+    change = commands.add_parser(
+        "apply", help="apply the definition files, where that breaks no served model", description=
+        "As `feast apply`, but what breaks a model version with an alias is refused, and what was "
+        "done is logged. Exit code 1: it was refused; 2: it could not be applied.",
+    )  # fmt: skip
+    change.add_argument("--repo", metavar="PATH", help="the feature repository (the nearest one)")
+    _take(change, *APPLY)
+    change.add_argument("--format", choices=("text", "json"), default="text")
+    change.set_defaults(run=_apply)
     _add_materialize(commands)
     _add_health(commands)
     return parser
@@ -181,6 +190,29 @@ def _planned(repo: str | None, against: str, offline: str | None = None) -> tupl
     if past is not None:
         past.show = lambda *_: None
     return plan(yaml, opened, past, unknown, against=against, full=True), yaml
+
+
+def _apply(options: argparse.Namespace) -> int:
+    from .operations.affected_models import MODELS
+
+    def agreed(plan: Plan) -> bool:
+        if options.yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError("nobody can be asked here; add --yes to apply it.")
+        print(plan)
+        return input("Apply these changes? [y/N] ").strip().lower() in ("y", "yes")
+
+    try:
+        done = _session(options.repo).apply(
+            force=options.force, reason=options.reason, partial=options.partial,
+            progress=sys.stderr.isatty(), agreed=agreed,
+        )  # fmt: skip
+    except Drift as problem:
+        print(f"feast_nb: refused: {problem}", file=sys.stderr)
+        return UNCHECKED if str(problem).startswith((MODELS, REFUSED)) else FOUND
+    print(_json(done) if options.format == "json" else str(done))
+    return 0
 
 
 def _materialize(options: argparse.Namespace) -> int:

@@ -76,7 +76,7 @@ class ExtensionState:
 
     def _load(self, shell: InteractiveShell, undo: ExitStack) -> None:
         from .. import recorder
-        from ..session import kernel_file
+        from ..session import kernel_file, store_guard
         from .completion import Completion
         from .formatters import Formatters
         from .guide import GuideMagics
@@ -88,6 +88,7 @@ class ExtensionState:
         self.recorder = recorder.current(interactive=True)
         undo.callback(self._say)
         undo.callback(recorder.shut)
+        store_guard.stand(self.recorder)
         self.magics = FeastMagics(shell)
         registry = shell.magics_manager.magics
         self._before = {(k, n): registry[k].get(n) for k, names in _MAGICS.items() for n in names}

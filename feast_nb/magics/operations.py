@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..errors import StoreError, UsageError
-from ..operations.options import HEALTH, MATERIALIZE, PLAN
+from ..operations.options import APPLY, HEALTH, MATERIALIZE, PLAN
 from .options import reads_options, takes
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class StoreMagics(Magics):
         return self._feast.session().plan(options.path, against=options.against, full=options.full)
 
     @magic_arguments()
-    @argument("--yes", action="store_true", help="apply without asking")
-    @argument("--force", action="store_true", help="also what breaks a version that is served")
-    @argument("--reason", metavar="TEXT", help="why, with --force; it is logged")
+    @takes(*APPLY)
     @line_magic
     @reads_options
     def feast_apply(self, options: Namespace) -> Plan:
@@ -71,11 +69,14 @@ class StoreMagics(Magics):
 
             %feast_apply
             %feast_apply --yes
+            %feast_apply --partial driver_hourly_stats service=ranking
             %feast_apply --force --reason "v3 is retired on Monday"
         """
         return self._feast.session().apply(
             force=options.force,
             reason=options.reason,
+            partial=options.partial,
+            progress=True,
             agreed=lambda plan: options.yes or self._agreed(plan),
         )
 

@@ -58,14 +58,18 @@ class Cells:
         `c.FeastNb.record_cells = False` in IPython's configuration keeps no texts of cells.
         """
         self._shell = shell
-        section = getattr(shell, "config", {}).get("FeastNb", {})
-        self.kept = self.kept and section.get("record_cells", True) is not False
+        self.kept = self.kept and self.setting("record_cells") is not False
         shell.events.register("pre_run_cell", self._started)
         shell.events.register("post_run_cell", self._ended)
         if self.line is not None:
             with guarded("looking at the running cell"):
                 texts = _inputs(shell)
                 self._begin(str(texts[-1]), len(texts) - 1, _id_of_request(shell))
+
+    def setting(self, name: str) -> object:
+        """What IPython's configuration says under `c.FeastNb`; None where it says nothing."""
+        section = getattr(self._shell, "config", {}).get("FeastNb", {})
+        return section.get(name)
 
     def unwatch(self) -> None:
         if self._shell is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Drift, FeastNbError, RepositoryError, StoreError, TrackingError, UsageError
 from ..integrations.feast import registry
@@ -20,6 +20,7 @@ from .plan import plan
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from tqdm.auto import tqdm
 
     from ..questions.source import HistorySource
 
@@ -34,26 +35,31 @@ def apply(
     reason: str | None,
     agreed: Callable[[Plan], bool],
     origin: dict[str, str],
+    only: Sequence[str] = (),
+    told: Callable[[str], None] = lambda name: None,
 ) -> Plan:
     """Apply a repository's files, where they break nothing that is served; what was done.
 
     `agreed` is shown the plan and says whether to go on; `origin` are tags that say who asked.
+    `only` names objects of the files that are applied and no others; `told` hears of each object
+    of the plan (`view=NAME`) once the registry has it.
     Raises `Drift` for what breaks a version with an alias, unless `force` with a `reason`;
     `RepositoryError` where Feast fails, with what is done and what is not.
     """
     if force and not (reason or "").strip():
         raise UsageError("--force needs a reason: --force --reason 'why it is right to break it'.")
-    wanted = plan(yaml, store, past, unknown, full=True)
+    wanted = plan(yaml, store, past, unknown, full=True, only=only)
     if not force:
-        _check(wanted)
+        refuse_what_breaks(wanted, "or apply with --force --reason TEXT")
         if not wanted.changes:
             return wanted
-    if not agreed(wanted):
+    names = [change.object for change in wanted.changes] if only else []
+    if not agreed(wanted) or (only and not names):
         return wanted
     if definition_files.digest(folder_of(yaml)) != wanted.files:
         raise UsageError("the files changed since the plan was shown; plan again.")
     try:
-        trouble = definition_files.apply(yaml)
+        trouble = definition_files.apply(yaml, names, told)
     except KeyboardInterrupt:
         trouble = "interrupted"
     except RepositoryError as problem:  # what it had done by then is looked at, too
@@ -61,16 +67,18 @@ def apply(
     with suppress(StoreError):  # `_left` says it
         registry.refresh(store)
     done = replace(wanted, applied=trouble is None, reason=reason if force else None)
-    done = _logged(store, done, trouble, origin)
+    done = logged(store, done, trouble, origin)
     if trouble is not None:
-        raise RepositoryError(f"Feast could not apply it ({trouble}). {_left(yaml, store, wanted)}")
+        raise RepositoryError(
+            f"Feast could not apply it ({trouble}). {_left(yaml, store, wanted, only)}"
+        )
     return done
 
 
-def _left(yaml: Path, store: FeatureStore, wanted: Plan) -> str:
+def _left(yaml: Path, store: FeatureStore, wanted: Plan, only: Sequence[str]) -> str:
     """What of a plan that failed is done, and what is not, by the registry as it is now."""
     try:
-        left = plan(yaml, store, None, "", full=True)
+        left = plan(yaml, store, None, "", full=True, only=only)
     except FeastNbError as problem:
         return f"What of it is done is not known: {problem}"
     if not left.changes and any(text.startswith(REFUSED) for text in left.unchecked):
@@ -83,29 +91,31 @@ def _left(yaml: Path, store: FeatureStore, wanted: Plan) -> str:
     )
 
 
-def _check(wanted: Plan) -> None:
-    """Raise `Drift` for what breaks a served version, or where nobody knows whether it does."""
+def refuse_what_breaks(wanted: Plan, otherwise: str) -> None:
+    """Raise `Drift` for what breaks a served version, or where nobody knows whether it does.
+
+    `otherwise` is how to do it all the same.
+    """
     unknown = [text for text in wanted.unchecked if text.startswith((MODELS, REFUSED))]
     if unknown:
-        raise Drift(
-            f"{unknown[0].rstrip('.')}. Apply when that is known, or with --force --reason TEXT."
-        )
+        raise Drift(f"{unknown[0].rstrip('.')}. Do it when that is known, {otherwise}.")
     for change in wanted.changes:
-        served = _served(change)
+        served = served_by(change)
         if served:
             raise Drift(
                 f"{change.object}: {change.reason}. It breaks {', '.join(served)}: keep what that "
-                "needs, move the alias first, or apply with --force --reason TEXT."
+                f"needs, move the alias first, {otherwise}."
             )
 
 
-def _served(change: PlannedChange) -> list[str]:
+def served_by(change: PlannedChange) -> list[str]:
+    """The versions with an alias that a change breaks."""
     if change.grade != "breaks serving":
         return []
     return [model.shown for model in change.models if model.aliases]
 
 
-def _logged(store: FeatureStore, done: Plan, trouble: str | None, origin: dict[str, str]) -> Plan:
+def logged(store: FeatureStore, done: Plan, trouble: str | None, origin: dict[str, str]) -> Plan:
     """The same, logged as an operation; where MLflow cannot take it, a note says so."""
     settings = settings_of(store)
     if settings is None:
@@ -125,6 +135,38 @@ def _logged(store: FeatureStore, done: Plan, trouble: str | None, origin: dict[s
     except TrackingError as problem:
         return replace(done, notes=(*done.notes, f"not logged as an operation: {problem}"))
     return done
+
+
+class ApplyBar:
+    """A bar of a plan's objects that the registry was given, where one is `shown`; a context."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._left: set[str] = set()
+        self._bar: tqdm[Any] | None = None
+
+    def begin(self, wanted: Plan) -> bool:
+        """The plan is agreed to: so says who asks."""
+        self._left = {change.object for change in wanted.changes}
+        if self._shown:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=len(self._left), desc="applying", unit="object", leave=False)
+        return True
+
+    def told(self, name: str) -> None:
+        """One object is in the registry, or gone from it."""
+        if self._bar is not None and name in self._left:
+            self._left.discard(name)
+            self._bar.set_postfix_str(name, refresh=False)
+            self._bar.update(1)
+
+    def __enter__(self) -> ApplyBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 _KINDS = {"view": "feature_views", "service": "feature_services", "entity": "entities"}

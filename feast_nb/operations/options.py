@@ -37,6 +37,14 @@ PLAN = (
     Option("--against", {"metavar": "REF", "default": REGISTRY,
                          "help": "registry, or a git revision"}),
 )  # fmt: skip
+APPLY = (
+    Option("--yes", {"action": "store_true", "help": "apply without asking"}),
+    Option("--force", {"action": "store_true",
+                       "help": "also what breaks a version that is served"}),
+    Option("--reason", {"metavar": "TEXT", "help": "why, with --force; it is logged"}),
+    Option("--partial", {"nargs": "+", "metavar": "NAME", "default": (),
+                         "help": "these objects of the files, and no others"}),
+)  # fmt: skip
 MATERIALIZE = (
     _VIEWS,
     Option("--start", {"metavar": "T", "help": "load events from here on: 2026-01-31"}),

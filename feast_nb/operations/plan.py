@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +12,14 @@ from ..contracts import drift
 from ..integrations.feast import registry
 from ..integrations.feast import store as stores
 from ..integrations.feast.registry import Definitions
-from ..integrations.feast.repository_files import definition_files
+from ..integrations.feast.repository_files import definition_calls, definition_files
 from ..masking import masked_text
 from ..records.operation import REFUSED, Plan
 from . import source_check
 from .affected_models import AffectedModels
 from .change_grades import ORDER, ChangeGrades
 from .differences import Sides
+from .object_names import object_named
 from .options import REGISTRY
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ def plan(
     folder: Path | None = None,
     against: str = REGISTRY,
     full: bool = False,
+    only: Sequence[str] = (),
 ) -> Plan:
-    """What applying a repository's files would do; nothing is written.
+    """What applying a repository's files, or `only` some objects of them, would do.
 
     `store` is None where nothing was ever applied, or nobody is to be asked: then `registered` is
-    what was. `past` is the history, or `unknown` why there is none (`tracked_at`). Raises
-    `RepositoryError` for files that do not parse, `UsageError` for a revision that is none.
+    what was. `past` is the history, or `unknown` why there is none (`tracked_at`). Nothing is
+    written. Raises `RepositoryError` for files that do not parse, `UsageError` for a revision that
+    is none, `FeatureError` for a name that is in no file.
     """
     project = store.project if store is not None else stores.project_of(yaml)
     with ExitStack() as stack:
@@ -67,6 +70,10 @@ def plan(
             full, inferred = True, inferred and earlier.inferred
             if earlier.trouble:
                 unchecked.append(f"{REFUSED}{against}: {earlier.trouble}")
+    if only:
+        names = [object_named(want, name, "the files") for name in only]
+        chosen = definition_calls.with_objects(have.proto, files.proto, project, names)
+        want, full = Definitions(chosen, project, None), True
     sides = Sides(have, want, full)
     found = ChangeGrades(sides, AffectedModels(past, unknown), files.places)
     # Without what Feast infers (keys, types) everything would look changed.
@@ -84,7 +91,11 @@ def plan(
         changes=tuple(sorted(changes, key=lambda c: (ORDER.index(c.grade), c.object))),
         only_registered=() if full else sides.only_registered,
         unchecked=tuple(masked_text(text) for text in dict.fromkeys(unchecked)),
-        notes=(*found.models.notes, *_short_lived(sides), *_permissions(files.proto)),
+        notes=(
+            *found.models.notes,
+            *_short_lived(sides),
+            *(() if only else _permissions(files.proto)),
+        ),
         files=files.digest,
     )
 

@@ -31,6 +31,7 @@ class HistorySource:
     Without an address (`uri`) nothing is known of runs and models: only the registry is asked.
     `settle` is called before MLflow is read: what this process has yet to write goes first.
     `show` hears how many runs were read and which part of them that is; without it, a bar shows it.
+    `catalog` is a registry that is asked in place of today's.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class HistorySource:
         uri: str | None,
         settle: Callable[[], None] = lambda: None,
         notes: tuple[str, ...] = (),
+        catalog: Registry | None = None,
     ) -> None:
         self.store = store
         self.uri = uri
@@ -48,7 +50,7 @@ class HistorySource:
         self.history = self._opened(uri) if uri else History.empty()
         self.notes = notes
         self.show: Callable[[int, float], None] | None = None
-        self._catalog: Registry | None = None
+        self._given = self._catalog = catalog
 
     def _opened(self, uri: str) -> History:
         return History(place_of(uri, self._registry, self.project))
@@ -58,7 +60,7 @@ class HistorySource:
 
         Raises `TrackingError` where there is no copy yet.
         """
-        self._catalog = None
+        self._catalog = self._given
         if self.uri is None:
             return
         self.notes = ()

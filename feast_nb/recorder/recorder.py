@@ -27,6 +27,7 @@ from .notices import Notices
 from .open_runs import OpenRuns
 
 if TYPE_CHECKING:
+    from ..integrations.feast.repository_files.definition_calls import Guard
     from ..records.outbox import RunStart
     from ..records.run import RunRef
     from .delivery.uploader import Uploader
@@ -74,6 +75,7 @@ class Recorder:
         )
         self.requests = RunRequests(folder / "requests")
         self.changed: Callable[[], None] = lambda: None  # a run was opened, or has ended
+        self.guard: Guard = lambda call: None  # asked before a store's definitions are changed
         self._last_at_exit = last_at_exit
         self._took_over = self._may_load = False
         self._awake = False
@@ -134,6 +136,7 @@ class Recorder:
             before_call=self.catch_up,
             before_reading=self.send_all,
             version_registered=self.run_listener.version_registered,
+            guard=lambda call: self.guard(call),
         )
 
     def stop(self) -> None:

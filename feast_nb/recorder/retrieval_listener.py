@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from ..integrations.feast.calls import Owner
+    from ..integrations.feast.repository_files.definition_calls import Guard
     from ..integrations.mlflow.model_lookup import ModelRef
     from ..notebook.cells import Cells
     from .open_runs import OpenRuns, RunOptions
@@ -57,6 +58,7 @@ class RetrievalListener:
         before_call: Callable[[], None],
         before_reading: Callable[[], None],
         version_registered: Callable[[ModelVersion, str, str], None],
+        guard: Guard,
     ) -> None:
         self._runs = runs
         self._recording = recording
@@ -65,6 +67,7 @@ class RetrievalListener:
         self.before_reading = before_reading
         self._before_call = before_call
         self._version_registered = version_registered
+        self.changing = guard
         self.stores: list[FeatureStore] = []
         self._loaded = LoadedModels(runs, say)
 

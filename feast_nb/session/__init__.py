@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import recorder as _recorder
+from . import store_guard
 from .session import Session
 
 if TYPE_CHECKING:
@@ -15,15 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["Session", "nearest", "of_store", "open"]
 
 
-def open(path: str | os.PathLike[str] | None = None, record_cells: bool | None = None) -> Session:
+def open(
+    path: str | os.PathLike[str] | None = None,
+    record_cells: bool | None = None,
+    guard: str | None = None,
+) -> Session:
     """The session of a feature repository: a folder, a `feature_store.yaml`, or the nearest one.
 
-    `record_cells=False` keeps no texts of cells from here on. Raises `RepositoryError` where there
-    is none or Feast cannot use it.
+    `record_cells=False` keeps no texts of cells from here on; `guard` is what becomes of a store's
+    own call that breaks a served model (`warn`, `refuse`, `off`). Raises `RepositoryError` where
+    there is none or Feast cannot use it, `UsageError` for another `guard`.
     """
     from ..integrations.feast import store
 
     recorder = _recorder.current()
+    store_guard.stand(recorder, guard)
     if record_cells is not None:
         recorder.cells.kept = record_cells
     yaml = store.find() if path is None else store.yaml_of(path)
@@ -48,4 +55,5 @@ def of_store(opened: FeatureStore) -> Session:
     from ..integrations.feast import store
 
     store.mend_paths(opened)
+    store_guard.stand(_recorder.current())
     return Session(opened, store.yaml_of_store(opened))

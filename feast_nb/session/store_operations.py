@@ -51,23 +51,46 @@ class StoreOperations(ProjectAnswers):
         *,
         force: bool = False,
         reason: str | None = None,
+        partial: str | Sequence[str] = (),
+        progress: bool = False,
         agreed: Callable[[Plan], bool] = lambda plan: True,
     ) -> Plan:
         """Apply the repository's definition files as `feast apply` does, where that breaks nothing.
 
-        `agreed` is given the plan and says whether to go on. A change that breaks a version with an
-        alias raises `Drift`, unless `force` is given with a `reason`, which is logged. Raises
-        `RepositoryError` where Feast fails, with what is done and what is not.
+        `agreed` is given the plan and says whether to go on. `partial` names the objects of the
+        files that are applied (`driver_hourly_stats`, `service=ranking`): no others are, and
+        nothing is deleted. `progress` draws a bar of the objects that are done. A change that
+        breaks a version with an alias raises `Drift`, unless `force` is given with a `reason`,
+        which is logged. Raises `RepositoryError` where Feast fails, with what is done and what is
+        not.
         """
         from ..operations import affected_models
-        from ..operations.apply import apply
+        from ..operations.apply import ApplyBar, apply
 
         uri, unknown = affected_models.tracked_at(self.store)
         past = self.history if uri else None
-        return apply(
-            self.yaml, self.store, past, unknown, force=force, reason=reason, agreed=agreed,
-            origin=self._origin(),
-        )  # fmt: skip
+        names = (partial,) if isinstance(partial, str) else tuple(partial)
+        with ApplyBar(progress) as bar:
+            return apply(
+                self.yaml, self.store, past, unknown, force=force, reason=reason,
+                agreed=lambda plan: agreed(plan) and bar.begin(plan), only=names, told=bar.told,
+                origin=self._origin(),
+            )  # fmt: skip
+
+    def delete(self, *objects: str, force: bool = False, reason: str | None = None) -> Plan:
+        """Delete views, services or entities from the registry, where that breaks nothing.
+
+        Each is named as in `%feast_impact`: `driver_hourly_stats`, `service=ranking`. What the
+        online store has of a view goes, too. As with `apply`, what breaks a version with an alias
+        raises `Drift`, unless `force` is given with a `reason`; it is logged as an operation.
+        Raises `FeatureError` for a name that is none.
+        """
+        from ..operations import object_changes
+        from .store_guard import past_of
+
+        return object_changes.delete(
+            self.store, objects, past_of, force=force, reason=reason, origin=self._origin()
+        )
 
     def materialize(
         self,

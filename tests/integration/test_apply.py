@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from feast_nb.errors import Drift, RepositoryError, UsageError
+from feast_nb.errors import Drift, FeatureError, RepositoryError, UsageError
+from feast_nb.integrations.feast.repository_files import definition_files
 
 from ..conftest import read_json
 from .test_plan import base, edit, planned, repo
@@ -142,3 +146,80 @@ def test_in_a_notebook_that_nobody_watches_it_needs_yes(repo: Path, notebook: An
     assert "add --yes to apply it" in notebook.fails("%feast_apply")
     assert notebook.run("%feast_apply --yes").applied
     assert str(notebook.run("%feast_plan")).startswith("nothing to change")
+
+
+# ---------------------------------------------------------------------- some objects of the files
+
+
+def test_some_objects_are_applied_and_no_others(repo: Path) -> None:
+    session = opened(repo)
+    edit(
+        repo,
+        ("days=3", "days=1"),
+        (UNUSED, ""),
+        ('[hourly[["trips"', '[hourly[["acc_rate", "trips"'),
+    )
+    before = session.store.registry.proto().feature_services[0].meta.last_updated_timestamp
+
+    done = session.apply(partial="hourly")
+    assert [(c.object, c.action) for c in done.changes] == [("view=hourly", "update")]
+    assert done.applied
+    assert session.store.get_feature_view("hourly").ttl.days == 1
+    services = {s.name: s for s in session.store.list_feature_services()}
+    assert set(services) == {"activity", "unused"}  # what is in no file stays
+    assert len(services["activity"].feature_view_projections[0].features) == 2
+    assert session.store.registry.proto().feature_services[0].meta.last_updated_timestamp == before
+    left = {c.object for c in planned(repo, full=True).changes}
+    assert left == {"service=activity", "service=unused"}
+    assert operations(session)[0].data.tags["feast.feature_views_updated"] == "hourly"
+
+    assert session.apply(partial=["hourly"]).applied is False
+    assert session.apply(partial=["service=activity"]).applied
+    assert {c.object for c in planned(repo, full=True).changes} == {"service=unused"}
+
+
+def test_a_name_that_is_in_no_file_is_told_the_nearest(repo: Path) -> None:
+    with pytest.raises(FeatureError, match=r"nothing is called hourli in the files; .*hourly\?"):
+        opened(repo).apply(partial=["hourli"])
+
+
+def test_what_some_objects_break_is_refused_too(repo: Path) -> None:
+    session = opened(repo)
+    edit(repo, ("dtype=Int64", "dtype=Float32"), ("days=3", "days=1"))
+    with pytest.raises(Drift, match="breaks m/1 @champion"):
+        session.apply(partial=["hourly"])
+    assert session.apply(partial=["unused"]).changes == ()
+
+
+def test_each_object_is_heard_of_once_the_registry_has_it(repo: Path) -> None:
+    heard: list[str] = []
+    edit(
+        repo,
+        ("days=3", "days=1"),
+        (UNUSED, UNUSED + '\nmore = FeatureService(name="more", features=[hourly])'),
+    )
+    assert definition_files.apply(repo / "feature_store.yaml", told=heard.append) is None
+    assert set(heard) >= {"view=hourly", "service=more"}
+    heard.clear()
+    edit(repo, ("days=1", "days=2"))
+    only = ["view=hourly"]
+    assert definition_files.apply(repo / "feature_store.yaml", only, heard.append) is None
+    assert "service=more" not in heard
+    assert "view=hourly" in heard
+
+
+def test_in_a_job(repo: Path) -> None:
+    def job(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "feast_nb", "apply", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=repo,
+                              stdin=subprocess.DEVNULL)  # fmt: skip
+
+    edit(repo, ("days=3", "days=1"))
+    asks = job()
+    assert (asks.returncode, "add --yes to apply it" in asks.stderr) == (2, True)
+    done = job("--yes", "--format", "json", "--partial", "hourly")
+    assert (done.returncode, json.loads(done.stdout)["applied"]) == (0, True)
+    edit(repo, ("dtype=Int64", "dtype=Float32"))
+    refused = job("--yes")
+    assert refused.returncode == 1
+    assert "refused: view=hourly: hourly:trips was int64" in refused.stderr

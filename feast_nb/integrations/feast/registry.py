@@ -42,8 +42,8 @@ class NotAtHand(Exception):
 class Definitions:
     """What the registry of one project defines, as it stood when it was read.
 
-    `registry` is asked only for a version that it keeps apart from its proto (SQL). `state` is that
-    of the copy that was read, None where none is kept.
+    `registry` is asked only for a version that it keeps apart from its `proto` (SQL), which is not
+    to be changed. `state` is that of the copy that was read, None where none is kept.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Definitions:
         self.project = project
         self.state = state
         self._registry = registry
-        self._proto = proto
+        self.proto = proto
         self._may_ask = True
         self._pinned: dict[tuple[str, int], tuple[ViewKind, ViewProto]] = {}
         # Feast serves a view that is being filled only where the registry is told so.
@@ -74,7 +74,7 @@ class Definitions:
         """A hash of every definition, whenever it was applied."""
         specs = sorted(
             f"{field.name}:".encode() + item.spec.SerializeToString(deterministic=True)
-            for field, items in self._proto.ListFields()
+            for field, items in self.proto.ListFields()
             if field.message_type is not None and "spec" in field.message_type.fields_by_name
             for item in items
             if getattr(item.spec, "project", self.project) == self.project
@@ -85,7 +85,7 @@ class Definitions:
         self, kind: Literal["entities", "feature_services"], name: str
     ) -> datetime | None:
         """When an entity or a service was applied last, by the registry's clock."""
-        for one in getattr(self._proto, kind):
+        for one in getattr(self.proto, kind):
             if one.spec.name == name and one.spec.project in ("", self.project):
                 return moment_of(one)
         return None
@@ -96,7 +96,7 @@ class Definitions:
         return {
             message.spec.name: self._view(message.spec.name, kind, message)
             for field, kind in KINDS.items()
-            for message in getattr(self._proto, field)
+            for message in getattr(self.proto, field)
             if message.spec.project in ("", self.project)
         }
 
@@ -108,24 +108,24 @@ class Definitions:
     @cached_property
     def entities(self) -> Mapping[str, EntitySpecV2]:
         """The protos of the entities, by name."""
-        mine = (e.spec for e in self._proto.entities if e.spec.project in ("", self.project))
+        mine = (e.spec for e in self.proto.entities if e.spec.project in ("", self.project))
         return {spec.name: spec for spec in mine}
 
     @cached_property
     def services(self) -> Mapping[str, FeatureServiceSpec]:
         """The protos of the feature services, by name."""
-        mine = (s.spec for s in self._proto.feature_services)
+        mine = (s.spec for s in self.proto.feature_services)
         return {spec.name: spec for spec in mine if spec.project in ("", self.project)}
 
     @property
     def sources(self) -> Iterator[DataSourceProto]:
         """The protos of the data sources that were applied by themselves."""
-        return (s for s in self._proto.data_sources if s.project in ("", self.project))
+        return (s for s in self.proto.data_sources if s.project in ("", self.project))
 
     @cached_property
     def _versions(self) -> Mapping[tuple[str, int], FeatureViewVersionRecord]:
         """The earlier versions that the proto itself holds."""
-        kept = getattr(self._proto, "feature_view_version_history", None)
+        kept = getattr(self.proto, "feature_view_version_history", None)
         return {
             (record.feature_view_name, record.version_number): record
             for record in (kept.records if kept is not None else ())
@@ -197,7 +197,7 @@ class Definitions:
 
     def _parsed(self, kind: str, text: bytes) -> tuple[ViewKind, ViewProto]:
         field = f"{kind}s"
-        message = getattr(type(self._proto)(), field).add()
+        message = getattr(type(self.proto)(), field).add()
         message.ParseFromString(text)
         return KINDS[field], message
 

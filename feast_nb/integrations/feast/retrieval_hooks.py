@@ -29,6 +29,7 @@ from .calls import (
     timed,
     write_call,
 )
+from .repository_files import definition_calls
 from .servers import client_limits, registry_copy, registry_reads, remote_answers
 from .store import mend_paths
 
@@ -44,7 +45,10 @@ if TYPE_CHECKING:
     from . import client_hooks, jobs
     from .calls import Owner
 
-    class Listener(client_hooks.ClientListener, jobs.JobListener[Token], Protocol[Token]):
+    class Listener(
+        client_hooks.ClientListener, jobs.JobListener[Token], definition_calls.Listener,
+        Protocol[Token],
+    ):  # fmt: skip
         """Who is told. What these raise becomes a warning, never an error in the user's call."""
 
         def opened(self, store: FeatureStore) -> None: ...
@@ -89,6 +93,7 @@ class RetrievalHooks(Generic[Token]):
         client_limits.follow(self._patches)
         registry_copy.follow(self._patches)
         registry_reads.follow(self._patches)
+        definition_calls.follow(self._patches, lambda: self._listener)
 
     def remove(self) -> None:
         self._patches.undo()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -64,12 +64,15 @@ def read(yaml: Path, folder: Path | None = None) -> DefinitionFiles:
     )
 
 
-def apply(yaml: Path) -> str | None:
+def apply(
+    yaml: Path, only: Sequence[str] = (), told: Callable[[str], None] = lambda name: None
+) -> str | None:
     """Apply a repository's files as `feast apply` does; why that failed, or None.
 
-    Raises `RepositoryError` as `read` does.
+    `only` names objects that are applied and no others (`hourly`, `service=activity`); `told` hears
+    of each that the registry was given: `view=hourly`. Raises `RepositoryError` as `read` does.
     """
-    said, _ = _answer(yaml, folder_of(yaml), apply=True)
+    said, _ = _answer(yaml, folder_of(yaml), only, told, apply=True)
     return masked_text(said["trouble"]) if said["trouble"] else None
 
 
@@ -81,14 +84,21 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def _answer(yaml: Path, place: Path, apply: bool) -> tuple[Said, bytes]:
+def _answer(
+    yaml: Path,
+    place: Path,
+    only: Sequence[str] = (),
+    told: Callable[[str], None] = lambda name: None,
+    *,
+    apply: bool,
+) -> tuple[Said, bytes]:
     with tempfile.TemporaryDirectory(prefix="feast_nb") as scratch:
         answer, printed = Path(scratch) / "answer", Path(scratch) / "printed"
         _parser.ask({
             "yaml": str(yaml), "repo": str(folder_of(yaml)), "folder": str(place),
-            "apply": apply, "answer": str(answer),
+            "apply": apply, "only": list(only), "answer": str(answer),
             "printed": str(printed), "environment": dict(os.environ),
-        })  # fmt: skip
+        }, told)  # fmt: skip
         last = _last_line(printed)
         if not answer.exists():
             raise RepositoryError(f"the definitions in {place} cannot be read: {last}.")
@@ -121,8 +131,11 @@ class _Parser:
             self._owner = os.getpid()
         return process
 
-    def ask(self, question: FilesQuestion) -> None:
-        """Wait until it has answered; raises `RepositoryError` where it takes too long."""
+    def ask(self, question: FilesQuestion, told: Callable[[str], None]) -> None:
+        """Wait until it has answered; raises `RepositoryError` where it takes too long.
+
+        `told` hears what it says on the way.
+        """
         process = self.begin()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -130,9 +143,11 @@ class _Parser:
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-            if select.select([process.stdout], [], [], limit)[0]:
-                process.stdout.readline()
-                return
+            while select.select([process.stdout], [], [], limit)[0]:
+                line = process.stdout.readline().rstrip("\n")
+                if line in ("done", ""):
+                    return
+                told(line)
         except KeyboardInterrupt:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)

@@ -15,20 +15,22 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from feast_nb.errors import brief
 
 if TYPE_CHECKING:
 
     class FilesQuestion(TypedDict):
-        """What is to be read or applied, and where what it says and prints goes."""
+        """What is to be read or applied (all, or `only` some), and where what is printed goes."""
 
         yaml: str
         repo: str
         folder: str
         apply: bool
+        only: list[str]
         answer: str
         printed: str
         environment: dict[str, str]
@@ -72,7 +74,9 @@ def parsed(yaml: Path, repo: Path, folder: Path, scratch: Path) -> tuple[bytes, 
     }
 
 
-def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, Said]:
+def applied(
+    yaml: Path, repo: Path, folder: Path, only: Collection[str], told: Callable[[str], None]
+) -> tuple[bytes, Said]:
     """Apply a folder's files, as `feast apply` does; what Feast says where it cannot."""
     # As above: no public function applies a folder of definitions.
     from feast.repo_operations import apply_total_with_repo_instance
@@ -80,13 +84,48 @@ def applied(yaml: Path, repo: Path, folder: Path) -> tuple[bytes, Said]:
     store, contents = _opened(yaml, repo, folder, None)
     if store.config.mlflow is not None:
         store.config.mlflow.log_operations = False  # who asked for it logs it, with the plan
+    _tell_of(store.registry, told)
     try:
-        apply_total_with_repo_instance(
-            store, store.project, store.registry, contents, skip_source_validation=False
-        )
+        if only:
+            store.apply(_meant(contents, only))
+        else:
+            apply_total_with_repo_instance(
+                store, store.project, store.registry, contents, skip_source_validation=False
+            )
     except Exception as problem:  # of a registry, a database, an online store
         return b"", {"trouble": f"{type(problem).__name__}: {brief(problem, 300)}"}
     return b"", {"trouble": None}
+
+
+_GIVEN = {"entity": "entity", "feature_view": "view", "feature_service": "service",
+          "data_source": "source"}  # fmt: skip
+
+
+def _meant(contents: RepoContents, only: Collection[str]) -> list[Any]:
+    """The objects of the files that have these names: `view=hourly`."""
+    by_kind: dict[str, Sequence[Any]] = {
+        "view": [*contents.feature_views, *contents.on_demand_feature_views,
+                 *contents.stream_feature_views, *contents.label_views],
+        "service": contents.feature_services,
+        "entity": contents.entities,
+    }  # fmt: skip
+    return [one for kind, every in by_kind.items() for one in every if f"{kind}={one.name}" in only]
+
+
+def _tell_of(registry: Any, told: Callable[[str], None]) -> None:
+    """Say of each object that the registry is given, or that it lets go: `view=hourly`."""
+
+    def wrap(original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def given(one: Any, *args: Any, **kwargs: Any) -> Any:
+            done = original(one, *args, **kwargs)
+            told(f"{kind}={getattr(one, 'name', one)}")
+            return done
+
+        return given
+
+    for name, kind in _GIVEN.items():
+        for method in (f"apply_{name}", f"delete_{name}"):
+            setattr(registry, method, wrap(getattr(registry, method), kind))
 
 
 def _opened(
@@ -134,7 +173,7 @@ def _fault(problem: BaseException, folder: Path) -> Said:
     return {"error": f"{type(problem).__name__}: {said}", "file": file, "line": line}
 
 
-def answer(asked: FilesQuestion) -> None:
+def answer(asked: FilesQuestion, told: Callable[[str], None]) -> None:
     """Read one folder, in a process of its own: what its files print goes to `printed`."""
     folder, place = Path(asked["folder"]).resolve(), Path(asked["answer"])
     os.environ.clear()
@@ -149,7 +188,7 @@ def answer(asked: FilesQuestion) -> None:
         try:
             yaml, repo = Path(asked["yaml"]), Path(asked["repo"])
             if asked["apply"]:
-                proto, said = applied(yaml, repo, folder)
+                proto, said = applied(yaml, repo, folder, asked["only"], told)
             else:
                 proto, said = parsed(yaml, repo, folder, Path(scratch))
         except BaseException as problem:
@@ -167,7 +206,7 @@ def main() -> None:
     while select.select([sys.stdin], [], [], IDLE)[0] and (line := sys.stdin.readline()):
         if (child := os.fork()) == 0:
             try:
-                answer(json.loads(line))
+                answer(json.loads(line), lambda name: print(name, file=answers, flush=True))
             finally:
                 os._exit(0)  # threads that the files began are nobody's
         os.waitpid(child, 0)
