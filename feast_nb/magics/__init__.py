@@ -76,7 +76,8 @@ class ExtensionState:
 
     def _load(self, shell: InteractiveShell, undo: ExitStack) -> None:
         from .. import recorder
-        from ..session import kernel_file, store_guard
+        from ..operations import store_guard
+        from ..session import kernel_file
         from .completion import Completion
         from .formatters import Formatters
         from .guide import GuideMagics

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Drift, FeastNbError, RepositoryError, StoreError, TrackingError, UsageError
+from ..errors import Drift, FeastNbError, RepositoryError, StoreError, UsageError
 from ..integrations.feast import registry
 from ..integrations.feast.repository_files import definition_files
-from ..integrations.feast.store import folder_of, settings_of
-from ..integrations.mlflow import runs, writer
+from ..integrations.feast.store import folder_of
 from ..records.operation import REFUSED, Plan, PlannedChange
 from .affected_models import MODELS
+from .operation_log import Log, log_plan
 from .plan import plan
 
 if TYPE_CHECKING:
@@ -35,12 +34,14 @@ def apply(
     reason: str | None,
     agreed: Callable[[Plan], bool],
     origin: dict[str, str],
+    log: Log,
     only: Sequence[str] = (),
     told: Callable[[str], None] = lambda name: None,
 ) -> Plan:
     """Apply a repository's files, where they break nothing that is served; what was done.
 
-    `agreed` is shown the plan and says whether to go on; `origin` are tags that say who asked.
+    `agreed` is shown the plan and says whether to go on; `origin` are tags that say who asked,
+    and `log` keeps what was done for MLflow.
     `only` names objects of the files that are applied and no others; `told` hears of each object
     of the plan (`view=NAME`) once the registry has it.
     Raises `Drift` for what breaks a version with an alias, unless `force` with a `reason`;
@@ -67,7 +68,7 @@ def apply(
     with suppress(StoreError):  # `_left` says it
         registry.refresh(store)
     done = replace(wanted, applied=trouble is None, reason=reason if force else None)
-    done = logged(store, done, trouble, origin)
+    done = log_plan(store, done, trouble, origin, log)
     if trouble is not None:
         raise RepositoryError(
             f"Feast could not apply it ({trouble}). {_left(yaml, store, wanted, only)}"
@@ -94,9 +95,11 @@ def _left(yaml: Path, store: FeatureStore, wanted: Plan, only: Sequence[str]) ->
 def refuse_what_breaks(wanted: Plan, otherwise: str) -> None:
     """Raise `Drift` for what breaks a served version, or where nobody knows whether it does.
 
-    `otherwise` is how to do it all the same.
+    `otherwise` is how to do it all the same. What is new breaks nobody.
     """
-    unknown = [text for text in wanted.unchecked if text.startswith((MODELS, REFUSED))]
+    only_new = all(change.action == "create" for change in wanted.changes)
+    says = (REFUSED,) if only_new else (MODELS, REFUSED)
+    unknown = [text for text in wanted.unchecked if text.startswith(says)]
     if unknown:
         raise Drift(f"{unknown[0].rstrip('.')}. Do it when that is known, {otherwise}.")
     for change in wanted.changes:
@@ -113,28 +116,6 @@ def served_by(change: PlannedChange) -> list[str]:
     if change.grade != "breaks serving":
         return []
     return [model.shown for model in change.models if model.aliases]
-
-
-def logged(store: FeatureStore, done: Plan, trouble: str | None, origin: dict[str, str]) -> Plan:
-    """The same, logged as an operation; where MLflow cannot take it, a note says so."""
-    settings = settings_of(store)
-    if settings is None:
-        return done
-    text = json.dumps(done.to_dict(), indent=1, ensure_ascii=False)
-    try:
-        writer.log_apply(
-            runs.address(settings.get_tracking_uri()),
-            f"{store.project}{settings.ops_experiment_suffix}",
-            store.project,
-            _names(done),
-            text,
-            {**origin, **({"feast_nb.reason": done.reason} if done.reason else {}),
-             "feast_nb.grade": done.grade},
-            trouble,
-        )  # fmt: skip
-    except TrackingError as problem:
-        return replace(done, notes=(*done.notes, f"not logged as an operation: {problem}"))
-    return done
 
 
 class ApplyBar:
@@ -167,16 +148,3 @@ class ApplyBar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-_KINDS = {"view": "feature_views", "service": "feature_services", "entity": "entities"}
-
-
-def _names(done: Plan) -> dict[str, dict[str, list[str]]]:
-    """Feast's word for a kind → created, updated, deleted → names."""
-    found: dict[str, dict[str, list[str]]] = {kind: {} for kind in _KINDS.values()}
-    for change in done.changes:
-        kind, _, name = change.object.partition("=")
-        if kind in _KINDS:
-            found[_KINDS[kind]].setdefault(f"{change.action}d", []).append(name)
-    return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..contracts import drift
+from ..errors import FeatureError, UsageError, nearest
 from ..integrations.feast import definition_hashes
 from ..integrations.feast.registry import Definitions
 from ..integrations.feast.views import View, dtype_named, refs_of_service
@@ -247,3 +248,23 @@ def _code(parts: Mapping[str, object], one: ViewDefinition, other: ViewDefinitio
         (old or "").splitlines(), (new or "").splitlines(), lineterm="", n=1
     )
     return ["code:", *(line for line in lines if line[:3] not in ("---", "+++", "@@ "))]
+
+
+def object_named(known: Definitions, name: str, where: str) -> str:
+    """`view=NAME`, `service=NAME` or `entity=NAME` of what is meant; `where` it is looked for.
+
+    Raises `FeatureError`, with the nearest name, where there is none, and `UsageError` where there
+    is more than one.
+    """
+    there = {"view": known.views, "service": known.services, "entity": known.entities}
+    kind, _, plain = name.rpartition("=")
+    if kind and kind not in there:
+        raise UsageError(f"{name}: write view=NAME, service=NAME or entity=NAME.")
+    found = [k for k, names in there.items() if plain in names and k in (kind or k)]
+    if len(found) > 1:
+        several = " or ".join(f"{k}={plain}" for k in found)
+        raise UsageError(f"{plain} is more than one thing; write {several}.")
+    if not found:
+        every = [one for k, names in there.items() if k == (kind or k) for one in names]
+        raise FeatureError(f"nothing is called {plain} in {where}; {nearest(plain, every)}")
+    return f"{found[0]}={plain}"

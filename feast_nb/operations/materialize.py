@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,6 @@ from ..errors import (
     FeastNbError,
     FeatureError,
     StoreError,
-    TrackingError,
     UsageError,
     brief,
     nearest,
@@ -22,9 +20,7 @@ from ..errors import (
 from ..integrations.feast import registry
 from ..integrations.feast.materialization import progress, remote
 from ..integrations.feast.servers import online_contents, store_door
-from ..integrations.feast.store import settings_of
 from ..integrations.feast.views import View
-from ..integrations.mlflow import runs, writer
 from ..masking import masked_text
 from ..records.operation import Materialization, ViewLoad
 from .options import WAIT
@@ -115,42 +111,6 @@ def bars(drawn: bool) -> Iterator[Told]:
             bar.refresh()
 
         yield told
-
-
-def logged(
-    store: FeatureStore, done: Materialization, origin: Mapping[str, str]
-) -> Materialization:
-    """The same, logged as an operation; where it cannot be, a note says so."""
-    settings = settings_of(store)
-    if settings is None or not done.views:
-        return done
-    if any(load.state == "running" for load in done.views):
-        why = "not logged as an operation: how it ends is not known yet."
-        return replace(done, notes=(*done.notes, why))
-    begun = [load for load in done.views if load.state != "left out"]
-    failed = [load for load in begun if load.state in ("failed", "interrupted")]
-    trouble = f"{failed[0].view}: {failed[0].state}: {failed[0].why}" if failed else None
-    params = {"feast.materialize.end_date": str(begun[0].end)}
-    if not done.incremental:
-        params["feast.materialize.start_date"] = str(begun[0].start)
-    counts = {"feast.materialize.duration_sec": float(done.seconds or 0)}
-    if all(load.written is not None for load in begun):
-        counts["feast_nb.rows_written"] = float(sum(load.written or 0 for load in begun))
-    try:
-        writer.log_operation(
-            runs.address(settings.get_tracking_uri()),
-            f"{store.project}{settings.ops_experiment_suffix}",
-            store.project,
-            "materialize_incremental" if done.incremental else "materialize",
-            {**origin, "feast.materialize.feature_views": ",".join(load.view for load in begun)},
-            counts,
-            params,
-            json.dumps(done.to_dict(), indent=1, ensure_ascii=False),
-            trouble,
-        )
-    except TrackingError as problem:
-        return replace(done, notes=(*done.notes, f"not logged as an operation: {problem}"))
-    return done
 
 
 def _chosen(known: Mapping[str, View], names: Sequence[str]) -> list[View]:

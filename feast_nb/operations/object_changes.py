@@ -13,10 +13,10 @@ from ..integrations.feast.repository_files.definition_calls import DefinitionCal
 from ..masking import masked_text
 from ..records.operation import Plan
 from .affected_models import MODELS, AffectedModels
-from .apply import logged, refuse_what_breaks, served_by
+from .apply import refuse_what_breaks, served_by
 from .change_grades import ORDER, ChangeGrades
-from .differences import ObjectDifference, Sides
-from .object_names import object_named
+from .differences import ObjectDifference, Sides, object_named
+from .operation_log import Log, log_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +96,7 @@ def delete(
     force: bool,
     reason: str | None,
     origin: dict[str, str],
+    log: Log,
 ) -> Plan:
     """Delete objects from a registry and what the online store has of them; what was done.
 
@@ -117,7 +118,7 @@ def delete(
         wanted.project, changes=wanted.changes, unchecked=wanted.unchecked, notes=wanted.notes,
         applied=True, reason=reason if force else None,
     )  # fmt: skip
-    return logged(store, done, None, origin)
+    return log_plan(store, done, None, origin, log)
 
 
 def _object(store: FeatureStore, name: str) -> Any:

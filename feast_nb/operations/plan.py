@@ -18,8 +18,7 @@ from ..records.operation import REFUSED, Plan
 from . import source_check
 from .affected_models import AffectedModels
 from .change_grades import ORDER, ChangeGrades
-from .differences import Sides
-from .object_names import object_named
+from .differences import Sides, object_named
 from .options import REGISTRY
 
 if TYPE_CHECKING:

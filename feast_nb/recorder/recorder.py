@@ -28,7 +28,7 @@ from .open_runs import OpenRuns
 
 if TYPE_CHECKING:
     from ..integrations.feast.repository_files.definition_calls import Guard
-    from ..records.outbox import RunStart
+    from ..records.outbox import OperationEntry, RunStart
     from ..records.run import RunRef
     from .delivery.uploader import Uploader
     from .origins.frame_links import FrameLinks
@@ -223,6 +223,13 @@ class Recorder:
     def catch_up(self) -> None:
         """In the user's thread, between two of its own steps: load what threads of ours lack."""
         self.outbox.connect()
+
+    def log_operation(self, uri: str, entry: OperationEntry) -> None:
+        """Keep what was done to a registry or a store: on disk now, in MLflow soon."""
+        from ..records.outbox import OPERATION
+
+        self.outbox.put(f"{OPERATION}{entry.id}", uri, entry)
+        self.outbox.connect(uri)
 
     def _connect(self, uri: str) -> bool:
         """Make what sends records to a server.

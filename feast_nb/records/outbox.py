@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from .contract import Contract
@@ -11,7 +11,8 @@ from .record import Record, check_fields
 from .retrieval import Retrieval, Write
 from .run import Origin
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
+OPERATION = "operation-"  # before the id of one, where a run's id would be: it has none yet
 
 
 class OutboxEntry(Record):
@@ -183,11 +184,37 @@ class FileEntry(OutboxEntry):
         return f"file {self.artifact}"
 
 
+@dataclass(frozen=True)
+class OperationEntry(OutboxEntry):
+    """Something that was done to a registry or a store: it becomes a run of its own.
+
+    `what` is Feast's own word for it, `began` and `at` when it began and ended, in ms; `record` is
+    the JSON of the plan or the materialization, `trouble` why it failed.
+    """
+
+    kind: ClassVar[str] = "operation"
+    id: str
+    experiment: str
+    project: str
+    what: str
+    began: int
+    at: int
+    tags: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    record: str = ""
+    trouble: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"operation {self.id}"
+
+
 _KINDS: dict[str, type[OutboxEntry]] = {
     each.kind: each
     for each in (
         RunStart, RunEnd, RetrievalEntry, RepeatEntry, WriteEntry, ContractEntry, VersionEntry,
-        OriginEntry, CellsEntry, FileEntry,
+        OriginEntry, CellsEntry, FileEntry, OperationEntry,
     )
 }  # fmt: skip
 

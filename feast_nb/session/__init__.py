@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import recorder as _recorder
-from . import store_guard
+from ..operations import store_guard
 from .session import Session
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ class StoreOperations(ProjectAnswers):
             return apply(
                 self.yaml, self.store, past, unknown, force=force, reason=reason,
                 agreed=lambda plan: agreed(plan) and bar.begin(plan), only=names, told=bar.told,
-                origin=self._origin(),
+                origin=self._origin(), log=self.recorder.log_operation,
             )  # fmt: skip
 
     def delete(self, *objects: str, force: bool = False, reason: str | None = None) -> Plan:
@@ -86,11 +86,12 @@ class StoreOperations(ProjectAnswers):
         Raises `FeatureError` for a name that is none.
         """
         from ..operations import object_changes
-        from .store_guard import past_of
+        from ..operations.store_guard import past_of
 
         return object_changes.delete(
-            self.store, objects, past_of, force=force, reason=reason, origin=self._origin()
-        )
+            self.store, objects, past_of, force=force, reason=reason, origin=self._origin(),
+            log=self.recorder.log_operation,
+        )  # fmt: skip
 
     def materialize(
         self,
@@ -112,12 +113,15 @@ class StoreOperations(ProjectAnswers):
         it. Raises `FeatureError` for a view that is none.
         """
         from ..operations import materialize as loading
+        from ..operations.operation_log import log_load
 
         names = (views,) if isinstance(views, str) else tuple(views)
         asked = loading.LoadRequest(names, _moment(start), _moment(end), dry_run, wait)
         with loading.bars(progress) as told:
             done = loading.materialize(self.store, asked, told)
-        return done if dry_run else loading.logged(self.store, done, self._origin())
+        if dry_run:
+            return done
+        return log_load(self.store, done, self._origin(), self.recorder.log_operation)
 
     def health(
         self,

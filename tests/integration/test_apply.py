@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from feast_nb.errors import Drift, FeatureError, RepositoryError, UsageError
+from feast_nb import recorder
+from feast_nb.errors import Drift, FeatureError, RepositoryError, TrackingError, UsageError, Warned
 from feast_nb.integrations.feast.repository_files import definition_files
 
 from ..conftest import read_json
@@ -33,6 +36,7 @@ def operations(session: Any) -> list[Any]:
     """The logged runs, newest first."""
     from mlflow import MlflowClient
 
+    assert session.recorder.flush()
     api = MlflowClient(session.runs.uri)
     found = api.get_experiment_by_name("drivers-feast-ops")
     return list(api.search_runs([found.experiment_id])) if found else []
@@ -120,13 +124,16 @@ def test_with_mlflow_away_nobody_knows_what_it_breaks(repo: Path) -> None:
     yaml = repo / "feature_store.yaml"
     yaml.write_text(yaml.read_text().replace("sqlite:///mlflow.db", "http://127.0.0.1:9"))
     session = opened(repo)
+    more = '\nmore = FeatureService(name="more", features=[hourly])'
+    edit(repo, (UNUSED, UNUSED + more))  # what is new breaks nobody
+    assert session.apply().applied
     edit(repo, ("days=3", "days=1"))
     with pytest.raises(Drift, match=r"which models it breaks.*--force --reason"):
         session.apply()
 
     done = session.apply(force=True, reason="the server is down")
-    assert done.applied
-    assert "not logged as an operation" in done.notes[-1]
+    assert (done.applied, done.notes) == (True, ())
+    assert session.recorder.outbox.pending() == 2  # they are sent when the server is there
 
 
 def test_what_feast_refuses_is_said_and_nothing_is_half_known(repo: Path) -> None:
@@ -223,3 +230,58 @@ def test_in_a_job(repo: Path) -> None:
     refused = job("--yes")
     assert refused.returncode == 1
     assert "refused: view=hourly: hourly:trips was int64" in refused.stderr
+
+
+# ---------------------------------------------------------------------- the log of operations
+
+
+def test_what_was_done_is_sent_beside_the_cell_and_once(repo: Path, monkeypatch) -> None:
+    """A server that takes a part of it and then fails is sent the rest, to the same run."""
+    from feast_nb.integrations.mlflow import writer
+
+    session = opened(repo)
+    main, failed = threading.current_thread(), []
+    write = writer.write
+
+    def fails_once(*args: Any) -> None:
+        assert threading.current_thread() is not main
+        if not failed:
+            failed.append(True)
+            raise TrackingError("the server is away")
+        write(*args)
+
+    monkeypatch.setattr(writer, "write", fails_once)
+    edit(repo, ("days=3", "days=1"))
+    before = int(time.time() * 1000)
+    assert session.apply().applied
+    with pytest.warns(Warned, match="kept on disk and go when it answers"):
+        assert not session.recorder.flush()
+    assert failed
+    (run,) = operations(session)
+
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["feast.feature_views_updated"] == "hourly"
+    assert before <= run.info.start_time <= run.info.end_time <= time.time() * 1000
+
+
+ENDS = """
+import os, sys
+import feast_nb
+session = feast_nb.open(sys.argv[1])
+session.recorder.outbox._sender.start = lambda uri: None  # nothing is sent before it dies
+assert session.apply().applied
+os._exit(9)
+"""
+
+
+def test_what_a_killed_process_did_is_logged_by_the_next(repo: Path) -> None:
+    edit(repo, ("days=3", "days=1"))
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", ENDS, str(repo)])
+    assert done.returncode == 9
+    session = opened(repo)
+    recorder.shut()  # what waits is sent
+    session = opened(repo)
+
+    (run,) = operations(session)
+    assert run.data.tags["feast.operation"] == "apply"
+    assert read_json(_client(session), run.info.run_id, "feast/plan.json")["applied"] is True

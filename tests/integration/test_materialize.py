@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import feast_nb
-from feast_nb.errors import FeatureError, UsageError
+from feast_nb.errors import FeatureError, UsageError, Warned
 from feast_nb.integrations.feast.materialization import progress
 from feast_nb.operations import materialize as loading
 
@@ -202,10 +202,11 @@ def test_a_job_on_a_server_prints_the_answer_and_nothing_else(tmp_path, mlflow_s
 
 def test_mlflow_away_loads_and_says_so(tmp_path) -> None:
     repo = make_repository(tmp_path / "away", tracking_uri="http://127.0.0.1:9")
-    done = feast_nb.open(repo).materialize(**RANGE)
-
-    assert done.state == "loaded"
-    assert done.notes[0].startswith("not logged as an operation: the MLflow server at 127.0.0.1:9")
+    session = feast_nb.open(repo)
+    assert session.materialize(**RANGE).state == "loaded"
+    assert session.recorder.outbox.pending() == 1
+    with pytest.warns(Warned, match="kept on disk and go when it answers"):
+        assert not session.recorder.flush()
 
 
 @pytest.mark.parametrize(

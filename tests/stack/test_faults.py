@@ -63,6 +63,8 @@ FAULTS: list[tuple[str, str, str, dict[str, str]]] = [
         "rebuild": r"StoreError: the offline server at \S+ did not answer within 4.5 s", "vector": ""}),
     ("remote", "OfflineServer", "down", {
         "rebuild": r"StoreError: the offline server at \S+ cannot be reached", "vector": ""}),
+    ("remote", "ObjectStore", "hangs", {
+        "rebuild": _MLFLOW + "runs, and did not answer in time", "vector": ""}),  # it is asked first
     ("remote", "Redis", "down", {
         "vector": r"StoreError: the feature server at \S+ (answered|did not answer within 4.5 s)"}),
     ("remote", "Postgres", "down", {

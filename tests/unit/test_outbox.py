@@ -111,7 +111,7 @@ def line(run: str, n: Any) -> str:
 
 def of_now(box: Outbox, run: str, n: int) -> dict[str, Any]:
     writer = box.path.stem
-    head = {"schema_version": "1.2", "run": run, "uri": URI, "writer": writer, "n": n}
+    head = {"schema_version": "1.3", "run": run, "uri": URI, "writer": writer, "n": n}
     return {**head, "entry": entry(n).to_dict()}
 
 
@@ -352,7 +352,7 @@ def test_a_call_that_repeats_after_mlflow_has_it_for_good_is_written_whole(make)
 
 
 def test_a_count_of_nothing_is_set_aside(make, folder, server) -> None:
-    head = {"schema_version": "1.2", "run": "r", "uri": URI, "writer": "w", "n": 1}
+    head = {"schema_version": "1.3", "run": "r", "uri": URI, "writer": "w", "n": 1}
     counted = {**head, "entry": RepeatEntry("r-9", 2).to_dict()}
     path = left_behind(folder, "1-dead", json.dumps(counted), line("r", 5))
     list(make().recover())

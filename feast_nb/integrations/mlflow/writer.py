@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,10 @@ from .silence import silent
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from ...records.outbox import OperationEntry
+
 _LONGEST = 5000  # characters of a tag's value
+_OPERATION_ID = "feast_nb.operation_id"  # of what was done, by which its run is found again
 
 
 def write(
@@ -178,61 +182,37 @@ def text_of(uri: str, run_id: str, artifact: str) -> str | None:
         return None
 
 
-def log_apply(
-    uri: str,
-    experiment: str,
-    project: str,
-    names: Mapping[str, Mapping[str, Sequence[str]]],
-    plan: str,
-    tags: Mapping[str, str],
-    trouble: str | None,
-) -> None:
-    """Log what was applied, as Feast logs its own operations; a failed one as FAILED.
+def context() -> dict[str, str]:
+    """User, source and commit, as a run begun here would have them. In a thread of the user's."""
+    from mlflow.tracking.context.registry import resolve_tags
 
-    `plan` becomes its artifact. `names`: Feast's word for a kind (`feature_views`) → `created`, … →
-    names. Raises `TrackingError` where MLflow does not take it.
-    """
-    told = dict(tags)
-    counts: dict[str, float] = {}
-    for kind, actions in names.items():
-        changed = [name for named in actions.values() for name in named]
-        counts[f"feast.apply.{kind}_count"] = float(len(changed))
-        if changed:
-            told[f"feast.{kind}_changed"] = ",".join(changed)
-        for action, named in actions.items():
-            told[f"feast.{kind}_{action}"] = ",".join(named)
-    log_operation(uri, experiment, project, "apply", told, counts, {}, plan, trouble)
+    return {str(name): str(value) for name, value in resolve_tags().items()}
 
 
-def log_operation(
-    uri: str,
-    experiment: str,
-    project: str,
-    what: str,
-    tags: Mapping[str, str],
-    counts: Mapping[str, float],
-    params: Mapping[str, str],
-    record: str,
-    trouble: str | None,
-) -> None:
-    """Log an operation (`what`: Feast's own word for it) as Feast logs its own.
+def log_operation(uri: str, entry: OperationEntry) -> None:
+    """Log an operation as Feast logs its own: a run that began and ended when it was done.
 
-    `record` becomes its artifact. Raises `TrackingError` where MLflow does not take it.
+    A part of it may have been sent before: then that run is completed. Raises `TrackingError` where
+    MLflow does not take it.
     """
     check_reachable(uri)
-    from mlflow.tracking.context.registry import resolve_tags  # user, source, commit: as a run has
-
     with translate_errors(), silent():
         api = client(uri)
-        found = api.get_experiment_by_name(experiment)
-        place = found.experiment_id if found is not None else api.create_experiment(experiment)
-        run = api.create_run(place, run_name=f"{what}_{project}").info.run_id
-        told = {**resolve_tags(), "feast.operation": what, "feast.project": project, **tags}
-        if trouble is not None:
-            told["feast_nb.trouble"] = trouble
-        for name, value in params.items():
-            api.log_param(run, name, value)
+        found = api.get_experiment_by_name(entry.experiment)
+        place = found.experiment_id if found else api.create_experiment(entry.experiment)
+        named = f"tags.`{_OPERATION_ID}` = '{entry.id}'"
+        before = api.search_runs([place], named, max_results=1)
+        run = before[0].info.run_id if before else api.create_run(
+            place, start_time=entry.began, run_name=f"{entry.what}_{entry.project}",
+            tags={_OPERATION_ID: entry.id},
+        ).info.run_id  # fmt: skip
+        told = {**entry.tags, "feast.operation": entry.what, "feast.project": entry.project}
+        if entry.trouble is not None:
+            told["feast_nb.trouble"] = entry.trouble
+        for param, value in entry.params.items():
+            api.log_param(run, param, value)
         kept = {name: value[:_LONGEST] for name, value in told.items()}
-        artifact = "feast/plan.json" if what == "apply" else "feast/materialization.json"
-        write(uri, run, kept, dict(counts), [(record, artifact)])
-        api.set_terminated(run, "FINISHED" if trouble is None else "FAILED")
+        artifact = "feast/plan.json" if entry.what == "apply" else "feast/materialization.json"
+        text = json.dumps(json.loads(entry.record), indent=1, ensure_ascii=False)
+        write(uri, run, kept, entry.counts, [(text, artifact)])
+        api.set_terminated(run, "FINISHED" if entry.trouble is None else "FAILED", entry.at)

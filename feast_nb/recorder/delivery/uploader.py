@@ -11,7 +11,15 @@ from pathlib import Path
 from ...errors import ArtifactError, GoneError, TrackingError
 from ...integrations.mlflow import clients, datasets, http, models, retrieval_files, runs, writer
 from ...records.contract import Contract
-from ...records.outbox import ContractEntry, FileEntry, OutboxEntry, RunEnd, VersionEntry
+from ...records.outbox import (
+    OPERATION,
+    ContractEntry,
+    FileEntry,
+    OperationEntry,
+    OutboxEntry,
+    RunEnd,
+    VersionEntry,
+)
 from ...records.retrieval import TRAINING_FRAME, Retrieval, Retrievals
 from .run_document import (
     INCOMPLETE,
@@ -101,6 +109,8 @@ class Uploader:
             return self._deliver(batch)
 
     def _deliver(self, batch: Batch) -> bool:
+        if batch.run_id.startswith(OPERATION):
+            return self._operations(batch)
         uri, run_id = batch.tracking_uri, batch.run_id
         state = self._states.setdefault((run_id, batch.writer), UploadState())
         if batch.known and not state.document.holds_entries:
@@ -129,6 +139,13 @@ class Uploader:
             for cells in state.document.cells:
                 cells.unlink(missing_ok=True)
         return due
+
+    def _operations(self, batch: Batch) -> bool:
+        """What was done becomes a run once: one that was begun before is looked for."""
+        for entry in self._readable(batch):
+            if isinstance(entry, OperationEntry):
+                writer.log_operation(batch.tracking_uri, entry)
+        return True
 
     def _step(self, batch: Batch, state: UploadState, due: bool, done: bool) -> DeliveryStep:
         """What is to be written now, with what the other writers of the run have written."""

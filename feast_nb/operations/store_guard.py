@@ -56,7 +56,7 @@ class StoreGuard:
     def changing(self, call: DefinitionCall) -> Callable[[], None] | None:
         """Before a call: raises `Drift` where it is refused; what is to be done afterwards."""
         from ..integrations.feast.repository_files import definition_calls
-        from ..operations import object_changes
+        from . import object_changes
 
         mode = self.mode
         if mode == "refuse":
@@ -71,7 +71,7 @@ class StoreGuard:
 
     def _tell(self, call: DefinitionCall, had: RegistryProto) -> None:
         from ..integrations.feast.repository_files import definition_calls
-        from ..operations import object_changes
+        from . import object_changes
 
         has = definition_calls.registered(call.store)
         done = object_changes.between(call.store, had, has, past_of)
@@ -91,8 +91,8 @@ def stand(recorder: Recorder, choice: str | None = None) -> None:
 
 def past_of(store: FeatureStore, catalog: Registry) -> tuple[HistorySource | None, str]:
     """The history of a store's tracking server beside a registry; None where there is none: why."""
-    from ..operations import affected_models
     from ..questions.source import HistorySource
+    from . import affected_models
 
     uri, unknown = affected_models.tracked_at(store)
     return (HistorySource(store, uri, catalog=catalog) if uri else None), unknown
