@@ -130,9 +130,9 @@ OPERATIONS = Operations(
     "rides",
     (
         Operation("apply", "FINISHED", usage.iso(at(2)), 0.25, (), ("hourly", "activity"),
-                  ("driver",), ("older",), user="ann"),
+                  ("driver",), ("older",), user="ann", grade="needs retraining"),
         Operation("materialize incremental", "FAILED", usage.iso(at(3)), 12.0, ("hourly",),
-                  end="2026-01-03T00:00:00+00:00"),
+                  end="2026-01-03T00:00:00+00:00", trouble="hourly: Redis cannot be reached"),
     ),
     usage.iso(NOW), usage.iso(NOW),
 )  # fmt: skip

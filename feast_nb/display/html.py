@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ..errors import visible
 from ..records.document import Document
 from ..records.lineage import Lineage, Node
-from . import next_steps, operation_words, pictures, verdicts, words
+from . import next_steps, operation_words, pictures, timeline, verdicts, words
 
 if TYPE_CHECKING:
     import jinja2
@@ -47,6 +47,7 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {
         "bar": bar,
         "image": pictures.image,
+        "timeline": timeline.timeline,
         "pairs": pictures.pairs,
         "operation_words": operation_words,
         "sources": sources,

@@ -102,7 +102,10 @@ def changed(it: Operation) -> str:
     said = [f"{verb} {listed(names, 4)}" for verb, names in changes.items() if names]
     if not said and not it.views and it.what == "apply":
         return "no changes logged (Feast does not log deletions)"
-    return "; ".join(said) or listed(it.views, 4)
+    said = said or [listed(it.views, 4)]
+    if it.grade is not None and it.grade != "safe":
+        said.append(f"{it.grade}, since: {it.reason}" if it.reason else it.grade)
+    return "; ".join([*said, it.trouble] if it.trouble else said)
 
 
 def short(digest: str | None) -> str:

@@ -272,6 +272,9 @@ def _operation(past: HistorySource, run: RunFact) -> Operation:
     return Operation(
         what=what.replace("_", " "),
         status=run.status,
+        grade=run.tags.get("feast_nb.grade"),
+        reason=run.tags.get("feast_nb.reason"),
+        trouble=run.tags.get("feast_nb.trouble"),
         at=usages.iso(run.started),
         seconds=seconds,
         views=tuple(v for v in views.split(",") if v),

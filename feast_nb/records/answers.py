@@ -240,7 +240,8 @@ class RecentRuns(Document):
 class Operation(Record):
     """One `apply` or `materialize`: what it changed or wrote, over which range, how long.
 
-    `changed` is what Feast's log names without saying how.
+    `changed` is what Feast's log names without saying how. `grade` is the gravest of an apply's
+    changes, `reason` why it was applied all the same, `trouble` why it failed.
     """
 
     what: str
@@ -256,6 +257,9 @@ class Operation(Record):
     end: str | None = None
     user: str | None = None
     url: str | None = None
+    grade: str | None = None
+    reason: str | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True)

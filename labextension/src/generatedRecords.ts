@@ -621,7 +621,8 @@ export interface Operations {
 /**
  * One `apply` or `materialize`: what it changed or wrote, over which range, how long.
  *
- * `changed` is what Feast's log names without saying how.
+ * `changed` is what Feast's log names without saying how. `grade` is the gravest of an apply's
+ * changes, `reason` why it was applied all the same, `trouble` why it failed.
  */
 export interface Operation {
   what: string;
@@ -637,6 +638,9 @@ export interface Operation {
   end: string | null;
   user: string | null;
   url: string | null;
+  grade: string | null;
+  reason: string | null;
+  trouble: string | null;
 }
 /**
  * Where a run came from: notebook or script, commit, packages. `feast/notebook.json`.

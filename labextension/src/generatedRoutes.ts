@@ -106,7 +106,8 @@ export interface OperationsAnswer {
 /**
  * One `apply` or `materialize`: what it changed or wrote, over which range, how long.
  *
- * `changed` is what Feast's log names without saying how.
+ * `changed` is what Feast's log names without saying how. `grade` is the gravest of an apply's
+ * changes, `reason` why it was applied all the same, `trouble` why it failed.
  */
 export interface Operation {
   what: string;
@@ -122,6 +123,9 @@ export interface Operation {
   end: string | null;
   user: string | null;
   url: string | null;
+  grade: string | null;
+  reason: string | null;
+  trouble: string | null;
 }
 /**
  * `health`: the last look at each part, and whether somebody looks now.

@@ -8,6 +8,7 @@ import { Details } from './components/Details';
 import { HealthHead } from './components/HealthHead';
 import { ItemList } from './components/ItemList';
 import { Message } from './components/Message';
+import { OperationsAxis } from './components/OperationsAxis';
 import { PanelHeader } from './components/PanelHeader';
 import { PanelTabs, tabLabel } from './components/PanelTabs';
 import {
@@ -157,6 +158,9 @@ function TabBody(
   return (
     <div className="fnb-tab" role="tabpanel" aria-label={label}>
       {state.tab === 'health' && <HealthHead model={model} />}
+      {state.tab === 'operations' && (
+        <OperationsAxis operations={state.operations?.operations ?? []} />
+      )}
       <InputGroup
         className="fnb-search"
         type="search"

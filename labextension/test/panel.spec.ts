@@ -213,6 +213,50 @@ test('operations are read when someone looks at them', async () => {
   expect(host.textContent).toContain('log_operations: true');
 });
 
+function operated(what: string, status: string, day: number, more = {}) {
+  const lists = {
+    views: [],
+    created: [],
+    updated: [],
+    deleted: [],
+    changed: []
+  };
+  const at = `2026-01-${day}T12:00:00+00:00`;
+  return { what, status, at, seconds: 60, ...lists, ...more };
+}
+
+test('operations stand on a time axis, by grade, and what failed is crossed', async () => {
+  server.answers.operations = {
+    operations: [
+      operated('materialize', 'FAILED', 20, {
+        trouble: 'hourly: Redis is away'
+      }),
+      operated('materialize', 'FINISHED', 18),
+      operated('apply', 'FINISHED', 16, { grade: 'breaks serving' }),
+      operated('apply', 'FINISHED', 14, { grade: 'safe' }),
+      operated('apply', 'FINISHED', 12)
+    ]
+  };
+  await show();
+  await pick('operations');
+  await settle();
+  const axis = host.querySelector('.fnb-axis');
+  expect(axis?.getAttribute('aria-label')).toBe(
+    '5 operations over time; one failed'
+  );
+  const classes = [...(axis?.querySelectorAll('g[class]') ?? [])].map(g =>
+    g.getAttribute('class')
+  );
+  expect(classes.sort()).toEqual([
+    'fnb-axis-bar',
+    'fnb-axis-green',
+    'fnb-axis-red',
+    'fnb-axis-red',
+    'fnb-axis-unknown'
+  ]);
+  expect(axis?.querySelectorAll('.fnb-axis-cross').length).toBe(1);
+});
+
 const LOOKED = {
   project: 'rides',
   at: '2026-01-20T11:00:00+00:00',

@@ -60,6 +60,7 @@ def test_what_breaks_no_served_version_is_applied_and_logged(repo: Path) -> None
     assert kept["changes"][0]["object"] == "view=hourly"
     (operation,) = session.operations().operations
     assert (operation.what, operation.updated) == ("apply", ("hourly",))
+    assert operation.grade == "needs retraining"
 
 
 def _client(session: Any) -> Any:

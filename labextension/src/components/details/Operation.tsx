@@ -28,6 +28,9 @@ export function Operation(props: {
         [trans.__('updated'), operation.updated.join(', ')],
         [trans.__('deleted'), operation.deleted.join(', ')],
         [trans.__('changed'), operation.changed.join(', ')],
+        [trans.__('grade'), operation.grade],
+        [trans.__('reason'), operation.reason],
+        [trans.__('trouble'), operation.trouble],
         [trans.__('by'), operation.user]
       ]}
     />
