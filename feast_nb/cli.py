@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .session.session import Session
 
 FOUND, UNCHECKED = 1, 2
+_PATIENCE = 60.0  # seconds for MLflow to take what was done
 _SNAPSHOT = "feast-nb-snapshot.zip"
 _AS_BAD = {"amber": ("amber", "red"), "red": ("red",)}
 _FAIL_ON = {
@@ -203,23 +204,36 @@ def _apply(options: argparse.Namespace) -> int:
         print(plan)
         return input("Apply these changes? [y/N] ").strip().lower() in ("y", "yes")
 
+    session = _session(options.repo)
     try:
-        done = _session(options.repo).apply(
+        done = session.apply(
             force=options.force, reason=options.reason, partial=options.partial,
             progress=sys.stderr.isatty(), agreed=agreed,
         )  # fmt: skip
     except Drift as problem:
         print(f"feast_nb: refused: {problem}", file=sys.stderr)
         return UNCHECKED if str(problem).startswith((MODELS, REFUSED)) else FOUND
+    finally:
+        _send(session)
     print(_json(done) if options.format == "json" else str(done))
     return 0
 
 
+def _send(session: Session) -> None:
+    """A job may lose its disk when it ends: what was done is in MLflow before, or it is said."""
+    if not session.recorder.flush(seconds=_PATIENCE):
+        where = session.recorder.outbox.folder
+        print(f"feast_nb: what was done is not in MLflow yet: it is kept in {where}, and goes with "
+              "the next session here.", file=sys.stderr)  # fmt: skip
+
+
 def _materialize(options: argparse.Namespace) -> int:
-    done = _session(options.repo).materialize(
+    session = _session(options.repo)
+    done = session.materialize(
         options.views, start=options.start, end=options.end, dry_run=options.dry_run,
         wait=options.wait, progress=sys.stderr.isatty(),
     )  # fmt: skip
+    _send(session)
     print(_json(done) if options.format == "json" else str(done))
     return 0 if done.state in ("loaded", "planned", "left out") else FOUND
 

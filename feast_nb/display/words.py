@@ -100,9 +100,9 @@ def changed(it: Operation) -> str:
     changes = {"created": it.created, "updated": it.updated, "deleted": it.deleted,
                "changed": it.changed}  # fmt: skip
     said = [f"{verb} {listed(names, 4)}" for verb, names in changes.items() if names]
-    if not said and not it.views and it.what == "apply":
+    if not said and not it.views and it.what == "apply" and not it.trouble:
         return "no changes logged (Feast does not log deletions)"
-    said = said or [listed(it.views, 4)]
+    said = said or ([listed(it.views, 4)] if it.views or not it.trouble else [])
     if it.grade is not None and it.grade != "safe":
         said.append(f"{it.grade}, since: {it.reason}" if it.reason else it.grade)
     return "; ".join([*said, it.trouble] if it.trouble else said)

@@ -12,6 +12,7 @@ from ..errors import FeatureError, UsageError, nearest
 from ..integrations.feast import definition_hashes
 from ..integrations.feast.registry import Definitions
 from ..integrations.feast.views import View, dtype_named, refs_of_service
+from ..records.operation import REFUSED
 from ..records.retrieval import NO_ENTITY, ViewDefinition
 
 if TYPE_CHECKING:
@@ -73,6 +74,17 @@ class Sides:
             for kind, had, wanted in sides
             for name in sorted(set(had) - set(wanted) - {NO_ENTITY})
         )
+
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """Views that ask for an earlier version of theirs: Feast puts that in their place."""
+        asked = {n: getattr(v.spec, "version", "") for n, v in self.want.views.items()}
+        return tuple(
+            f"{REFUSED}view {name} asks for version {version}, which Feast restores."
+            for name, version in asked.items()
+            if version not in ("", "latest") and name in self.have.views
+            and version != getattr(self.have.views[name].spec, "version", "")
+        )  # fmt: skip
 
     def differences(self) -> list[ObjectDifference]:
         """Sources and entities first, as Feast applies them; what is the same is left out."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import Drift, UsageError, brief
 from ..integrations.feast import registry, repository
 from ..integrations.feast.registry import Definitions
 from ..integrations.feast.repository_files import definition_calls
@@ -47,7 +48,9 @@ def between(store: FeatureStore, had: RegistryProto, has: RegistryProto, past: P
     return Plan(
         project=store.project,
         changes=tuple(sorted(changes, key=lambda c: (ORDER.index(c.grade), c.object))),
-        unchecked=tuple(masked_text(text) for text in dict.fromkeys(found.models.unchecked)),
+        unchecked=tuple(
+            masked_text(text) for text in dict.fromkeys([*found.models.unchecked, *sides.restored])
+        ),
         notes=tuple(found.models.notes),
     )
 
@@ -60,9 +63,13 @@ def refuse(call: DefinitionCall, past: Past) -> None:
     """Raise `Drift` for a call that would break what is served, or where that is not known."""
     had = definition_calls.registered(call.store)
     try:
-        wanted = between(call.store, had, definition_calls.expected(call, had), past)
-    except (ValueError, KeyError, TypeError):  # Feast does not take the objects: it says why itself
-        return
+        expected = definition_calls.expected(call, had)
+    except Exception as problem:  # of Feast's, or of an on-demand function that it tries
+        raise Drift(
+            f"what store.{call.name} would change is not known ({type(problem).__name__}: "
+            f"{brief(problem, 200)}); feast_nb.open(..., guard='warn') lets it be tried."
+        ) from problem
+    wanted = between(call.store, had, expected, past)
     if any(change.action != "create" for change in wanted.changes):
         refuse_what_breaks(wanted, "or feast_nb.open(..., guard='warn')")
 
@@ -112,13 +119,15 @@ def delete(
     wanted = between(store, had, definition_calls.expected(call, had), past)
     if not force:
         refuse_what_breaks(wanted, "or delete with force=True, reason='…'")
-    definition_calls.delete(store, [_object(store, name) for name in objects])
+    done = replace(wanted, reason=reason if force else None)
+    try:
+        definition_calls.delete(store, [_object(store, name) for name in objects])
+    except BaseException as problem:
+        trouble = f"{type(problem).__name__}: {brief(problem, 300)}"
+        log_plan(store, done, masked_text(trouble), origin, log)
+        raise
     registry.refresh(store)
-    done = Plan(
-        wanted.project, changes=wanted.changes, unchecked=wanted.unchecked, notes=wanted.notes,
-        applied=True, reason=reason if force else None,
-    )  # fmt: skip
-    return log_plan(store, done, None, origin, log)
+    return log_plan(store, replace(done, applied=True), None, origin, log)
 
 
 def _object(store: FeatureStore, name: str) -> Any:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ..errors import TrackingError
 from ..integrations.feast.store import settings_of
-from ..integrations.mlflow import runs, writer
+from ..integrations.mlflow import clients, runs, writer
 from ..records.operation import Materialization, Plan
 from ..records.outbox import OperationEntry
 
@@ -96,6 +96,7 @@ def _logged(
         params=params,
         record=json.dumps(done.to_dict(), ensure_ascii=False),
         trouble=trouble,
+        had_database=clients.database_exists(uri),
     )
     log(uri, entry)
     return done

@@ -80,6 +80,7 @@ def plan(
     unchecked += found.models.unchecked
     if files.trouble:
         unchecked.append(f"{REFUSED}{files.trouble}")
+    unchecked += sides.restored
     if store is not None and inferred:
         trouble, faults = source_check.look(store, sides)
         unchecked += trouble

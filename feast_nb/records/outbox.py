@@ -189,7 +189,8 @@ class OperationEntry(OutboxEntry):
     """Something that was done to a registry or a store: it becomes a run of its own.
 
     `what` is Feast's own word for it, `began` and `at` when it began and ended, in ms; `record` is
-    the JSON of the plan or the materialization, `trouble` why it failed.
+    the JSON of the plan or the materialization, `trouble` why it failed. `had_database`: the file
+    of a SQLite address was there; one that is away now is not to be made anew.
     """
 
     kind: ClassVar[str] = "operation"
@@ -204,6 +205,7 @@ class OperationEntry(OutboxEntry):
     params: dict[str, str] = field(default_factory=dict)
     record: str = ""
     trouble: str | None = None
+    had_database: bool = False
 
     @property
     def key(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -286,3 +287,53 @@ def test_what_a_killed_process_did_is_logged_by_the_next(repo: Path) -> None:
     (run,) = operations(session)
     assert run.data.tags["feast.operation"] == "apply"
     assert read_json(_client(session), run.info.run_id, "feast/plan.json")["applied"] is True
+
+
+def test_an_operation_that_mlflow_will_never_take_is_set_aside_with_a_word(
+    repo: Path, capsys
+) -> None:
+    from mlflow import MlflowClient
+
+    session = opened(repo)
+    api = MlflowClient(session.runs.uri)
+    api.delete_experiment(api.create_experiment("drivers-feast-ops"))
+    edit(repo, ("days=3", "days=1"))
+    assert session.apply().applied
+    assert session.recorder.flush()
+    said = capsys.readouterr().err
+    assert "what was done cannot be logged (the experiment drivers-feast-ops is deleted" in said
+    assert session.recorder.outbox.pending() == 0
+    assert list((session.recorder.outbox.folder / "rejected").iterdir())
+
+
+def test_what_is_sent_late_is_in_a_history_that_is_newer(repo: Path, monkeypatch) -> None:
+    from feast_nb.operations import operation_log
+
+    session = opened(repo)
+    assert session.operations().operations == ()
+    monkeypatch.setattr(operation_log.time, "time", lambda: 1_700_000_000.0)  # years ago
+    edit(repo, ("days=3", "days=1"))
+    assert session.apply().applied
+    monkeypatch.undo()
+    with session.run("later"):
+        pass
+
+    (found,) = session.operations().operations
+    assert found.at == "2023-11-14T22:13:20+00:00"
+
+
+def test_the_last_word_of_the_process_that_applies_is_heard_with_the_one_before() -> None:
+    """Two lines that come at once: the second one waits in our own buffer, not in the pipe."""
+    heard: list[str] = []
+    parser = definition_files._Parser()
+    parser._process = subprocess.Popen(
+        [sys.executable, "-c", "input(); import sys; sys.stdout.write('view=a\\nview=b\\ndone\\n'); "
+         "sys.stdout.flush(); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    parser._owner = os.getpid()
+    question: Any = {"apply": True, "folder": ""}
+    parser.ask(question, heard.append)
+    parser._end(parser._process)
+
+    assert heard == ["view=a", "view=b"]

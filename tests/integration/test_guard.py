@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -194,3 +195,67 @@ def test_a_name_that_is_none_is_told_the_nearest(repo: Path) -> None:
         session.delete("hourli")
     with pytest.raises(UsageError, match="write view=NAME, service=NAME or entity=NAME"):
         session.delete("model=m")
+
+
+# ---------------------------------------------------------------------- what is there, and when
+
+
+def test_what_another_process_applied_is_nothing_that_this_call_did(repo: Path) -> None:
+    """Feast's own copy of a file is of when it was read; what counts is the file."""
+    from feast import Entity, FeatureStore, ValueType
+
+    store = opened(repo, "off").store
+    store.list_entities()
+    FeatureStore(str(repo)).apply([shorter(FeatureStore(str(repo)))])
+    opened(repo, "warn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store.apply([Entity(name="rider", join_keys=["rider_id"], value_type=ValueType.INT64)])
+
+    store.refresh_registry()
+    assert store.get_feature_view("hourly").ttl == timedelta(days=1)
+
+
+def test_a_version_that_is_kept_aside_changes_nothing_that_is_served(repo: Path) -> None:
+    store = opened(repo, "refuse").store
+    store.apply([retyped(store)], no_promote=True)
+
+    assert {str(f.dtype) for f in store.get_feature_view("hourly").features} == {"Float32", "Int64"}
+
+
+def test_an_earlier_version_that_is_asked_for_is_not_taken_for_what_stands_there(
+    repo: Path,
+) -> None:
+    store = opened(repo, "refuse").store
+    view = shorter(store)
+    view.version = "v0"
+    with pytest.raises(Drift, match="view hourly asks for version v0, which Feast restores"):
+        store.apply([view])
+
+
+def test_what_cannot_be_known_before_is_refused_with_feasts_own_word(repo: Path) -> None:
+    from feast import Field, RequestSource
+    from feast.on_demand_feature_view import on_demand_feature_view
+    from feast.types import Float64
+
+    store = opened(repo, "refuse").store
+    given = RequestSource(name="given", schema=[Field(name="bonus", dtype=Float64)])
+
+    @on_demand_feature_view(sources=[given], schema=[Field(name="twice", dtype=Float64)])
+    def twice(inputs):
+        return inputs.nothing
+
+    with pytest.raises(Drift, match=r"what store\.apply would change is not known \(AttributeEr"):
+        store.apply([twice])
+
+
+def test_an_interrupt_waits_for_nothing_of_ours(repo: Path, monkeypatch) -> None:
+    session = opened(repo)
+    monkeypatch.setattr(HistorySource, "refresh", None)  # it would be an error of ours
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.store.registry, "apply_feature_view", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.store.apply([retyped(session.store)])

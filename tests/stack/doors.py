@@ -6,6 +6,7 @@ It reads a door's name from its input, and answers with what came of it and how 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class Doors:
 
 def main(repo: str, model: str) -> None:
     named_by_flavour()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     doors, out = Doors(repo, model), sys.stdout
     sys.stdout = sys.stderr
     for line in sys.stdin:
@@ -73,6 +75,8 @@ def main(repo: str, model: str) -> None:
         began = time.monotonic()
         try:
             told = {"ok": True, "value": ask()}
+        except KeyboardInterrupt:
+            told = {"ok": False, "kind": "KeyboardInterrupt", "said": ""}
         except FeastNbError as problem:
             told = {"ok": False, "kind": type(problem).__name__, "said": str(problem)}
         except Exception as problem:

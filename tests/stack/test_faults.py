@@ -83,11 +83,14 @@ class NotebookProcess:
             **notebook_of(stack),
         )  # fmt: skip
 
-    def ask(self, door: str) -> dict[str, Any]:
+    def ask(self, door: str, interrupted_after: float | None = None) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(f"{door}\n")
         self.process.stdin.flush()
+        if interrupted_after is not None:
+            time.sleep(interrupted_after)
+            self.process.send_signal(signal.SIGINT)
         assert select.select([self.process.stdout], [], [], FOR_EVER)[0], f"{door} does not end"
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
@@ -134,6 +137,27 @@ def test_it_is_one_line_that_names_who_is_at_fault(
     refill(three)
     for door, known in before.items():
         assert healthy(notebook, door) == known
+
+
+WAITS = [(name, server, door) for name, server, how, doors in FAULTS if how == "hangs"
+         for door, words in doors.items() if words]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "server", "door"), WAITS, ids=["-".join(w) for w in WAITS])
+def test_an_interrupt_ends_the_wait_at_once(
+    three: dict[str, Stack], notebooks: Any, name: str, server: str, door: str
+) -> None:
+    """Half of what a store may take, and no more than the rest of it would."""
+    notebook, at_fault = notebooks[name], three[name].server(server)
+    known = healthy(notebook, door)
+    at_fault.signal(signal.SIGSTOP)
+    try:
+        found = notebook.ask(door, interrupted_after=1.5)
+    finally:
+        at_fault.signal(signal.SIGCONT)
+    assert found["kind"] == "KeyboardInterrupt", found
+    assert found["seconds"] < 3.0, found
+    assert healthy(notebook, door) == known
 
 
 def stop(server: Any, how: str) -> None:

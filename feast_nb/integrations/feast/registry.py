@@ -314,7 +314,9 @@ def proto_of(store: FeatureStore, now: bool = False) -> RegistryProto:
     where it does not answer.
     """
     if getattr(store.registry, "stub", None) is None:
-        found: RegistryProto = _answered(store, store.registry.proto)
+        kept = getattr(store.registry, "_registry_store", None)  # of a file: Feast gives its copy
+        ask = kept.get_registry_proto if now and kept is not None else store.registry.proto
+        found: RegistryProto = _answered(store, ask)
         return found
     return _answered(store, lambda: registry_listing.everything(store, now))
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ...records.outbox import OperationEntry
 
 _LONGEST = 5000  # characters of a tag's value
+_WRITTEN_AT = "feast_nb.written_at"
+_NEVER = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")  # what MLflow says no to, it will again
 _OPERATION_ID = "feast_nb.operation_id"  # of what was done, by which its run is found again
 
 
@@ -192,13 +194,26 @@ def context() -> dict[str, str]:
 def log_operation(uri: str, entry: OperationEntry) -> None:
     """Log an operation as Feast logs its own: a run that began and ended when it was done.
 
-    A part of it may have been sent before: then that run is completed. Raises `TrackingError` where
-    MLflow does not take it.
+    A part of it may have been sent before: then that run is completed. Raises `GoneError` where
+    MLflow will never take it, `TrackingError` where it does not now.
     """
     check_reachable(uri)
+    if entry.had_database:
+        _check_database(uri)
+    try:
+        _log_operation(uri, entry)
+    except TrackingError as problem:
+        if getattr(problem.__cause__, "error_code", "") in _NEVER:
+            raise GoneError(str(problem)) from problem
+        raise
+
+
+def _log_operation(uri: str, entry: OperationEntry) -> None:
     with translate_errors(), silent():
         api = client(uri)
         found = api.get_experiment_by_name(entry.experiment)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise GoneError(f"the experiment {entry.experiment} is deleted; restore it in MLflow.")
         place = found.experiment_id if found else api.create_experiment(entry.experiment)
         named = f"tags.`{_OPERATION_ID}` = '{entry.id}'"
         before = api.search_runs([place], named, max_results=1)
@@ -214,5 +229,7 @@ def log_operation(uri: str, entry: OperationEntry) -> None:
         kept = {name: value[:_LONGEST] for name, value in told.items()}
         artifact = "feast/plan.json" if entry.what == "apply" else "feast/materialization.json"
         text = json.dumps(json.loads(entry.record), indent=1, ensure_ascii=False)
-        write(uri, run, kept, entry.counts, [(text, artifact)])
+        # By the last a history finds what is older than what it has read.
+        counts = {**entry.counts, _WRITTEN_AT: round(time.time(), 3)}
+        write(uri, run, kept, counts, [(text, artifact)])
         api.set_terminated(run, "FINISHED" if entry.trouble is None else "FAILED", entry.at)

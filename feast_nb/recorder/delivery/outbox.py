@@ -273,16 +273,18 @@ class Outbox:
             queue = self._queues[run_id]
             if queue.drop(entry):
                 self._file.reject(queue, entry)
-        self._say(
-            f"a record of run {run_id[:8]} cannot be delivered ({reason}); it is set aside in "
-            f"{self.folder / 'rejected'}."
-        )
+        what = "what was done cannot be logged"
+        if not queue.is_operation:
+            what = f"a record of run {run_id[:8]} cannot be delivered"
+        self._say(f"{what} ({reason}); it is set aside in {self.folder / 'rejected'}.")
 
     # ------------------------------------------------------------------ what was sent
 
     def _sent(self, queue: RunQueue, batch: Batch, whole: bool) -> None:
         queue.deliver(batch, whole)
         self._mark(queue)
+        if queue.is_operation and queue.finished:
+            self._queues.pop(queue.run_id, None)
 
     def _mark(self, queue: RunQueue) -> None:
         """Write down how far MLflow has come; what it has for good is not kept on disk."""

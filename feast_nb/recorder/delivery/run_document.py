@@ -17,6 +17,7 @@ from ...records.outbox import (
     CellsEntry,
     ContractEntry,
     FileEntry,
+    OperationEntry,
     OriginEntry,
     OutboxEntry,
     RetrievalEntry,
@@ -111,6 +112,8 @@ def check_entry(entry: OutboxEntry) -> None:
         )
     if isinstance(entry, FileEntry):
         Path(entry.path), entry.artifact.rpartition("/")
+    if isinstance(entry, OperationEntry):
+        json.loads(entry.record)
 
 
 def text_artifacts(

@@ -67,6 +67,13 @@ class RunQueue:
     trouble: BaseException | None = None
 
     @property
+    def is_operation(self) -> bool:
+        """Whether it is of no run, but of what was done once: nothing follows."""
+        from ...records.outbox import OPERATION
+
+        return self.run_id.startswith(OPERATION)
+
+    @property
     def pending(self) -> int:
         return sum(number > self.delivered for number, _ in self.entries.values())
 
@@ -138,7 +145,7 @@ class RunQueue:
         self.sent = batch.final and self.last == batch.upto
         if self.held:
             return
-        self.finished = self.sent
+        self.finished = self.sent or (self.is_operation and self.last == batch.upto)
         self.whole = whole and self.last == batch.upto
         if whole:
             self.forget(batch.upto)

@@ -144,7 +144,10 @@ class Uploader:
         """What was done becomes a run once: one that was begun before is looked for."""
         for entry in self._readable(batch):
             if isinstance(entry, OperationEntry):
-                writer.log_operation(batch.tracking_uri, entry)
+                try:
+                    writer.log_operation(batch.tracking_uri, entry)
+                except GoneError as gone:
+                    self._set_aside(batch.run_id, entry, str(gone))
         return True
 
     def _step(self, batch: Batch, state: UploadState, due: bool, done: bool) -> DeliveryStep:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ....patching.interrupts import uninterrupted
+from ....patching.interrupts import guarded
 from ....patching.patches import Patches
 from .. import registry
 
@@ -38,6 +38,7 @@ class DefinitionCall:
     objects: Sequence[object] = ()
     deleted: Sequence[str] = ()
     disabled: str | None = None
+    kept_aside: bool = False  # a new version of a view is kept, and the view stays what it is
 
 
 # Asked before a call, which it refuses by raising; what it returns is called afterwards.
@@ -65,16 +66,22 @@ def follow(patches: Patches, listener: Callable[[], Listener]) -> None:
         def changing(store: FeatureStore, *args: Any, **kwargs: Any) -> Any:
             if not patches.active or _changing.get():
                 return original(store, *args, **kwargs)
-            token = _changing.set(True)
-            after = None
             try:
                 asked = signature.bind(store, *args, **kwargs).arguments
+            except TypeError:  # Feast says what is wrong with it
+                return original(store, *args, **kwargs)
+            token = _changing.set(True)
+            after: Callable[[], None] | None = None
+            try:
                 after = listener().changing(_call_of(store, original.__name__, asked))
                 return original(store, *args, **kwargs)
+            except KeyboardInterrupt:
+                after = None  # who interrupts waits for nothing more
+                raise
             finally:
                 _changing.reset(token)
-                if after is not None:
-                    with uninterrupted("looking at what a change of definitions breaks"):
+                if after is not None:  # where it failed, too: a part of it may be done
+                    with guarded("looking at what a change of definitions breaks"):
                         after()
 
         return changing
@@ -92,7 +99,8 @@ def _call_of(store: FeatureStore, name: str, asked: dict[str, Any]) -> Definitio
     gone = () if asked.get("partial", True) else asked.get("objects_to_delete") or ()
     several = objects if isinstance(objects, (list, tuple)) else [objects]
     deleted = [f"{kind_of(one)}={one.name}" for one in gone]
-    return DefinitionCall(store, name, tuple(several), tuple(deleted))
+    aside = bool(asked.get("no_promote"))
+    return DefinitionCall(store, name, tuple(several), tuple(deleted), kept_aside=aside)
 
 
 def kind_of(one: object) -> str | None:
@@ -130,7 +138,12 @@ def expected(call: DefinitionCall, have: RegistryProto) -> RegistryProto:
             view.spec.disabled = True
     if not call.objects:
         return want
-    made = _inferred(call.store, [copy.deepcopy(one) for one in call.objects])
+    # Copied together: views share what Feast infers of them.
+    made = _inferred(call.store, copy.deepcopy(list(call.objects)))
+    there = {view.spec.name for field in _FIELDS["view"] for view in getattr(want, field)}
+    for field in _FIELDS["view"] if call.kept_aside else ():
+        for view in [v for v in getattr(made, field) if v.spec.name in there]:
+            getattr(made, field).remove(view)
     return with_objects(want, made, call.store.project)
 
 
@@ -185,7 +198,7 @@ def _inferred(store: FeatureStore, objects: Sequence[Any]) -> RegistryProto:
 
     contents = RepoContents(
         projects=[],
-        data_sources=of(DataSource),
+        data_sources=list({one.name: one for one in of(DataSource)}.values()),
         feature_views=of(FeatureView, StreamFeatureView),
         on_demand_feature_views=of(OnDemandFeatureView),
         stream_feature_views=of(StreamFeatureView),

@@ -143,7 +143,8 @@ class _Parser:
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-            while select.select([process.stdout], [], [], limit)[0]:
+            # What is read is buffered here: only one line comes where it is waited for by `select`.
+            while limit is None or select.select([process.stdout], [], [], limit)[0]:
                 line = process.stdout.readline().rstrip("\n")
                 if line in ("done", ""):
                     return

@@ -16,6 +16,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -87,6 +88,7 @@ def applied(
     _tell_of(store.registry, told)
     try:
         if only:
+            store.plan(contents, skip_feature_view_validation=True)  # infers what others need
             store.apply(_meant(contents, only))
         else:
             apply_total_with_repo_instance(
@@ -118,7 +120,8 @@ def _tell_of(registry: Any, told: Callable[[str], None]) -> None:
     def wrap(original: Callable[..., Any], kind: str) -> Callable[..., Any]:
         def given(one: Any, *args: Any, **kwargs: Any) -> Any:
             done = original(one, *args, **kwargs)
-            told(f"{kind}={getattr(one, 'name', one)}")
+            with suppress(OSError):  # whoever asked is gone: what was begun is done all the same
+                told(f"{kind}={getattr(one, 'name', one)}")
             return done
 
         return given

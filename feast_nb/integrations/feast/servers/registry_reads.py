@@ -38,11 +38,13 @@ def noted() -> Iterator[Reads]:
 
 def follow(patches: Patches) -> None:
     """Listen to registries of which Feast keeps a copy beside the database."""
-    name = "feast.infra.registry.caching_registry"
-    patches.on_import(name, functools.partial(_follow_registry, patches))
+    kinds = {"caching_registry": "CachingRegistry", "snowflake": "SnowflakeRegistry"}
+    for module, kind in kinds.items():
+        listen = functools.partial(_follow_registry, patches, kind)
+        patches.on_import(f"feast.infra.registry.{module}", listen)
 
 
-def _follow_registry(patches: Patches, module: ModuleType) -> None:
+def _follow_registry(patches: Patches, kind: str, module: ModuleType) -> None:
     def wrap(original: Callable[..., BaseFeatureView]) -> Callable[..., BaseFeatureView]:
         @functools.wraps(original)
         def get_any_feature_view(
@@ -56,7 +58,7 @@ def _follow_registry(patches: Patches, module: ModuleType) -> None:
 
         return get_any_feature_view
 
-    patches.replace(module.CachingRegistry, "get_any_feature_view", wrap)
+    patches.replace(getattr(module, kind), "get_any_feature_view", wrap)
 
 
 def _in_utc(at: datetime | None) -> datetime | None:
