@@ -445,6 +445,7 @@ def test_a_look_writes_nothing(session, repo) -> None:
         ids = [e.experiment_id for e in api.search_experiments()]
         return sorted(run.info.run_id for run in api.search_runs(ids))
 
+    assert session.recorder.flush()  # what was loaded for these tests
     before, registry = everything(), (repo / "registry.db").read_bytes()
     session.health(seconds=SECONDS)
     assert (everything(), (repo / "registry.db").read_bytes()) == (before, registry)

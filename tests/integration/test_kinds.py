@@ -70,7 +70,8 @@ def test_every_question_of_every_kind(session, kind: str, capsys) -> None:
 def test_a_disabled_view_is_said_in_one_line_by_every_question(session) -> None:
     train(session, "switched", Kind(("rate",), ("off:rate",)))
     assert session.recorder.flush()
-    session.store.disable_feature_view("off")
+    with pytest.warns(Warned, match=r"view=off: off is disabled\. It breaks switched/1"):
+        session.store.disable_feature_view("off")
     try:
         for ask in (
             lambda: session.resolve("switched/1"),
@@ -94,8 +95,10 @@ def test_a_view_that_only_an_on_demand_view_reads_may_be_disabled(session) -> No
     """Feast serves it all the same."""
     train(session, "behind", Kind(("rate2",), ("in_pandas:rate2",)))
     assert session.recorder.flush()
-    session.store.disable_feature_view("batch")
+    with pytest.warns(Warned, match=r"view=batch: batch is disabled\. It breaks ") as said:
+        session.store.disable_feature_view("batch")
     try:
+        assert "behind/1" not in str(said[0].message)
         assert session.resolve("behind/1").drift == ()
         assert session.vector("behind/1", [{"driver_id": 1}]).tolist() == [[0.2]]
     finally:
