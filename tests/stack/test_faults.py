@@ -139,8 +139,9 @@ def test_it_is_one_line_that_names_who_is_at_fault(
         assert healthy(notebook, door) == known
 
 
+# The look at an offline server is one call of Arrow's, which no interrupt ends: it takes its limit.
 WAITS = [(name, server, door) for name, server, how, doors in FAULTS if how == "hangs"
-         for door, words in doors.items() if words]  # fmt: skip
+         for door, words in doors.items() if words and server != "OfflineServer"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "server", "door"), WAITS, ids=["-".join(w) for w in WAITS])

@@ -172,7 +172,21 @@ def _follow_postgres(patches: Patches, module: ModuleType) -> None:
 
         return wait
 
+    def cancels(original: Callable[..., object]) -> Callable[..., object]:
+        """After Ctrl-C psycopg asks the server for ten seconds to cancel: one that hangs, too."""
+
+        @functools.wraps(original)
+        def _try_cancel(connection: Any, *args: object, **kwargs: object) -> object:
+            if SECONDS.get() is None:
+                return original(connection, *args, **kwargs)
+            connection.pgconn.finish()  # the server ends what nobody waits for
+            raise module.errors.QueryCanceled("interrupted")
+
+        return _try_cancel
+
     patches.replace(module, "connect", connects)
+    if hasattr(module.Connection, "_try_cancel"):
+        patches.replace(module.Connection, "_try_cancel", cancels)
     if "timeout" in inspect.signature(module.Connection.wait).parameters:  # of psycopg 3.3 on
         patches.replace(module.Connection, "wait", waits)
 
