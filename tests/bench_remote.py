@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from .conftest import NOW, make_repository
-from .stack.servers import FeatureServer, RegistryServer
+from .stack.feast_servers import FeatureServer, RegistryServer
 
 ROUNDS = 60
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 12, tzinfo=UTC)

@@ -69,3 +69,10 @@ def test_jobs_that_install_more_have_environments_of_their_own() -> None:
     for job in JOBS:
         if any(target in job["run"] for target in further):
             assert "VENV=" in job["run"], job["name"]
+
+
+def test_the_benchmarks_find_what_they_use() -> None:
+    """No job runs them: a module that was renamed would be noticed when somebody wants a figure."""
+    import tests.bench
+
+    assert tests.bench.__name__
