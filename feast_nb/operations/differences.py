@@ -268,7 +268,8 @@ def object_named(known: Definitions, name: str, where: str) -> str:
     Raises `FeatureError`, with the nearest name, where there is none, and `UsageError` where there
     is more than one.
     """
-    there = {"view": known.views, "service": known.services, "entity": known.entities}
+    entities = known.entities.keys() - {NO_ENTITY}
+    there = {"view": known.views, "service": known.services, "entity": entities}
     kind, _, plain = name.rpartition("=")
     if kind and kind not in there:
         raise UsageError(f"{name}: write view=NAME, service=NAME or entity=NAME.")

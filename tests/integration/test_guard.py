@@ -189,8 +189,21 @@ def test_what_is_loaded_of_a_view_goes_with_it(repo: Path) -> None:
     assert kept.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == []
 
 
+def test_a_registry_file_that_is_gone_is_what_feast_still_has_of_it(repo: Path) -> None:
+    session = opened(repo)
+    (repo / "registry.db").unlink()
+
+    assert session.plan().changes == ()
+    with pytest.raises(Drift, match=r"service=activity: .*breaks m/1 @champion"):
+        session.delete("activity")
+
+
 def test_a_name_that_is_none_is_told_the_nearest(repo: Path) -> None:
     session = opened(repo)
+    with pytest.raises(
+        FeatureError, match=r"nothing is called x+ .*there is activity, doubled, dr"
+    ):
+        session.delete("x" * 20)
     with pytest.raises(FeatureError, match=r"nothing is called hourli .*did you mean hourly\?"):
         session.delete("hourli")
     with pytest.raises(UsageError, match="write view=NAME, service=NAME or entity=NAME"):

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ from ...errors import FeatureError, StoreError, nearest
 from ...records.references import split_version
 from ...records.retrieval import ViewDefinition, ViewKind
 from . import definition_hashes
-from .servers import registry_copy, registry_listing, store_door
+from .servers import registry_copy, registry_listing, registry_reads, store_door
 from .views import KINDS, View, moment_of
 
 if TYPE_CHECKING:
@@ -314,8 +314,7 @@ def proto_of(store: FeatureStore, now: bool = False) -> RegistryProto:
     where it does not answer.
     """
     if getattr(store.registry, "stub", None) is None:
-        kept = getattr(store.registry, "_registry_store", None)  # of a file: Feast gives its copy
-        ask = kept.get_registry_proto if now and kept is not None else store.registry.proto
+        ask = partial(registry_reads.as_it_is, store.registry) if now else store.registry.proto
         found: RegistryProto = _answered(store, ask)
         return found
     return _answered(store, lambda: registry_listing.everything(store, now))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...records.outbox import OperationEntry
 
 _LONGEST = 5000  # characters of a tag's value
-_WRITTEN_AT = "feast_nb.written_at"
+WRITTEN_AT = "feast_nb.written_at"  # of a run that a history may have read before, or passed by
 _NEVER = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")  # what MLflow says no to, it will again
 _OPERATION_ID = "feast_nb.operation_id"  # of what was done, by which its run is found again
 
@@ -230,6 +230,6 @@ def _log_operation(uri: str, entry: OperationEntry) -> None:
         artifact = "feast/plan.json" if entry.what == "apply" else "feast/materialization.json"
         text = json.dumps(json.loads(entry.record), indent=1, ensure_ascii=False)
         # By the last a history finds what is older than what it has read.
-        counts = {**entry.counts, _WRITTEN_AT: round(time.time(), 3)}
+        counts = {**entry.counts, WRITTEN_AT: round(time.time(), 3)}
         write(uri, run, kept, counts, [(text, artifact)])
         api.set_terminated(run, "FINISHED" if entry.trouble is None else "FAILED", entry.at)

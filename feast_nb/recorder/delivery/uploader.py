@@ -38,7 +38,6 @@ from .run_queue import Batch
 
 _EVERY = 30.0  # seconds between two writings of the retrievals of a run that goes on
 _SHARE = 20.0  # or as many times as long as the last one took: ten thousand take seconds
-WRITTEN_AT = "feast_nb.written_at"
 _NONE = Retrievals("")
 
 
@@ -213,7 +212,7 @@ class Uploader:
         if moment.holds_something and (state.unread or not moment.done):
             all_tags[INCOMPLETE] = "true"
         if late:  # by which a history finds what it has read before
-            metrics[WRITTEN_AT] = round(time.time(), 3)
+            metrics[writer.WRITTEN_AT] = round(time.time(), 3)
         new = {k: v for k, v in all_tags.items() if state.tags.get(k) != v}
         counted = {k: v for k, v in metrics.items() if state.metrics.get(k) != v}
         writer.write(uri, run_id, new, counted, files)  # it says where the server is away, too

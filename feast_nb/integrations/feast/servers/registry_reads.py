@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import ModuleType
@@ -19,6 +19,7 @@ from ....patching.patches import Patches
 if TYPE_CHECKING:
     from feast.base_feature_view import BaseFeatureView
     from feast.infra.registry.base_registry import BaseRegistry
+    from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
 # View → when it was applied last, as it was read.
 Reads: TypeAlias = dict[str, datetime | None]
@@ -59,6 +60,16 @@ def _follow_registry(patches: Patches, kind: str, module: ModuleType) -> None:
         return get_any_feature_view
 
     patches.replace(getattr(module, kind), "get_any_feature_view", wrap)
+
+
+def as_it_is(registry: BaseRegistry) -> RegistryProto:
+    """A registry past the copy of a file that Feast keeps; that copy where the file is gone."""
+    file = getattr(registry, "_registry_store", None)
+    if file is not None:
+        with suppress(FileNotFoundError):
+            found: RegistryProto = file.get_registry_proto()
+            return found
+    return registry.proto()
 
 
 def _in_utc(at: datetime | None) -> datetime | None:
